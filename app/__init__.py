@@ -1,0 +1,1 @@
+"""The running application: window, session, engine link, shell."""

@@ -1,0 +1,127 @@
+"""The base of every data set: a finite sample with splits, and the truth where it is known."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from engine.wire.cards import DatasetCard, DatasetInfo
+from engine.wire.event import Event
+from engine.wire.fields import Field
+
+#: Box around the data: this share of the range is added on each side.
+BOX_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Sample size, split and seed, which are the user's for every data set."""
+
+    n_samples: Annotated[
+        int, Field(10, 1_000_000, scale="log", symbol="N", help="Points in the finite sample.")
+    ] = 5000
+    valid_fraction: Annotated[
+        float, Field(0.0, 0.9, step=0.05, help="Share held out for the held-out curve.")
+    ] = 0.1
+    test_fraction: Annotated[
+        float, Field(0.0, 0.9, step=0.05, help="Share kept for the final evaluation.")
+    ] = 0.1
+    fresh: Annotated[
+        bool,
+        Field(help="Train on fresh draws at every step: no over-fitting can happen."),
+    ] = False
+    seed: Annotated[int, Field(0, 2**31 - 1, help="Seed of the sample.")] = 0
+
+
+@runtime_checkable
+class KnownDensity(Protocol):
+    """A data set whose true density is known exactly."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) of (B, *E) in nats, (B,); −inf outside the support. Float64 is kept."""
+        ...
+
+    def entropy(self) -> float:
+        """H(p) = −E log p in nats."""
+        ...
+
+
+class Dataset(ABC):
+    """Observations, split into ``train``, ``valid`` and ``test`` (float32 tensors (N, *E)).
+
+    A subclass sets ``card``, ``Config`` and ``event``, and calls :meth:`_split` (or draws its
+    sample itself). ``labels`` are class names; ``train_labels`` … are integer tensors or None.
+    """
+
+    card: ClassVar[DatasetCard]
+    Config: ClassVar[type]
+
+    event: Event
+    train: Tensor
+    valid: Tensor
+    test: Tensor
+    train_labels: Tensor | None = None
+    valid_labels: Tensor | None = None
+    test_labels: Tensor | None = None
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape *E of one observation."""
+        return tuple(side for side in self.event.shape if side is not None)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether training draws fresh points instead of re-using the finite sample."""
+        return bool(getattr(self.config, "fresh", False))
+
+    @abstractmethod
+    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """N draws (N, *E): from the true density, or from the training split with replacement."""
+
+    def info(self) -> DatasetInfo:
+        """What the window must know of it."""
+        flat = self.train.reshape(self.train.shape[0], -1)
+        low, high = flat.amin(0), flat.amax(0)
+        margin = (high - low).clamp_min(1e-3) * BOX_MARGIN
+        known = isinstance(self, KnownDensity)
+        return DatasetInfo(
+            event=self.event,
+            n_train=len(self.train),
+            n_valid=len(self.valid),
+            n_test=len(self.test),
+            has_density=known,
+            entropy=self.entropy() if isinstance(self, KnownDensity) else None,
+            low=tuple((low - margin).tolist()),
+            high=tuple((high + margin).tolist()),
+            columns=self.event.axes,
+            notes=self.notes,
+            labels=self.labels,
+        )
+
+    def _split(self, points: Tensor, labels: Tensor | None = None) -> None:
+        """Cut a shuffled sample (N, *E) into the three splits."""
+        n = len(points)
+        n_valid = round(n * self.config.valid_fraction)
+        n_test = round(n * self.config.test_fraction)
+        if n - n_valid - n_test < 1:
+            raise ValueError(
+                f"valid_fraction and test_fraction: given {self.config.valid_fraction:g} and "
+                f"{self.config.test_fraction:g}, which leaves no training data of {n} points; "
+                "wanted a sum below 1"
+            )
+        sizes = [n - n_valid - n_test, n_valid, n_test]
+        self.train, self.valid, self.test = torch.split(points.to(torch.float32), sizes)
+        if labels is not None:
+            self.train_labels, self.valid_labels, self.test_labels = torch.split(labels, sizes)
+
+    def _resample(self, n: int, generator: torch.Generator) -> Tensor:
+        return self.train[torch.randint(len(self.train), (n,), generator=generator)]

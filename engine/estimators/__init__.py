@@ -1,0 +1,1 @@
+"""Estimates of quantities that have no closed form, each with its error."""

@@ -1,0 +1,159 @@
+"""The base of every model: what training needs, and standardisation of the data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from engine.wire.cards import ModelCard
+
+#: A spread below this counts as a constant column, which is left unscaled.
+SMALLEST_SPREAD = 1e-8
+
+
+@dataclass
+class TrainState:
+    """What training carries from step to step beside the model's weights.
+
+    Attributes:
+        optimisers: By name; one for most models, two for adversarial ones.
+        step: Steps taken so far.
+        memory: Chains and replay buffers; part of every keyframe.
+    """
+
+    optimisers: dict[str, torch.optim.Optimizer]
+    step: int = 0
+    memory: dict[str, Tensor] = field(default_factory=dict)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Change the learning rate of every optimiser, in the ratio of their first rates."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate * group.get("rate_ratio", 1.0)
+
+
+class GenerativeModel(nn.Module, ABC):
+    """A model of one event shape, built from a frozen configuration.
+
+    A subclass sets ``card`` and ``Config``, defines :meth:`loss` and the methods of the
+    capabilities that it truly has (see :mod:`engine.capabilities`); nothing is registered by hand.
+
+    Args:
+        event_shape: The shape *E of one observation.
+        config: An instance of the class's ``Config``.
+    """
+
+    card: ClassVar[ModelCard]
+    Config: ClassVar[type]
+    #: Whether a training step wants the whole training split instead of a batch (EM does).
+    full_batch: ClassVar[bool] = False
+
+    location: Tensor
+    scale: Tensor
+
+    def __init__(self, event_shape: tuple[int, ...], config: Any) -> None:
+        super().__init__()
+        if not event_shape or any(side < 1 for side in event_shape):
+            raise ValueError(f"event_shape: given {event_shape}, wanted positive whole numbers")
+        self.event_shape = tuple(event_shape)
+        self.event_size = prod(event_shape)
+        self.config = config
+        self.register_buffer("location", torch.zeros(self.event_size))
+        self.register_buffer("scale", torch.ones(self.event_size))
+
+    # --- data units ---------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
+        """Look at the training split (N, *E) once, before the first step.
+
+        The default stores each coordinate's mean and standard deviation; models that initialise
+        from data (EM, actnorm) extend it.
+        """
+        flat = data.reshape(data.shape[0], -1).to(torch.float64)
+        spread = flat.std(0, correction=0)
+        spread = torch.where(spread > SMALLEST_SPREAD, spread, torch.ones_like(spread))
+        self.location.copy_(flat.mean(0))
+        self.scale.copy_(spread)
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """(B, *E) in the units given → (B, D) with mean 0 and variance 1 over the training data.
+
+        Its log-determinant is :attr:`standardise_log_det`, to be added to the log-density of the
+        result.
+        """
+        return (self._flat(x) - self.location) / self.scale
+
+    def unstandardise(self, u: Tensor) -> Tensor:
+        """(…, D) standardised → (…, *E) in the units given."""
+        return (u * self.scale + self.location).reshape(*u.shape[:-1], *self.event_shape)
+
+    @property
+    def standardise_log_det(self) -> Tensor:
+        """log abs det of data → standardised: −Σ log scale, a scalar, nats."""
+        return -self.scale.log().sum()
+
+    def _flat(self, x: Tensor) -> Tensor:
+        if x.shape[1:] != self.event_shape:
+            raise ValueError(
+                f"{self.card.title}: given events of shape {tuple(x.shape[1:])}, "
+                f"wanted {self.event_shape}"
+            )
+        return x.reshape(x.shape[0], -1)
+
+    # --- training -----------------------------------------------------------------------------
+
+    @abstractmethod
+    def loss(
+        self,
+        x: Tensor,
+        *,
+        context: Tensor | None = None,
+        lengths: Tensor | None = None,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Named scalars of one batch (B, *E); ``"total"`` is minimised.
+
+        ``"nll"`` (nats per event) stands among them where the model has a density or a bound.
+        """
+
+    def optimisers(self, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
+        """The optimisers of a fresh run; Adam over all parameters unless overridden."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        if not parameters:
+            return {}
+        return {"model": torch.optim.Adam(parameters, lr=learning_rate, fused=True)}
+
+    def train_step(
+        self, batch: Tensor, state: TrainState, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """One update on a batch (B, *E); returns named scalars, detached."""
+        losses = self.loss(batch, generator=generator)
+        for optimiser in state.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        for optimiser in state.optimisers.values():
+            optimiser.step()
+        return {name: value.detach() for name, value in losses.items()}
+
+    def set_live(self, values: Mapping[str, Any]) -> None:
+        """Replace configuration fields that may change while training."""
+        self.config = replace(self.config, **values)
+
+    # --- small conveniences -------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.location.device
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained values."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)

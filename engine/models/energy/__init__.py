@@ -1,0 +1,1 @@
+"""Energy-based models: p(x) ∝ exp(−E(x))."""

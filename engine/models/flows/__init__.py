@@ -1,0 +1,1 @@
+"""Invertible models: change of variables through bijections."""

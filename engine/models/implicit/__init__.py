@@ -1,0 +1,1 @@
+"""Implicit models: a generator without a density."""

@@ -1,0 +1,1 @@
+"""Explicit latent-variable models: p(x) = ∫ p(x given z) p(z) dz."""

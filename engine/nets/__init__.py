@@ -1,0 +1,1 @@
+"""Shared networks, one idea per file."""

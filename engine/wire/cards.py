@@ -1,0 +1,90 @@
+"""Cards: what a model, a data set or a probe tells the window about itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.wire.capability import Capability
+from engine.wire.event import Event
+from engine.wire.fields import FieldSpec
+
+
+class Paper(msgspec.Struct, frozen=True):
+    """Where a model was first described."""
+
+    authors: str
+    year: int
+    title: str
+    where: str = ""
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """What stands in a model's file about itself.
+
+    Attributes:
+        name: The word used in files and arguments, such as ``"realnvp"``.
+        title: As written in the paper, such as ``"RealNVP"``.
+        family: ``"autoregressive"``, ``"latent"``, ``"flows"``, ``"energy"`` or ``"implicit"``.
+        summary: The idea in two sentences.
+        equation: LaTeX, without dollar signs.
+        paper: The first description.
+        capabilities: Filled in by the registry from the methods that the class has.
+        fields: Filled in by the registry from the class's ``Config``.
+        lacks: Why a capability is missing, where a sentence teaches something.
+    """
+
+    name: str
+    title: str
+    family: str
+    summary: str
+    equation: str
+    paper: Paper
+    capabilities: tuple[Capability, ...] = ()
+    fields: tuple[FieldSpec, ...] = ()
+    lacks: dict[Capability, str] = {}
+
+
+class DatasetCard(msgspec.Struct, frozen=True):
+    """What stands in a data set's file about itself; the registry fills in the last fields."""
+
+    name: str
+    title: str
+    summary: str
+    kind: str = "2-D"
+    has_density: bool = False
+    fields: tuple[FieldSpec, ...] = ()
+
+
+class ProbeCard(msgspec.Struct, frozen=True):
+    """One question that a panel can ask."""
+
+    name: str
+    summary: str
+    needs: tuple[Capability, ...] = ()
+
+
+class DatasetInfo(msgspec.Struct, frozen=True):
+    """A data set as built: what the window must know to draw and describe it.
+
+    Attributes:
+        event: The space of one observation.
+        n_train, n_valid, n_test: Sizes of the splits.
+        has_density: Whether the true density is known.
+        entropy: Its entropy in nats, where known.
+        low, high: A box (one number per drawn axis) that holds the data with a margin.
+        columns: Names of the coordinates.
+        notes: Sentences for the user, such as rows that were dropped.
+        labels: Names of the classes, where observations carry a label.
+    """
+
+    event: Event
+    n_train: int
+    n_valid: int
+    n_test: int
+    has_density: bool
+    entropy: float | None
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()

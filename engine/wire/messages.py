@@ -1,0 +1,284 @@
+"""Every record that crosses the wire, in both directions.
+
+Three kinds of traffic (see ARCHITECTURE.md): *commands* are ordered and acknowledged, *asks* are
+"newest wins" per slot, and *streams* are pieces that the engine sends by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from engine.wire.cards import DatasetCard, DatasetInfo, ModelCard, ProbeCard
+from engine.wire.fields import Value
+
+#: Arrays cross as raw buffers; the record only names them.
+Array: TypeAlias = npt.NDArray[Any]
+Arrays: TypeAlias = dict[str, np.ndarray]
+
+PROTOCOL_VERSION = 1
+
+
+class Record(msgspec.Struct, frozen=True, tag=True):
+    """Base of everything that crosses."""
+
+
+# --- what a run is ---------------------------------------------------------------------------
+
+
+class RunSpec(Record, frozen=True):
+    """Everything that decides a run: the same spec and seed give the same picture."""
+
+    model: str
+    dataset: str
+    model_config: dict[str, Value] = {}
+    dataset_config: dict[str, Value] = {}
+    seed: int = 0
+    device: str = "auto"
+
+
+class RunInfo(Record, frozen=True):
+    """A run as the engine built it."""
+
+    run: str
+    spec: RunSpec
+    card: ModelCard
+    dataset: DatasetCard
+    data: DatasetInfo
+    n_parameters: int
+    device: str
+    step: int = 0
+    path: str = ""
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """Where an answer belongs: one part of one panel, for one run."""
+
+    panel: str
+    run: str
+    part: str
+
+
+# --- window to engine: commands --------------------------------------------------------------
+
+
+class Command(Record, frozen=True):
+    """Ordered, never dropped, answered by one ``Ack`` or one ``Failed`` that carries ``id``."""
+
+    id: int
+
+
+class StartRun(Command, frozen=True):
+    """Build model and data set and hold them ready; train at once when ``playing``."""
+
+    run: str
+    spec: RunSpec
+    playing: bool = False
+    #: A keyframe to go on from, after the engine died.
+    keyframe: str = ""
+
+
+class OpenRun(Command, frozen=True):
+    """Open a saved ``.safetensors`` run."""
+
+    run: str
+    path: str
+    device: str = "auto"
+    playing: bool = False
+
+
+class Play(Command, frozen=True):
+    """Train without end, or up to ``until`` steps in all."""
+
+    run: str
+    until: int | None = None
+
+
+class Pause(Command, frozen=True):
+    """Stop training after the step in hand."""
+
+    run: str
+
+
+class StepOnce(Command, frozen=True):
+    """Train ``count`` steps, then pause."""
+
+    run: str
+    count: int = 1
+
+
+class Reset(Command, frozen=True):
+    """Back to step 0 with the same initial weights."""
+
+    run: str
+
+
+class SetPace(Command, frozen=True):
+    """Limit training to so many steps a second; ``None`` is as fast as it goes."""
+
+    run: str
+    steps_per_second: float | None = None
+
+
+class SetLive(Command, frozen=True):
+    """Change safe hyper-parameters (fields marked ``live``) without a reset."""
+
+    run: str
+    values: dict[str, Value] = {}
+
+
+class SetDevice(Command, frozen=True):
+    """Move a run to another device."""
+
+    run: str
+    device: str
+
+
+class SaveRun(Command, frozen=True):
+    """Write a run as one ``.safetensors`` file."""
+
+    run: str
+    path: str
+
+
+class CloseRun(Command, frozen=True):
+    """Forget a run."""
+
+    run: str
+
+
+class Shutdown(Command, frozen=True):
+    """Leave."""
+
+
+# --- window to engine: asks ------------------------------------------------------------------
+
+
+class Ask(Record, frozen=True):
+    """A question to a probe. The newest ask of a slot replaces an older one not yet begun.
+
+    ``cursor`` is ``None`` for the newest snapshot, or a stored training step.
+    """
+
+    slot: Slot
+    generation: int
+    probe: str
+    arguments: dict[str, Value] = {}
+    arrays: Arrays = {}
+    cursor: int | None = None
+
+
+# --- engine to window ------------------------------------------------------------------------
+
+
+class Hello(Record, frozen=True):
+    """First record of a fresh engine: what it can do and where it runs."""
+
+    protocol: int
+    pid: int
+    torch_version: str
+    devices: tuple[str, ...]
+    threads: int
+    models: tuple[ModelCard, ...]
+    datasets: tuple[DatasetCard, ...]
+    probes: tuple[ProbeCard, ...]
+
+
+class Ack(Record, frozen=True):
+    """A command was carried out; ``info`` comes with runs that were started or opened."""
+
+    id: int
+    info: RunInfo | None = None
+    text: str = ""
+
+
+class Answer(Record, frozen=True):
+    """What a probe found, with the step of the snapshot that it was asked of."""
+
+    slot: Slot
+    generation: int
+    step: int
+    arrays: Arrays = {}
+    values: dict[str, Value] = {}
+    final: bool = True
+    elapsed: float = 0.0
+
+
+class Failed(Record, frozen=True):
+    """Something went wrong, with a sentence for the user and a traceback for the log.
+
+    Attributes:
+        where: What was being done, such as ``"training step 12"``.
+        kind: The exception's class name, or ``"diverged"``, ``"out_of_memory"``.
+        message: One clear sentence.
+        traceback: For the log only.
+        slot, generation: Set when a probe failed.
+        run: The run concerned.
+        id: Set when a command failed.
+        offer: Live settings that would probably help, such as a smaller ``batch_size``.
+    """
+
+    where: str
+    kind: str
+    message: str
+    traceback: str = ""
+    slot: Slot | None = None
+    generation: int = 0
+    run: str = ""
+    id: int | None = None
+    offer: dict[str, Value] = {}
+
+
+class Metrics(Record, frozen=True):
+    """A batch of training figures: one row per recorded step, NaN where a column has none."""
+
+    run: str
+    columns: tuple[str, ...]
+    steps: np.ndarray
+    table: np.ndarray
+
+
+class RunState(Record, frozen=True):
+    """Where a run is. ``state``: ready, training, paused, diverged or failed."""
+
+    run: str
+    state: str
+    step: int
+    steps_per_second: float = 0.0
+    #: Steps that history can show, oldest first.
+    stored: tuple[int, ...] = ()
+    history_bytes: int = 0
+    live: dict[str, Value] = {}
+    keyframe: str = ""
+    keyframe_step: int = 0
+
+
+class Heartbeat(Record, frozen=True):
+    """Sent several times a second: what each thread is doing and for how long, in seconds."""
+
+    training: str
+    training_elapsed: float
+    answering: str
+    answering_elapsed: float
+    resident_bytes: int
+
+
+ToEngine: TypeAlias = (
+    StartRun
+    | OpenRun
+    | Play
+    | Pause
+    | StepOnce
+    | Reset
+    | SetPace
+    | SetLive
+    | SetDevice
+    | SaveRun
+    | CloseRun
+    | Shutdown
+    | Ask
+)
+ToWindow: TypeAlias = Hello | Ack | Answer | Failed | Metrics | RunState | Heartbeat

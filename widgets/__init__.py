@@ -1,0 +1,1 @@
+"""Qt panels, plots and controls; they know of the engine only the wire."""

@@ -1,0 +1,1 @@
+"""Forms, transport bar, pickers and banners."""

@@ -1,0 +1,1 @@
+"""One file per panel; each names the probes that it asks."""

@@ -1,0 +1,1 @@
+"""Thin adapters over pyqtgraph and vispy with our names."""
