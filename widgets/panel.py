@@ -1,0 +1,142 @@
+"""The base of every panel: the class body is its manifest.
+
+A panel never talks to the engine. It says in :meth:`Panel.asks` which probes it wants answered,
+emits :attr:`Panel.asks_changed` when that changes (a drag, a zoom, a slider), and draws what
+arrives in :meth:`Panel.show_answer`. Session and link do the rest: stamping, newest-wins, dropping
+what is stale. While a run trains, live questions are asked again for each new snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from engine.wire.capability import WORDING, Capability
+from engine.wire.cards import ModelCard
+from engine.wire.fields import Value
+from engine.wire.messages import Answer, Failed, RunInfo, RunState
+from widgets.controls.banner import Banner
+from widgets.look import Look
+from widgets.metrics_table import MetricsTable
+
+
+@dataclass(frozen=True)
+class Question:
+    """One part of what a panel asks.
+
+    Attributes:
+        probe: Name of a probe of ``engine.probes``.
+        arguments: Plain values for it.
+        arrays: Arrays for it.
+        live: Asked again for every new snapshot; otherwise only when something in it changes.
+    """
+
+    probe: str
+    arguments: Mapping[str, Value] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    live: bool = True
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """What the pointer is on, for the inspector: a heading and rows of (name, value)."""
+
+    heading: str
+    rows: tuple[tuple[str, str], ...] = ()
+
+
+class Panel(QWidget):
+    """One dock's content.
+
+    Subclasses set the class attributes and override what they need of the methods below; all
+    content goes into ``self.body`` (a ``QVBoxLayout``). The constructor takes only a
+    :class:`~widgets.look.Look`; panels must draw themselves sensibly with no run open.
+
+    Attributes:
+        name: File name of the module.
+        title: What is seen, as shown on the dock.
+        summary: One sentence for the menu and the tooltip.
+        needs: Alternatives: the panel works if the model has all capabilities of *one* entry.
+        shortcut: Key sequence that shows the panel, or "".
+
+    Signals:
+        asks_changed: The panel wants other answers than before.
+        pointed: Emitted with a :class:`Pointed`, or None when the pointer leaves.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    needs: ClassVar[tuple[frozenset[Capability], ...]] = (frozenset(),)
+    shortcut: ClassVar[str] = ""
+
+    asks_changed = Signal()
+    pointed = Signal(object)
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.look = look
+        self.run: RunInfo | None = None
+        self.banner = Banner(look, self)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(0)
+        outer.addWidget(self.banner)
+        self.body = QVBoxLayout()
+        self.body.setContentsMargins(6, 6, 6, 6)
+        outer.addLayout(self.body, 1)
+        look.changed.connect(self.restyle)
+
+    @classmethod
+    def refusal(cls, card: ModelCard) -> str:
+        """Why the panel cannot serve a model, as a sentence that teaches; "" when it can."""
+        have = set(card.capabilities)
+        if any(need <= have for need in cls.needs):
+            return ""
+        lacking = [c for c in Capability if c in cls.needs[0] and c not in have]
+        reason = next((card.lacks[c] for c in lacking if c in card.lacks), "")
+        wording = " and ".join(WORDING[c] for c in lacking)
+        return f"needs {wording}; {card.title} has none" + (f": {reason}" if reason else "")
+
+    # --- to override --------------------------------------------------------------------------
+
+    def open_run(self, info: RunInfo | None) -> None:
+        """Another run (or none) is shown from now on; overrides call this first."""
+        self.run = info
+        self.banner.clear()
+        self.clear()
+
+    def asks(self, *, rest: bool) -> dict[str, Question]:
+        """The questions by part; ``rest`` is True when nothing trains and detail is affordable."""
+        return {}
+
+    def show_answer(self, part: str, answer: Answer) -> None:
+        """Draw the answer to one part."""
+
+    def show_failed(self, part: str, failed: Failed) -> None:
+        """Say on the panel what went wrong."""
+        self.banner.show_error(failed.message)
+
+    def show_metrics(self, table: MetricsTable) -> None:
+        """New training figures of the open run have arrived."""
+
+    def show_state(self, state: RunState) -> None:
+        """The open run moved on, paused or failed."""
+
+    def clear(self) -> None:
+        """Show the empty state, which says what to do."""
+
+    def restyle(self) -> None:
+        """Theme or UI scale changed: take colours and fonts from ``self.look`` again."""
+
+    def save_state(self) -> dict[str, Value]:
+        """What the user chose in this panel, for the layout file."""
+        return {}
+
+    def restore_state(self, state: Mapping[str, Value]) -> None:
+        """Take back what :meth:`save_state` gave; unknown entries are ignored."""
