@@ -1,4 +1,4 @@
-"""A line at the top of a panel that says what happened and offers what to do; never a modal box."""
+"""A line at the top of a panel: what happened and what to do about it; never a modal box."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Banner(QWidget):
         self.hide()
 
     def _show(self, kind: str, text: str, offers: dict[str, Callable[[], object]]) -> None:
-        if self.isVisibleTo(self.parentWidget()) and (kind, text) == (self._kind, self.text):
+        if not self.isHidden() and (kind, text) == (self._kind, self.text):
             return
         self._kind = kind
         self.label.setText(text)
@@ -70,7 +70,12 @@ class Banner(QWidget):
 
     def _add_button(self, text: str, action: Callable[[], object]) -> None:
         button = QPushButton(text, self)
-        button.clicked.connect(lambda: (self.clear(), action()))
+
+        def press() -> None:
+            self.clear()
+            action()
+
+        button.clicked.connect(press)
         self._row.insertWidget(self._row.count() - 1, button)
         self._buttons.append(button)
 
