@@ -144,6 +144,12 @@ class SaveRun(Command, frozen=True):
     path: str
 
 
+class PreviewTable(Command, frozen=True):
+    """Look into a user's file; the ``Ack`` carries a ``TablePreview`` as JSON in ``text``."""
+
+    path: str
+
+
 class CloseRun(Command, frozen=True):
     """Forget a run."""
 
@@ -277,6 +283,7 @@ ToEngine: TypeAlias = (
     | SetLive
     | SetDevice
     | SaveRun
+    | PreviewTable
     | CloseRun
     | Shutdown
     | Ask

@@ -1,0 +1,288 @@
+"""The child process: commands in order on the training thread, asks beside it on another.
+
+Threads: *reader* (takes records off the wire, leaves when it closes), *training* (the main thread:
+commands, then short slices of the run that has had the least time), *answering*, *outbox* and
+*heartbeat*.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from engine import checkpoint, heartbeat
+from engine.answering import Answering
+from engine.failures import describe
+from engine.launch import Options
+from engine.outbox import Outbox
+from engine.registry import dataset_card, datasets, model_card, models, probes
+from engine.run import Run
+from engine.tables import preview
+from engine.training import available_devices
+from engine.wire import messages as m
+from engine.wire.channel import EngineEnd, WireError
+
+#: Seconds of training between two looks at the other runs.
+SLICE_SECONDS = 0.02
+#: Seconds between two reports of metrics and state.
+REPORT_SECONDS = 0.1
+
+
+def serve(connection: Connection[Any, Any], options: Options) -> None:
+    """Run until the window asks to leave or the wire closes."""
+    threads = options.threads or max(1, (os.cpu_count() or 2) - 1)
+    torch.set_num_threads(threads)
+    Worker(EngineEnd(connection), options, threads).serve()
+
+
+class Worker:
+    """Owns the runs; everything here but the reader runs on the training thread."""
+
+    def __init__(self, channel: EngineEnd, options: Options, threads: int) -> None:
+        self._channel = channel
+        self._options = options
+        self._threads = threads
+        self._outbox = Outbox(channel.send)
+        self._commands: queue.SimpleQueue[m.Command] = queue.SimpleQueue()
+        self._training = heartbeat.Phase()
+        answering = heartbeat.Phase()
+        self._answering = Answering(self._outbox.post, answering)
+        self._runs: dict[str, Run] = {}
+        self._reported = 0.0
+        self._kept: dict[str, tuple[float, int]] = {}
+        self._leaving = False
+        self._phases = (self._training, answering)
+        self._handlers: dict[type[m.Command], Callable[[Any], m.RunInfo | str | None]] = {
+            m.StartRun: self._start,
+            m.OpenRun: self._open,
+            m.Play: self._play,
+            m.Pause: self._pause,
+            m.StepOnce: self._step_once,
+            m.Reset: self._reset,
+            m.SetPace: self._set_pace,
+            m.SetLive: self._set_live,
+            m.SetDevice: self._set_device,
+            m.SaveRun: self._save,
+            m.PreviewTable: self._preview,
+            m.CloseRun: self._close,
+            m.Shutdown: self._shutdown,
+        }
+
+    def serve(self) -> None:
+        """The training thread's loop."""
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+        self._outbox.post(self._hello())
+        self._answering.start()
+        heartbeat.start(*self._phases, lambda beat: self._outbox.post(beat, "heartbeat"))
+        while not self._leaving:
+            self._obey()
+            self._train()
+            self._report()
+        self._outbox.close()
+
+    # --- records in ---------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        while True:
+            try:
+                record = self._channel.receive()
+            except (EOFError, OSError):
+                os._exit(0)  # the window is gone: nothing here may outlive it
+            except WireError as error:
+                self._outbox.post(describe(error, "reading the wire"))
+                continue
+            if isinstance(record, m.Ask):
+                self._answering.ask(record)
+            else:
+                self._commands.put(record)
+
+    def _obey(self) -> None:
+        """Carry out what is queued; wait for a command when nothing trains."""
+        timeout = self._idle_seconds()
+        while True:
+            try:
+                command = self._commands.get(timeout=timeout) if timeout else self._next()
+            except queue.Empty:
+                return
+            timeout = 0.0
+            self._carry_out(command)
+
+    def _next(self) -> m.Command:
+        return self._commands.get_nowait()
+
+    def _idle_seconds(self) -> float:
+        waits = [run.wait_seconds for run in self._runs.values() if run.is_training]
+        return min([*waits, REPORT_SECONDS])
+
+    def _carry_out(self, command: m.Command) -> None:
+        name = type(command).__name__
+        with self._training.during(name):
+            try:
+                outcome = self._handlers[type(command)](command)
+            except Exception as error:  # whatever a command raises becomes a record
+                failed = describe(error, "")
+                run = getattr(command, "run", "")
+                message = failed.message.removeprefix(": ")
+                self._outbox.post(
+                    msgspec.structs.replace(
+                        failed, where=name, message=message, id=command.id, run=run
+                    )
+                )
+                return
+        info = outcome if isinstance(outcome, m.RunInfo) else None
+        text = outcome if isinstance(outcome, str) else ""
+        run_id = getattr(command, "run", "")
+        self._outbox.post(m.Ack(command.id, info, text))
+        if run_id in self._runs:
+            self._tell(self._runs[run_id])
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def _start(self, command: m.StartRun) -> m.RunInfo:
+        keyframe = checkpoint.load(command.keyframe).keyframe if command.keyframe else None
+        run = Run(command.run, command.spec, keyframe)
+        return self._admit(run, command.playing)
+
+    def _open(self, command: m.OpenRun) -> m.RunInfo:
+        run = Run.open(command.run, command.path, command.device)
+        return self._admit(run, command.playing)
+
+    def _admit(self, run: Run, playing: bool) -> m.RunInfo:
+        run.used = min((other.used for other in self._runs.values()), default=0.0)
+        self._runs[run.name] = run
+        self._answering.show(run.name, run.exhibit)
+        if playing:
+            run.play(None)
+        return run.info()
+
+    def _play(self, command: m.Play) -> None:
+        run = self._run(command.run)
+        others = [other.used for other in self._runs.values() if other.is_training]
+        run.used = max(run.used, min(others, default=0.0))
+        run.play(command.until)
+
+    def _pause(self, command: m.Pause) -> None:
+        run = self._run(command.run)
+        run.pause()
+        self._keep_on_disk(run)
+
+    def _step_once(self, command: m.StepOnce) -> None:
+        run = self._run(command.run)
+        run.play(run.step + command.count)
+
+    def _reset(self, command: m.Reset) -> m.RunInfo:
+        run = self._run(command.run)
+        run.reset()
+        self._answering.show(run.name, run.exhibit)
+        return run.info()
+
+    def _set_pace(self, command: m.SetPace) -> None:
+        self._run(command.run).set_pace(command.steps_per_second)
+
+    def _set_live(self, command: m.SetLive) -> None:
+        self._run(command.run).set_live(command.values)
+
+    def _set_device(self, command: m.SetDevice) -> m.RunInfo:
+        run = self._run(command.run)
+        run.move(command.device)
+        self._answering.show(run.name, run.exhibit)
+        return run.info()
+
+    def _save(self, command: m.SaveRun) -> str:
+        self._run(command.run).save(command.path)
+        return command.path
+
+    def _preview(self, command: m.PreviewTable) -> str:
+        return msgspec.json.encode(preview(command.path)).decode()
+
+    def _close(self, command: m.CloseRun) -> None:
+        self._run(command.run)
+        del self._runs[command.run]
+        self._kept.pop(command.run, None)
+        self._answering.hide(command.run)
+        if self._options.keyframe_folder:
+            self._keyframe_path(command.run).unlink(missing_ok=True)
+
+    def _shutdown(self, _: m.Shutdown) -> None:
+        self._leaving = True
+
+    def _run(self, name: str) -> Run:
+        if name not in self._runs:
+            raise ValueError(f"there is no run '{name}'")
+        return self._runs[name]
+
+    # --- training -----------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        """A slice for the run that has had the least time among those that are due."""
+        due = [r for r in self._runs.values() if r.is_training and r.wait_seconds <= 0]
+        if not due:
+            return
+        run = min(due, key=lambda candidate: candidate.used)
+        end = time.monotonic() + SLICE_SECONDS
+        try:
+            while run.is_training and run.wait_seconds <= 0:
+                self._training.set(f"step {run.step + 1} of {run.name}")
+                run.advance()
+                if time.monotonic() >= end or not self._commands.empty():
+                    break
+        except Exception as error:  # whatever a step raises becomes a record
+            self._outbox.post(run.failed(error))
+        self._training.set(heartbeat.IDLE)
+        if not run.is_training:
+            self._tell(run)
+
+    # --- reports ------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        now = time.monotonic()
+        if now - self._reported < REPORT_SECONDS:
+            return
+        self._reported = now
+        for run in self._runs.values():
+            if run.is_training:
+                self._tell(run)
+                kept_at, _ = self._kept.setdefault(run.name, (now, -1))
+                if now - kept_at >= self._options.keyframe_seconds:
+                    self._keep_on_disk(run)
+
+    def _tell(self, run: Run) -> None:
+        metrics = run.take_metrics()
+        if metrics is not None:
+            self._outbox.post(metrics)
+        state = run.report()
+        _, kept_step = self._kept.get(run.name, (0.0, -1))
+        if kept_step >= 0:
+            path = str(self._keyframe_path(run.name))
+            state = msgspec.structs.replace(state, keyframe=path, keyframe_step=kept_step)
+        self._outbox.post(state, ("state", run.name))
+
+    def _keep_on_disk(self, run: Run) -> None:
+        if not self._options.keyframe_folder or run.state == "failed":
+            return
+        run.save(str(self._keyframe_path(run.name)))
+        self._kept[run.name] = (time.monotonic(), run.step)
+
+    def _keyframe_path(self, run: str) -> Path:
+        return Path(self._options.keyframe_folder) / f"{run}.safetensors"
+
+    def _hello(self) -> m.Hello:
+        return m.Hello(
+            protocol=m.PROTOCOL_VERSION,
+            pid=os.getpid(),
+            torch_version=str(torch.__version__),
+            devices=available_devices(),
+            threads=self._threads,
+            models=tuple(model_card(kind) for kind in models().values()),
+            datasets=tuple(dataset_card(kind) for kind in datasets().values()),
+            probes=tuple(found.card for found in probes().values()),
+        )
