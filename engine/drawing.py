@@ -20,6 +20,7 @@ from torch.distributions import (
     TransformedDistribution,
     Uniform,
 )
+from torch.distributions.transforms import ReshapeTransform
 
 from engine.latents import PointMass
 
@@ -103,3 +104,30 @@ def _draw_mixture(
     index = chosen.reshape(*chosen.shape, *[1] * (n_event + 1))
     index = index.expand(*chosen.shape, 1, *d.event_shape)
     return every.gather(every.dim() - n_event - 1, index).squeeze(every.dim() - n_event - 1)
+
+
+class Reshaped(TransformedDistribution):
+    """A distribution over flat values whose events are given another shape; it keeps its mean."""
+
+    def __init__(self, base: Distribution, event_shape: Sequence[int]) -> None:
+        self._shape = torch.Size(event_shape)
+        super().__init__(
+            base, [ReshapeTransform(base.event_shape, self._shape)], validate_args=False
+        )
+
+    @property
+    def mean(self) -> Tensor:
+        """(*batch_shape, *event_shape)."""
+        return self.base_dist.mean.reshape(*self.batch_shape, *self._shape)
+
+    @property
+    def variance(self) -> Tensor:
+        """(*batch_shape, *event_shape)."""
+        return self.base_dist.variance.reshape(*self.batch_shape, *self._shape)
+
+
+def reshaped(distribution: Distribution, event_shape: Sequence[int]) -> Distribution:
+    """Give a distribution over flat events (D,) the event shape *E; D must be its size."""
+    if tuple(event_shape) == tuple(distribution.event_shape):
+        return distribution
+    return Reshaped(distribution, event_shape)
