@@ -1,0 +1,84 @@
+"""The network that tells an affine layer its scales and shifts, as matrices cut from one vector.
+
+All weights of a flow lie in one vector θ: the optimiser, the mask and ``zero_grad`` then cost one
+kernel instead of one per matrix. A network is a tuple of matrices, each (out, in + 1) with the
+bias as its last column, and works on columns (features first), so that the rows of a batch's
+coordinates are contiguous in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from engine.nets.masked import layer_degrees
+
+#: Shape (out, in + 1) of one matrix.
+Shape = tuple[int, int]
+Matrices = tuple[Tensor, ...]
+
+
+def network_shapes(
+    in_features: int, hidden_features: Sequence[int], out_features: int
+) -> tuple[Shape, ...]:
+    """The shapes of a perceptron's matrices, biases included."""
+    widths = (in_features, *hidden_features, out_features)
+    return tuple((after, before + 1) for before, after in pairwise(widths))
+
+
+def unpack(theta: Tensor, networks: Sequence[Sequence[Shape]]) -> list[Matrices]:
+    """Cut θ (P,) into the matrices of each network; views, so that gradients reach θ."""
+    sizes = [rows * columns for shapes in networks for rows, columns in shapes]
+    pieces = iter(theta.split(sizes))
+    return [tuple(next(pieces).view(shape) for shape in shapes) for shapes in networks]
+
+
+def n_values(networks: Sequence[Sequence[Shape]]) -> int:
+    """P, the length of θ."""
+    return sum(rows * columns for shapes in networks for rows, columns in shapes)
+
+
+def conditioner(matrices: Matrices, x: Tensor) -> Tensor:
+    """The perceptron with ReLU between its matrices: columns (in, B) → (out, B)."""
+    for matrix in matrices[:-1]:
+        x = torch.relu(torch.addmm(matrix[:, -1:], matrix[:, :-1], x))
+    return torch.addmm(matrices[-1][:, -1:], matrices[-1][:, :-1], x)
+
+
+@torch.no_grad()
+def initialise(matrices: Matrices, masks: Matrices | None = None) -> None:
+    """Draw a network in place: uniform within ±1/√(inputs seen), the last matrix zero.
+
+    A zero last matrix makes every affine layer start as the identity.
+
+    Args:
+        matrices: Views of θ.
+        masks: Zeros and ones of the same shapes; masked weights become zero.
+    """
+    for index, matrix in enumerate(matrices[:-1]):
+        mask = torch.ones_like(matrix) if masks is None else masks[index]
+        n_seen = (mask.sum(1, keepdim=True) - 1.0).clamp_min(1.0)
+        matrix.copy_((torch.rand_like(matrix) * 2.0 - 1.0) / n_seen.sqrt() * mask)
+    matrices[-1].zero_()
+
+
+def autoregressive_masks(order: Tensor, hidden_features: Sequence[int]) -> Matrices:
+    """MADE's masks for a network D → 2D: rows i and D + i see only what comes before i in order.
+
+    Args:
+        order: (D,), the indices in the order in which they are generated.
+        hidden_features: Widths of the hidden layers.
+
+    Returns:
+        One mask per matrix, (out, in + 1), zeros and ones; biases are never masked.
+    """
+    degrees = layer_degrees(order, hidden_features)
+    masks = [after[:, None] >= before[None, :] for before, after in pairwise(degrees)]
+    masks.append((degrees[0][:, None] > degrees[-1][None, :]).repeat(2, 1))
+    bias = torch.ones
+    return tuple(torch.cat([m, bias(len(m), 1, dtype=torch.bool)], 1).float() for m in masks)
+
+

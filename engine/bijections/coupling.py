@@ -1,0 +1,37 @@
+"""The affine coupling: one half of the coordinates moves, led by the other half."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.bijections.affine import AffineMap, ScaleThenShift
+from engine.bijections.affine_layer import Wiring
+from engine.bijections.conditioner import network_shapes
+
+
+def coupling(
+    index: int,
+    event_size: int,
+    hidden_features: Sequence[int],
+    kind: AffineMap | None = None,
+) -> Wiring:
+    r"""The coupling number ``index`` (from 0) of a stack with alternating checkered masks.
+
+    .. math:: y_a = x_a, \qquad y_b = x_b \odot e^{s(x_a)} + t(x_a), \qquad
+        \log|\det| = \sum_b s(x_a)
+
+    Even couplings read the coordinates 1, 3, … and move 0, 2, …; odd ones the other way round.
+    With a single coordinate there is nothing to read: each layer scales and shifts it by
+    learned constants.
+
+    References:
+        Dinh, Sohl-Dickstein and Bengio, *Density Estimation Using Real NVP*, ICLR 2017, eq. 4–8.
+    """
+    parity = index % 2
+    inputs, targets = slice(1 - parity, None, 2), slice(parity, None, 2)
+    if event_size == 1:
+        inputs, targets = slice(0, 0), slice(0, 1)
+    n_inputs, n_targets = (len(range(event_size)[part]) for part in (inputs, targets))
+    shapes = network_shapes(n_inputs, hidden_features, 2 * n_targets)
+    name = f"coupling {index + 1}"
+    return Wiring(name, inputs, targets, shapes, kind or ScaleThenShift())
