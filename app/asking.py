@@ -1,0 +1,237 @@
+"""From what panels ask to what they show: stamping, pacing, and dropping what is out of date.
+
+A slot (panel, run, part) has at most one ask on its way. What the user changes is asked at once,
+or as soon as the answer on its way is there, so a drag never starves the picture; while a run
+trains, live questions are asked again at a pace that leaves the training its time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from app.engine_link import EngineLink
+from app.session import RunView, Session
+from engine.wire.messages import Answer, Ask, Failed, RunInfo, Slot
+from widgets.panel import Panel, Question
+
+#: Milliseconds between two looks at what is due.
+TICK_MS = 15
+#: Fewest seconds between two live asks of one slot.
+LIVE_SECONDS = 1 / 18
+#: A live ask waits this many times as long as its last answer took, to leave training its time.
+DUTY = 1.5
+#: An ask on its way for longer than this is superseded when the user changes something.
+SUPERSEDE_SECONDS = 0.12
+#: After a failure a live question rests for so many seconds.
+FAILURE_SECONDS = 1.0
+
+
+@dataclass
+class _Flight:
+    """What was last asked for a slot, and what came of it."""
+
+    key: str
+    generation: int
+    sent: float
+    in_flight: bool = True
+    step: int = -1
+    due: float = 0.0
+
+
+class Asker(QObject):
+    """Stands between panels and link.
+
+    Signals:
+        pictured: A panel has shown an answer (the panel's name, the part, the ``Answer``).
+    """
+
+    pictured = Signal(str, str, object)
+
+    def __init__(self, link: EngineLink, session: Session) -> None:
+        super().__init__()
+        self._link = link
+        self._session = session
+        self._panels: dict[str, Panel] = {}
+        self._flights: dict[Slot, _Flight] = {}
+        self._generation = 0
+        self._hurried: set[str] = set()
+        self._wishes: dict[str, Callable[[], None]] = {}
+        link.answered.connect(self._on_answered)
+        link.failed.connect(self._on_failed)
+        link.died.connect(lambda _: self._flights.clear())
+        session.current_changed.connect(self._on_current)
+        session.state_changed.connect(self._on_state)
+        session.metrics_changed.connect(self._on_metrics)
+        session.cursor_changed.connect(lambda _: self.tick())
+        self._timer = QTimer(self)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self.tick)
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._timer.stop()
+
+    def add(self, panel: Panel) -> None:
+        """Serve a panel from now on."""
+        self._panels[panel.name] = panel
+        self._wishes[panel.name] = lambda: self._on_asks_changed(panel)
+        panel.asks_changed.connect(self._wishes[panel.name])
+        panel.open_run(self._info_for(panel, self._session.current))
+        self._refuse(panel)
+        self._catch_up(panel)
+
+    def remove(self, panel: Panel) -> None:
+        """Serve a panel no longer."""
+        if self._panels.pop(panel.name, None) is not None:
+            panel.asks_changed.disconnect(self._wishes.pop(panel.name))
+        for slot in [slot for slot in self._flights if slot.panel == panel.name]:
+            del self._flights[slot]
+
+    def tick(self) -> None:
+        """Ask what is due."""
+        view = self._session.current
+        if view is None or view.info is None or not self._link.is_alive:
+            return
+        for panel in self._panels.values():
+            if panel.isVisible() and panel.run is not None:
+                self._consider(panel, view)
+
+    # --- asking -------------------------------------------------------------------------------
+
+    def _consider(self, panel: Panel, view: RunView) -> None:
+        cursor = self._session.cursor
+        live = view.is_training and cursor is None
+        hurried = panel.name in self._hurried
+        self._hurried.discard(panel.name)
+        for part, question in panel.asks(rest=not live).items():
+            slot = Slot(panel.name, view.run, part)
+            key = _key(question, cursor)
+            if self._is_due(slot, key, question.live, live, hurried):
+                self._send(slot, key, question, cursor)
+
+    def _is_due(self, slot: Slot, key: str, follows: bool, live: bool, hurried: bool) -> bool:
+        flight = self._flights.get(slot)
+        if flight is None:
+            return True
+        now = time.monotonic()
+        changed = flight.key != key
+        if flight.in_flight:
+            return changed and now - flight.sent > SUPERSEDE_SECONDS
+        if changed:
+            return hurried or not live or now >= flight.due
+        if not follows:
+            return False
+        if live:
+            return now >= flight.due
+        view = self._session.current
+        wanted = view.step if view is not None and self._session.cursor is None else None
+        return wanted is not None and flight.step != wanted and now >= flight.due
+
+    def _send(self, slot: Slot, key: str, question: Question, cursor: int | None) -> None:
+        self._generation += 1
+        ask = Ask(
+            slot,
+            self._generation,
+            question.probe,
+            dict(question.arguments),
+            dict(question.arrays),
+            cursor,
+        )
+        if self._link.send(ask):
+            self._flights[slot] = _Flight(key, self._generation, time.monotonic())
+
+    # --- answers ------------------------------------------------------------------------------
+
+    def _on_answered(self, answer: Answer) -> None:
+        panel, flight = self._match(answer.slot, answer.generation)
+        if panel is None or flight is None:
+            return
+        if answer.final:
+            self._land(flight, answer.elapsed)
+            flight.step = answer.step
+        panel.show_answer(answer.slot.part, answer)
+        self.pictured.emit(panel.name, answer.slot.part, answer)
+
+    def _on_failed(self, failed: Failed) -> None:
+        if failed.slot is None:
+            return
+        panel, flight = self._match(failed.slot, failed.generation)
+        if panel is None or flight is None:
+            return
+        self._land(flight, 0.0)
+        view = self._session.current
+        flight.step = view.step if view is not None else -1
+        flight.due = time.monotonic() + FAILURE_SECONDS
+        panel.show_failed(failed.slot.part, failed)
+
+    def _land(self, flight: _Flight, elapsed: float) -> None:
+        flight.in_flight = False
+        flight.due = flight.sent + max(LIVE_SECONDS, DUTY * elapsed)
+
+    def _match(self, slot: Slot, generation: int) -> tuple[Panel | None, _Flight | None]:
+        flight = self._flights.get(slot)
+        current = self._session.current
+        if flight is None or flight.generation != generation:
+            return None, None
+        if current is None or current.run != slot.run:
+            flight.in_flight = False
+            return None, None
+        return self._panels.get(slot.panel), flight
+
+    # --- session ------------------------------------------------------------------------------
+
+    def _on_asks_changed(self, panel: Panel) -> None:
+        self._hurried.add(panel.name)
+        view = self._session.current
+        if view is not None and view.info is not None and panel.isVisible() and panel.run:
+            self._consider(panel, view)
+
+    def _on_current(self, view: RunView | None) -> None:
+        self._flights.clear()
+        for panel in self._panels.values():
+            panel.open_run(self._info_for(panel, view))
+            self._refuse(panel)
+            self._catch_up(panel)
+        self.tick()
+
+    def _info_for(self, panel: Panel, view: RunView | None) -> RunInfo | None:
+        if view is None or view.info is None or panel.refusal(view.info.card):
+            return None
+        return view.info
+
+    def _refuse(self, panel: Panel) -> None:
+        """Say on a panel why it cannot serve the model in view: the refusal teaches."""
+        view = self._session.current
+        if view is None or view.info is None:
+            return
+        reason = panel.refusal(view.info.card)
+        if reason:
+            panel.banner.show_info(f"{panel.title} {reason}")
+
+    def _catch_up(self, panel: Panel) -> None:
+        view = self._session.current
+        if view is None or panel.run is None:
+            return
+        if view.state is not None:
+            panel.show_state(view.state)
+        panel.show_metrics(view.metrics)
+
+    def _on_state(self, view: RunView) -> None:
+        if view is self._session.current and view.state is not None:
+            for panel in self._panels.values():
+                panel.show_state(view.state)
+
+    def _on_metrics(self, view: RunView) -> None:
+        if view is self._session.current:
+            for panel in self._panels.values():
+                panel.show_metrics(view.metrics)
+
+
+def _key(question: Question, cursor: int | None) -> str:
+    arrays = [(name, array.tobytes()) for name, array in question.arrays.items()]
+    return repr((question.probe, sorted(question.arguments.items()), arrays, cursor))

@@ -1,0 +1,396 @@
+"""What the user has open: runs, the one in view, the cursor; and every wish sent to the engine."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from PySide6.QtCore import QObject, Signal
+
+from app.engine_link import EngineLink
+from app.notices import Notices
+from engine.wire.fields import Value
+from engine.wire.messages import (
+    Ack,
+    CloseRun,
+    Command,
+    Failed,
+    Hello,
+    Metrics,
+    OpenRun,
+    Pause,
+    Play,
+    PreviewTable,
+    Reset,
+    RunInfo,
+    RunSpec,
+    RunState,
+    SaveRun,
+    SetDevice,
+    SetLive,
+    SetPace,
+    StartRun,
+    StepOnce,
+)
+from widgets.metrics_table import MetricsTable
+
+log = logging.getLogger(__name__)
+
+#: Runs that were replaced by a change of set-up are kept for undo, up to this many.
+PARKED = 4
+
+Answered = Callable[[Ack], None]
+Refused = Callable[[Failed], None]
+
+
+@dataclass
+class RunView:
+    """One run as the window knows it.
+
+    ``place`` is its position in the strip of runs; a run that was replaced by a change of set-up
+    is parked: it keeps its place but is not shown, until undo brings it back.
+    """
+
+    run: str
+    spec: RunSpec
+    place: int
+    info: RunInfo | None = None
+    state: RunState | None = None
+    metrics: MetricsTable = field(default_factory=MetricsTable)
+    pace: float | None = None
+    path: str = ""
+    parked: bool = False
+    wants_to_play: bool = False
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the engine says that it trains."""
+        return self.state is not None and self.state.state == "training"
+
+    @property
+    def step(self) -> int:
+        """Training steps taken."""
+        return self.state.step if self.state else (self.info.step if self.info else 0)
+
+    @property
+    def title(self) -> str:
+        """Model and data set in words."""
+        if self.info is None:
+            return f"{self.spec.model} · {self.spec.dataset}"
+        return f"{self.info.card.title} · {self.info.dataset.title}"
+
+
+class Session(QObject):
+    """Owns the runs; panels and docks follow its signals.
+
+    Signals:
+        catalogue_changed: The engine said what it can do (a ``Hello``).
+        runs_changed: A run came, went or was renamed.
+        current_changed: Another run is in view (a :class:`RunView` or None), or it was rebuilt.
+        state_changed: A run moved on.
+        metrics_changed: A run has new figures.
+        cursor_changed: The window looks at a stored step, or None for the newest.
+        run_failed: A training step failed (:class:`RunView`, ``Failed``).
+    """
+
+    catalogue_changed = Signal(object)
+    runs_changed = Signal()
+    current_changed = Signal(object)
+    state_changed = Signal(object)
+    metrics_changed = Signal(object)
+    cursor_changed = Signal(object)
+    run_failed = Signal(object, object)
+
+    def __init__(self, link: EngineLink, notices: Notices) -> None:
+        super().__init__()
+        self.link = link
+        self.notices = notices
+        self.hello: Hello | None = None
+        self.cursor: int | None = None
+        self._runs: dict[str, RunView] = {}
+        self._current: str | None = None
+        self._names = itertools.count(1)
+        self._places = itertools.count(0)
+        self._waiting: dict[int, tuple[Answered | None, Refused | None]] = {}
+        link.greeted.connect(self._on_greeted)
+        link.acknowledged.connect(self._on_acknowledged)
+        link.failed.connect(self._on_failed)
+        link.state_changed.connect(self._on_state)
+        link.metrics.connect(self._on_metrics)
+
+    # --- what there is ------------------------------------------------------------------------
+
+    @property
+    def runs(self) -> tuple[RunView, ...]:
+        """Runs in the strip, by place."""
+        shown = [view for view in self._runs.values() if not view.parked]
+        return tuple(sorted(shown, key=lambda view: view.place))
+
+    @property
+    def current(self) -> RunView | None:
+        """The run in view."""
+        return self._runs.get(self._current) if self._current else None
+
+    def find(self, run: str) -> RunView | None:
+        """A run by id, parked ones too."""
+        return self._runs.get(run)
+
+    # --- wishes: runs -------------------------------------------------------------------------
+
+    def start(self, spec: RunSpec, *, playing: bool, place: int | None = None) -> RunView:
+        """Start a run in a new place, or instead of what is shown in ``place``."""
+        view = self._new(spec, place)
+        self._command(StartRun(self.link.next_id(), view.run, spec, playing), self._admit(view))
+        return view
+
+    def open_file(self, path: str, *, playing: bool = False) -> RunView:
+        """Open a saved run in a new place."""
+        view = self._new(RunSpec("", ""), None)
+        view.path = path
+        view.spec = RunSpec(Path(path).stem, "…")
+        self._command(
+            OpenRun(self.link.next_id(), view.run, path, "auto", playing), self._admit(view)
+        )
+        return view
+
+    def replace(self, spec: RunSpec) -> tuple[str, str] | None:
+        """Start a run with another spec in the current run's place; the old one is parked.
+
+        Returns:
+            Ids of the old and the new run, for undo.
+        """
+        old = self.current
+        if old is None:
+            self.start(spec, playing=False)
+            return None
+        playing = old.is_training or old.wants_to_play
+        self.pause(old)
+        new = self.start(spec, playing=playing, place=old.place)
+        new.wants_to_play = playing
+        for other in self._runs.values():
+            if other.place == old.place and other is not new:
+                other.parked = True
+        self._evict(old.place)
+        self.runs_changed.emit()
+        return old.run, new.run
+
+    def exchange(self, away: str, back: str) -> bool:
+        """Park ``away`` and show ``back`` in its place again; False if it is gone."""
+        leaving, coming = self._runs.get(away), self._runs.get(back)
+        if leaving is None or coming is None:
+            return False
+        self.pause(leaving)
+        leaving.parked, coming.parked = True, False
+        self.select(back)
+        self.runs_changed.emit()
+        return True
+
+    def select(self, run: str) -> None:
+        """Bring a run into view."""
+        if run in self._runs and run != self._current:
+            self._current = run
+            self.set_cursor(None)
+            self.current_changed.emit(self.current)
+
+    def close(self, view: RunView) -> None:
+        """Forget a run and what is parked in its place."""
+        for other in [v for v in self._runs.values() if v.place == view.place]:
+            del self._runs[other.run]
+            self._command(CloseRun(self.link.next_id(), other.run))
+        if self._current not in self._runs:
+            left = self.runs
+            self._current = left[-1].run if left else None
+            self.set_cursor(None)
+            self.current_changed.emit(self.current)
+        self.runs_changed.emit()
+
+    # --- wishes: training ---------------------------------------------------------------------
+
+    def play(self, view: RunView) -> None:
+        """Train without end."""
+        view.wants_to_play = True
+        self.set_cursor(None)
+        self._command(Play(self.link.next_id(), view.run))
+
+    def pause(self, view: RunView) -> None:
+        """Stop after the step in hand."""
+        view.wants_to_play = False
+        self._command(Pause(self.link.next_id(), view.run))
+
+    def step(self, view: RunView, count: int = 1) -> None:
+        """Train some steps, then pause."""
+        view.wants_to_play = False
+        self.set_cursor(None)
+        self._command(StepOnce(self.link.next_id(), view.run, count))
+
+    def reset(self, view: RunView) -> None:
+        """Back to step 0 with the same initial weights."""
+        view.wants_to_play = False
+
+        def done(ack: Ack) -> None:
+            view.metrics.clear()
+            view.info = ack.info or view.info
+            self.set_cursor(None)
+            self.metrics_changed.emit(view)
+            if view is self.current:
+                self.current_changed.emit(view)
+
+        self._command(Reset(self.link.next_id(), view.run), done)
+
+    def set_pace(self, view: RunView, steps_per_second: float | None) -> None:
+        """Limit the speed of training, or lift the limit."""
+        view.pace = steps_per_second
+        self._command(SetPace(self.link.next_id(), view.run, steps_per_second))
+
+    def set_live(self, view: RunView, values: dict[str, Value]) -> None:
+        """Change settings that need no restart."""
+        view.spec = msgspec.structs.replace(
+            view.spec, model_config={**view.spec.model_config, **values}
+        )
+        self._command(SetLive(self.link.next_id(), view.run, values))
+
+    def set_device(self, view: RunView, device: str) -> None:
+        """Move a run to another device."""
+
+        def done(ack: Ack) -> None:
+            view.info = ack.info or view.info
+            view.spec = msgspec.structs.replace(view.spec, device=device)
+            if view is self.current:
+                self.current_changed.emit(view)
+
+        self._command(SetDevice(self.link.next_id(), view.run, device), done)
+
+    def save(self, view: RunView, path: str, done: Callable[[], None] | None = None) -> None:
+        """Write a run to a file."""
+
+        def saved(_: Ack) -> None:
+            view.path = path
+            self.notices.info(f"Saved as {path}")
+            self.runs_changed.emit()
+            if done:
+                done()
+
+        self._command(SaveRun(self.link.next_id(), view.run, path), saved)
+
+    def preview_table(self, path: str, done: Callable[[str], None]) -> None:
+        """Look into a user's file; ``done`` gets the preview as JSON."""
+        self._command(PreviewTable(self.link.next_id(), path), lambda ack: done(ack.text))
+
+    def set_cursor(self, step: int | None) -> None:
+        """Look at a stored step in all panels, or at the newest."""
+        if step != self.cursor:
+            self.cursor = step
+            self.cursor_changed.emit(step)
+
+    # --- the engine died ----------------------------------------------------------------------
+
+    def restart_engine(self) -> None:
+        """Start a fresh engine; runs come back from their last keyframe on disk."""
+        self.link.restart()
+        self._waiting.clear()
+        for view in list(self._runs.values()):
+            self._revive(view)
+
+    def _revive(self, view: RunView) -> None:
+        state = view.state
+        keyframe = state.keyframe if state and Path(state.keyframe).is_file() else ""
+        name = self.link.next_id()
+        command: Command
+        if view.path and not keyframe:
+            command = OpenRun(name, view.run, view.path, "auto", False)
+        else:
+            command = StartRun(name, view.run, view.spec, False, keyframe)
+        self._command(command, self._admit(view, select=False))
+
+    # --- bookkeeping --------------------------------------------------------------------------
+
+    def _new(self, spec: RunSpec, place: int | None) -> RunView:
+        name = f"run-{next(self._names)}"
+        view = RunView(name, spec, next(self._places) if place is None else place)
+        self._runs[name] = view
+        return view
+
+    def _evict(self, place: int) -> None:
+        parked = [v for v in self._runs.values() if v.place == place and v.parked]
+        for view in parked[:-PARKED]:
+            del self._runs[view.run]
+            self._command(CloseRun(self.link.next_id(), view.run))
+
+    def _admit(self, view: RunView, select: bool = True) -> Answered:
+        def done(ack: Ack) -> None:
+            if ack.info is None:
+                return
+            view.info, view.spec = ack.info, ack.info.spec
+            self.runs_changed.emit()
+            if select or view is self.current:
+                self._current = view.run
+                self.set_cursor(None)
+                self.current_changed.emit(view)
+
+        return done
+
+    def _command(
+        self, command: Command, done: Answered | None = None, refused: Refused | None = None
+    ) -> None:
+        self._waiting[command.id] = (done, refused)
+        if not self.link.send(command):
+            self._waiting.pop(command.id, None)
+
+    # --- records from the engine --------------------------------------------------------------
+
+    def _on_greeted(self, hello: Hello) -> None:
+        self.hello = hello
+        self.catalogue_changed.emit(hello)
+
+    def _on_acknowledged(self, ack: Ack) -> None:
+        done, _ = self._waiting.pop(ack.id, (None, None))
+        if done:
+            done(ack)
+
+    def _on_failed(self, failed: Failed) -> None:
+        if failed.traceback:
+            log.info("%s\n%s", failed.message, failed.traceback)
+        if failed.slot is not None:
+            return  # the asker shows it on the panel that asked
+        if failed.id is not None:
+            self._on_refused(failed)
+            return
+        view = self._runs.get(failed.run)
+        if view is not None:
+            view.wants_to_play = False
+            self.run_failed.emit(view, failed)
+
+    def _on_refused(self, failed: Failed) -> None:
+        _, refused = self._waiting.pop(failed.id or 0, (None, None))
+        view = self._runs.get(failed.run)
+        if view is not None and view.info is None:
+            self._drop(view)
+        if refused:
+            refused(failed)
+        else:
+            self.notices.error(failed.message)
+
+    def _drop(self, view: RunView) -> None:
+        """A run that could not be built leaves, and what it replaced comes back."""
+        del self._runs[view.run]
+        parked = [v for v in self._runs.values() if v.place == view.place and v.parked]
+        if parked:
+            parked[-1].parked = False
+        self.runs_changed.emit()
+
+    def _on_state(self, state: RunState) -> None:
+        view = self._runs.get(state.run)
+        if view is None:
+            return
+        view.state = state
+        self.state_changed.emit(view)
+
+    def _on_metrics(self, metrics: Metrics) -> None:
+        view = self._runs.get(metrics.run)
+        if view is not None:
+            view.metrics.append(metrics)
+            self.metrics_changed.emit(view)
