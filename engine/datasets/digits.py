@@ -84,7 +84,8 @@ class Digits(Dataset):
         generator = torch.Generator().manual_seed(self.config.seed)
         shade = torch.rand(grey.shape, generator=generator, dtype=torch.float64)
         # Rounding to float32 could reach 1, which lies outside the last grey level.
-        return ((grey + shade) / N_LEVELS).to(torch.float32).clamp_max(1.0 - 2.0**-24)
+        pictures: Tensor = ((grey + shade) / N_LEVELS).to(torch.float32)
+        return pictures.clamp_max(1.0 - 2.0**-24)
 
 
 def cut(values: Tensor, n_train: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,7 +96,7 @@ def cut(values: Tensor, n_train: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @cache
 def grey_digits() -> tuple[Tensor, Tensor]:
-    """Grey values 0 … 16 as (1797, 64) and classes (1797,), both int64, in scikit-learn's order."""
+    """Grey values 0 … 16 (1797, 64) and classes (1797,), int64, in scikit-learn's order."""
     table = torch.from_numpy(_table().astype(np.int64))
     return table[:, :64], table[:, 64]
 

@@ -63,4 +63,5 @@ def projected() -> Tensor:
     centre = train.mean(0)
     directions = torch.linalg.svd(train - centre, full_matrices=False).Vh[:2]  # (2, 64)
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    return ((shades - centre) @ (directions * largest.sign()).T).to(torch.float32)
+    scores: Tensor = (shades - centre) @ (directions * largest.sign()).T
+    return scores.to(torch.float32)
