@@ -1,0 +1,143 @@
+"""The model's own density over a window: exact, a bound, normalised by quadrature, or a critic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import msgspec
+import torch
+from torch import Tensor
+
+from engine.capabilities import Critic, Energy
+from engine.estimators.critic import critic_scale
+from engine.estimators.density import (
+    CancellationError,
+    LogDensity,
+    log_density_of,
+    score_points,
+)
+from engine.estimators.grid import Grid, midpoint_grid
+from engine.estimators.picture import (
+    Arrays,
+    critic_picture,
+    density_picture,
+    sizes,
+    window,
+)
+from engine.estimators.quadrature import log_z
+from engine.plane import Plane, PlaneKind, make_plane
+from engine.probe import Result, View, probe
+from engine.wire.capability import Capability
+from engine.wire.fields import Value
+
+#: Nodes a side for log Z of a picture; the evaluation takes more.
+LOG_Z_NODES = 128
+
+Picture: TypeAlias = tuple[Arrays, dict[str, Value]]
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """A window in drawn coordinates (one number per axis) and how finely to look."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    size: int = 128
+    plane: PlaneKind = "axes"
+    axes: tuple[int, ...] = (0, 1)
+    n_draws: int = 32
+    contours: bool = True
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """What is drawn: values at flat events, and how to make a picture of them."""
+
+    log_density: LogDensity
+    finish: Callable[[Grid, Tensor], Picture]
+    values: dict[str, Value] = field(default_factory=dict)
+
+
+@probe(summary="The model's own density over a window.", arguments=Arguments)
+def density(view: View, arguments: Arguments) -> Iterator[Result]:
+    """Log-density at pixel centres, nats; contours, marginals and what kind of number it is."""
+    plane = make_plane(view.dataset, arguments.plane, arguments.axes)
+    box = window(arguments.low, arguments.high, plane.dims)
+    stages = sizes(arguments.size)
+    with suppress(CancellationError), torch.no_grad():
+        surface = _surface(view, arguments, plane)
+        for size in stages:
+            grid = midpoint_grid(box, size)
+            scores = score_points(
+                surface.log_density,
+                view.model,
+                plane.lift(grid.points),
+                cancelled=view.cancelled,
+            )
+            arrays, values = surface.finish(grid, scores)
+            yield Result(arrays, surface.values | values, final=size == stages[-1])
+
+
+def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
+    model = view.model
+    if arguments.n_draws < 1:
+        raise ValueError(f"n_draws: given {arguments.n_draws}, wanted 1 or more")
+    scored = any(map(view.can, (Capability.LOG_PROB, Capability.BOUND, Capability.ENERGY)))
+    if not scored and isinstance(model, Critic):
+        return _critic_surface(view, model, arguments.contours)
+    log_density = log_density_of(model, n_draws=arguments.n_draws, seed=view.seed)
+    if log_density.kind == "energy" and isinstance(model, Energy) and not plane.is_slice:
+        return _normalised_surface(view, log_density, arguments.contours)
+    relative = plane.is_slice
+    label = log_density.label + (", slice at the mean" if plane.is_slice else "")
+    values: dict[str, Value] = {"kind": log_density.kind, "label": label, "note": ""}
+    values["note"] = _note(log_density.kind, plane)
+
+    def finish(grid: Grid, scores: Tensor) -> Picture:
+        return density_picture(grid, scores, contours=arguments.contours, relative=relative)
+
+    return _Surface(log_density, finish, values)
+
+
+def _normalised_surface(view: View, log_density: LogDensity, contours: bool) -> _Surface:
+    z = log_z(view.model, grid=LOG_Z_NODES, cancelled=view.cancelled)
+    values: dict[str, Value] = {
+        "kind": "quadrature",
+        "label": "−E(x) − log Z, quadrature",
+        "note": f"log Z = {z.value:.4f} ± {z.error:.1g} nats, by quadrature on the model's box.",
+        "log_z": z.value,
+        "log_z_error": z.error,
+    }
+
+    def finish(grid: Grid, scores: Tensor) -> Picture:
+        return density_picture(grid, scores - z.value, contours=contours)
+
+    return _Surface(log_density, finish, values)
+
+
+def _critic_surface(view: View, model: Critic, contours: bool) -> _Surface:
+    scale = critic_scale(view.model)
+    values: dict[str, Value] = {
+        "kind": "critic",
+        "label": scale.label,
+        "note": "A generator's samples have no density that can be computed: the surface is the "
+        "critic's judgement, not a probability.",
+    }
+
+    def finish(grid: Grid, scores: Tensor) -> Picture:
+        return critic_picture(grid, scores, scale.levels(scores), contours=contours)
+
+    return _Surface(LogDensity("critic", scale.label, scale.score(model)), finish, values)
+
+
+def _note(kind: str, plane: Plane) -> str:
+    parts = []
+    if kind == "bound":
+        parts.append("A lower bound on log p(x) that grows with the number of draws.")
+    if kind == "energy":
+        parts.append("Not normalised: log Z is out of reach of quadrature here.")
+    if plane.is_slice:
+        parts.append("A slice through the training mean, not a marginal density.")
+    return " ".join(parts)
