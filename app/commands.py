@@ -1,0 +1,166 @@
+"""The commands of the shell: list, train, evaluate, sample, render, doctor.
+
+With ``--json`` a command writes one JSON object on stdout and nothing else; progress and
+complaints go to stderr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli import COMMANDS, INTERRUPTED, complain
+from app.shell_engine import ShellEngine, ShellError
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="A desktop explorer for deep generative models. Without a command the window opens, "
+    "with a FILE that saved run in it.",
+)
+#: typer's base of all complaints about arguments; typer exports only its descendants.
+UsageError: Any = typer.BadParameter.__mro__[2]
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+SavedRun = Annotated[Path, typer.Argument(metavar="FILE", help="A saved run (.safetensors).")]
+Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the model; may be repeated."),
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-set", metavar="KEY=VALUE", help="A setting of the data set; may be repeated."
+    ),
+]
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Parse and carry out one command; returns the exit code."""
+    command = typer.main.get_command(app)
+    try:
+        outcome = command.main(
+            args=list(arguments), prog_name="python main.py", standalone_mode=False
+        )
+    except UsageError as error:
+        return complain(error.format_message().strip())
+    except ShellError as error:
+        return complain(str(error))
+    except typer.Abort:
+        return INTERRUPTED
+    return outcome if isinstance(outcome, int) else 0
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from app.doctor import versions
+
+        typer.echo(f"genscope {versions()['genscope']}")
+    elif context.invoked_subcommand is None:
+        raise typer.BadParameter(f"given no command, wanted one of: {', '.join(COMMANDS)}")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="models, datasets, probes, devices, or all of them.")
+    ] = "all",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The README's table of models.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """What there is: models, data sets, probes and devices."""
+    from app import shell_lists
+
+    with ShellEngine() as engine:
+        hello = engine.hello
+    shell_lists.show(hello, what, markdown=markdown, json=json)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="A model's name; see 'list models'.")],
+    data: Annotated[
+        str, typer.Option(help="A data set's name, or a CSV, TSV, NPY or NPZ file of yours.")
+    ],
+    steps: Annotated[int, typer.Option(min=0, help="Training steps.")],
+    out: Annotated[Path, typer.Option(help="Where to save the run (.safetensors).")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 0,
+    settings: Settings = None,
+    data_settings: DataSettings = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Train a model and save the run; Ctrl+C saves what there is."""
+    from app import shell_train
+
+    job = shell_train.Job(
+        model, data, steps, seed, out, tuple(settings or ()), tuple(data_settings or ()), device
+    )
+    return shell_train.train(job, json=json)
+
+
+@app.command()
+def evaluate(
+    file: SavedRun,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """How good a saved run is: held-out score, entropy floor, divergence from the truth."""
+    from app import shell_files
+
+    shell_files.evaluate(file, split, device, json=json)
+
+
+@app.command()
+def sample(
+    file: SavedRun,
+    n: Annotated[int, typer.Option("-n", min=1, max=10_000_000, help="How many.")],
+    out: Annotated[Path, typer.Option(help="Where to put them: .npy, .npz or .csv.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same samples.")] = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Draw from a saved run into a file."""
+    from app import shell_files
+
+    shell_files.sample(file, n, out, seed, device, json=json)
+
+
+@app.command()
+def render(
+    panel: Annotated[str, typer.Argument(help="A panel's name, such as density.")],
+    file: SavedRun,
+    out: Annotated[Path, typer.Option(help="Where to put the picture (.png).")],
+    size: Annotated[str, typer.Option(help="Width and height in pixels.")] = "1280x720",
+    theme: Annotated[str, typer.Option(help="dark or light.")] = "dark",
+    json: Json = False,
+) -> None:
+    """Draw one panel of a saved run into a picture, without a window."""
+    from app import shell_files
+
+    shell_files.render(panel, file, out, size, theme, json=json)
+
+
+@app.command()
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A saved run to examine.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """What this machine has; with a FILE: whether the laws hold for the model in it."""
+    from app import doctor as doctor_
+
+    return doctor_.examine(file, json=json) if file else doctor_.describe(json=json)

@@ -1,0 +1,190 @@
+"""A blocking client of the engine process, for the shell: no Qt, no torch."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+import msgspec
+
+from engine.launch import EngineProcess, launch
+from engine.wire.channel import WireError
+from engine.wire.fields import Value
+from engine.wire.messages import (
+    Ack,
+    Answer,
+    Ask,
+    Command,
+    Failed,
+    Heartbeat,
+    Hello,
+    Metrics,
+    RunState,
+    Slot,
+    ToEngine,
+    ToWindow,
+)
+
+#: Seconds that a fresh child may take to say hello (torch's first import on a cold disk).
+START_SECONDS = 120.0
+PANEL = "shell"
+
+
+class ShellError(Exception):
+    """What went wrong, as one sentence for stderr."""
+
+
+class ShellEngine:
+    """The engine process as a context manager.
+
+    Args:
+        threads: Threads of one training step; None leaves the choice to the engine.
+        plugins: Modules with further models, data sets or probes.
+
+    Example::
+
+        with ShellEngine() as engine:
+            engine.command(StartRun(engine.next_id(), "run", RunSpec("realnvp", "two_moons")))
+            answer = engine.ask("run", "evaluate", {"split": "test"})
+    """
+
+    def __init__(self, *, threads: int | None = None, plugins: Sequence[str] = ()) -> None:
+        self._options = (threads, tuple(plugins))
+        self._ids = itertools.count(1)
+        self._engine: EngineProcess | None = None
+        self._hello: Hello | None = None
+        self._events: deque[Metrics | RunState] = deque()
+
+    def __enter__(self) -> ShellEngine:
+        threads, plugins = self._options
+        self._engine = launch(threads=threads, plugins=plugins)
+        try:
+            self._hello = self._wait_for_hello()
+        except BaseException:
+            self._engine.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+            self._engine = None
+
+    @property
+    def hello(self) -> Hello:
+        """What the engine can do and where it runs."""
+        if self._hello is None:
+            raise RuntimeError("the engine is used outside its 'with' block")
+        return self._hello
+
+    def next_id(self) -> int:
+        """A fresh number for a command."""
+        return next(self._ids)
+
+    def command(self, record: Command) -> Ack:
+        """Send a command and wait until it is carried out.
+
+        Raises:
+            ShellError: The engine could not, or is gone.
+        """
+        self._send(record)
+        while True:
+            answer = self._receive()
+            if isinstance(answer, Ack) and answer.id == record.id:
+                return answer
+            if isinstance(answer, Failed) and answer.id in (record.id, None):
+                raise ShellError(explain(answer))
+            self._keep(answer)
+
+    def ask(self, run: str, probe: str, arguments: Mapping[str, Value] | None = None) -> Answer:
+        """Ask a probe about a run and wait for its full answer.
+
+        Raises:
+            ShellError: The probe failed, or the engine is gone.
+        """
+        slot = Slot(PANEL, run, probe)
+        self._send(Ask(slot, self.next_id(), probe, dict(arguments or {})))
+        while True:
+            answer = self._receive()
+            if isinstance(answer, Answer) and answer.slot == slot and answer.final:
+                return answer
+            if isinstance(answer, Failed) and answer.slot in (slot, None):
+                raise ShellError(explain(answer))
+            self._keep(answer)
+
+    def events(self, run: str) -> Iterator[Metrics | RunState]:
+        """Figures and states of a run as they come, without end.
+
+        Raises:
+            ShellError: A training step failed, or the engine is gone.
+        """
+        while True:
+            while self._events:
+                event = self._events.popleft()
+                if event.run == run:
+                    yield event
+            record = self._receive()
+            if isinstance(record, Failed):
+                raise ShellError(explain(record))
+            self._keep(record)
+
+    def _keep(self, record: ToWindow) -> None:
+        if isinstance(record, (Metrics, RunState)):
+            self._events.append(record)
+
+    def _send(self, record: ToEngine | Command) -> None:
+        try:
+            self._live().channel.send(record)  # type: ignore[arg-type]
+        except OSError:
+            raise ShellError(self._obituary()) from None
+
+    def _receive(self) -> ToWindow:
+        while True:
+            try:
+                record = self._live().channel.receive()
+            except (EOFError, OSError):
+                raise ShellError(self._obituary()) from None
+            except WireError as error:
+                raise ShellError(f"the engine sent {error}") from None
+            if not isinstance(record, Heartbeat):
+                return record
+
+    def _wait_for_hello(self) -> Hello:
+        end = time.monotonic() + START_SECONDS
+        while not self._live().channel.poll(min(1.0, max(0.0, end - time.monotonic()))):
+            if time.monotonic() > end:
+                raise ShellError(f"the engine did not start within {START_SECONDS:.0f} s")
+        record = self._receive()
+        if not isinstance(record, Hello):
+            raise ShellError(f"the engine began with {type(record).__name__}, wanted Hello")
+        return record
+
+    def _live(self) -> EngineProcess:
+        if self._engine is None:
+            raise RuntimeError("the engine is used outside its 'with' block")
+        return self._engine
+
+    def _obituary(self) -> str:
+        process = self._live().process
+        process.join(1.0)
+        code = process.exitcode
+        return "the engine process ended" + (f" (exit code {code})" if code is not None else "")
+
+
+def explain(failed: Failed) -> str:
+    """A failure as one sentence, with what would probably help."""
+    offer = " ".join(f"--set {name}={value}" for name, value in failed.offer.items())
+    return failed.message.rstrip(".") + (f"; try {offer}" if offer else "")
+
+
+def to_json(value: object) -> str:
+    """One JSON text on one line; figures that are not finite become ``null``."""
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,119 @@
+"""``evaluate``, ``sample`` and ``render``: what can be done with a saved run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.shell_engine import ShellEngine, ShellError, to_json
+from app.shell_inputs import readable_file, writable_file
+from engine.wire.fields import Value
+from engine.wire.messages import OpenRun, RunInfo
+
+RUN = "shell"
+SPLITS = ("train", "valid", "test")
+LARGEST_SIDE = 16_384
+
+
+@contextmanager
+def opened(file: Path, device: str) -> Iterator[tuple[ShellEngine, RunInfo]]:
+    """An engine with a saved run open in it, and what the run is."""
+    path = readable_file(file)
+    with ShellEngine() as engine:
+        info = engine.command(OpenRun(engine.next_id(), RUN, path, device)).info
+        if info is None:
+            raise RuntimeError("the engine opened a run without telling of it")
+        yield engine, info
+
+
+def evaluate(file: Path, split: str, device: str, *, json: bool) -> None:
+    """Score a saved run on one split; figures are in nats."""
+    if split not in SPLITS:
+        raise ShellError(f"--split: given '{split}', wanted one of: {', '.join(SPLITS)}")
+    with opened(file, device) as (engine, info):
+        answer = engine.ask(RUN, "evaluate", {"split": split})
+    about: dict[str, Value] = {
+        "file": str(file),
+        "model": info.card.name,
+        "dataset": info.dataset.name,
+        "step": info.step,
+        "split": split,
+    }
+    if json:
+        typer.echo(to_json({**about, **answer.values}))
+        return
+    table = Table(title=f"{info.card.title} on {info.dataset.title}", title_justify="left")
+    table.add_column("figure")
+    table.add_column("value", justify="right")
+    for name, value in [*about.items(), *answer.values.items()]:
+        table.add_row(name, _text(value))
+    Console().print(table)
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def sample(file: Path, n: int, out: Path, seed: int, device: str, *, json: bool) -> None:
+    """Draw ``n`` events (n, *E) in the data's units into a file."""
+    writable_file(out, (".npy", ".npz", ".csv"))
+    with opened(file, device) as (engine, info):
+        samples = engine.ask(RUN, "draw", {"n": n, "seed": seed}).arrays["samples"]
+    try:
+        _write(samples, info.data.columns, out)
+    except OSError as error:
+        raise ShellError(f"--out: {out} cannot be written: {error.strerror}") from None
+    shape = list(samples.shape)
+    if json:
+        about = {"file": str(file), "model": info.card.name, "step": info.step, "seed": seed}
+        typer.echo(to_json({**about, "shape": shape, "out": str(out)}))
+    else:
+        typer.echo(f"{out}: {n} samples of {info.card.title}, step {info.step}, shape {shape}")
+
+
+def _write(samples: np.ndarray, columns: tuple[str, ...], out: Path) -> None:
+    if out.suffix.lower() == ".npy":
+        np.save(out, samples)
+    elif out.suffix.lower() == ".npz":
+        np.savez_compressed(out, samples=samples)
+    else:
+        flat = samples.reshape(len(samples), -1)
+        known = len(columns) == flat.shape[1]
+        heads = columns if known else [f"x{i}" for i in range(flat.shape[1])]
+        np.savetxt(out, flat, fmt="%.8g", delimiter=",", header=",".join(heads), comments="")
+
+
+def render(panel: str, file: Path, out: Path, size: str, theme: str, *, json: bool) -> None:
+    """Draw one panel of a saved run into a PNG."""
+    writable_file(out, (".png",))
+    path = readable_file(file)
+    width, height = parse_size(size)
+    if theme not in ("dark", "light"):
+        raise ShellError(f"--theme: given '{theme}', wanted dark or light")
+    from app.render import render_panel
+
+    render_panel(panel, path, out, size=(width, height), theme=theme)
+    if json:
+        typer.echo(to_json({"panel": panel, "file": str(file), "out": str(out)}))
+    else:
+        typer.echo(f"{out}: {panel}, {width} × {height} pixels")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``"1280x720"`` as two numbers; raises ``ShellError`` for anything else."""
+    found = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    sides = [int(side) for side in found.groups()] if found else []
+    if not sides or min(sides) < 64 or max(sides) > LARGEST_SIDE:
+        raise ShellError(
+            f"--size: given '{text}', wanted WIDTHxHEIGHT from 64 to {LARGEST_SIDE} pixels each"
+        )
+    return sides[0], sides[1]

@@ -1,0 +1,79 @@
+"""``list``: the engine's cards as tables, as JSON and as the README's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.shell_engine import ShellError, to_json
+from engine.wire.cards import ModelCard
+from engine.wire.messages import Hello
+
+KINDS = ("models", "datasets", "probes", "devices")
+MARKDOWN_HEAD = (
+    "| Family | Model | Year | Paper | What it can do |\n| --- | --- | --- | --- | --- |\n"
+)
+
+
+def show(hello: Hello, what: str, *, markdown: bool, json: bool) -> None:
+    """Write one kind of thing, or all.
+
+    Raises:
+        ShellError: ``what`` is not a kind.
+    """
+    if what != "all" and what not in KINDS:
+        raise ShellError(f"list: given '{what}', wanted all or one of: {', '.join(KINDS)}")
+    kinds = KINDS if what == "all" else (what,)
+    if markdown:
+        typer.echo(model_table(hello.models), nl=False)
+    elif json:
+        typer.echo(to_json({kind: msgspec.to_builtins(getattr(hello, kind)) for kind in kinds}))
+    else:
+        console = Console()
+        for kind in kinds:
+            console.print(_table(hello, kind))
+
+
+def model_table(cards: tuple[ModelCard, ...]) -> str:
+    """The README's table of models, in Markdown."""
+    rows = [
+        f"| {card.family} | {card.title} (`{card.name}`) | {card.paper.year} "
+        f"| {card.paper.authors}: {card.paper.title} "
+        f"| {', '.join(_capabilities(card))} |\n"
+        for card in cards
+    ]
+    return MARKDOWN_HEAD + "".join(rows)
+
+
+def _capabilities(card: ModelCard) -> list[str]:
+    return [str(c).replace("_", " ") for c in card.capabilities]
+
+
+def _table(hello: Hello, kind: str) -> Table:
+    if kind == "models":
+        models = [
+            (c.name, c.family, str(c.paper.year), ", ".join(_capabilities(c)))
+            for c in hello.models
+        ]
+        return _filled("models", ("name", "family", "year", "what it can do"), models)
+    if kind == "datasets":
+        datasets = [
+            (c.name, c.kind, "yes" if c.has_density else "no", c.summary) for c in hello.datasets
+        ]
+        return _filled("data sets", ("name", "kind", "density known", "summary"), datasets)
+    if kind == "probes":
+        return _filled("probes", ("name", "summary"), [(c.name, c.summary) for c in hello.probes])
+    return _filled("devices", ("name",), [(name,) for name in hello.devices])
+
+
+def _filled(title: str, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for head in heads:
+        table.add_column(head)
+    for row in rows:
+        table.add_row(*row)
+    return table
