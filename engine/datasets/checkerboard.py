@@ -74,7 +74,7 @@ def _sharp_log_prob(x: Tensor) -> Tensor:
     inside = ((x >= -EDGE) & (x < EDGE)).all(1)
     cell = ((x + EDGE) / SIDE).floor().nan_to_num().clamp(0, 3).to(torch.int64)  # (B, 2)
     filled = inside & FILLED.to(x.device)[cell[:, 0], cell[:, 1]]
-    return torch.where(filled, math.log(LEVEL), -math.inf).to(x.dtype)
+    return torch.full_like(x[:, 0], math.log(LEVEL)).masked_fill(~filled, -math.inf)
 
 
 def _blurred_log_prob(x: Tensor, noise: float) -> Tensor:

@@ -79,12 +79,13 @@ class Digits(Dataset):
         return self._resample(n, generator)
 
     def _values(self, grey: Tensor) -> Tensor:
-        if self.config.levels is not None:
-            return (grey * self.config.levels // N_LEVELS).to(torch.float32)
+        levels: int | None = self.config.levels
+        if levels is not None:
+            return (grey * levels // N_LEVELS).to(torch.float32)
         generator = torch.Generator().manual_seed(self.config.seed)
         shade = torch.rand(grey.shape, generator=generator, dtype=torch.float64)
         # Rounding to float32 could reach 1, which lies outside the last grey level.
-        pictures: Tensor = ((grey + shade) / N_LEVELS).to(torch.float32)
+        pictures = ((grey + shade) / N_LEVELS).to(torch.float32)
         return pictures.clamp_max(1.0 - 2.0**-24)
 
 
