@@ -40,16 +40,14 @@ class AffineMap(Protocol):
         """Base side → data side."""
         ...
 
-    def forward_saving(
-        self, x: Tensor, log_scale: Tensor, shift: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """As :meth:`forward`, with what :meth:`backward` needs."""
+    def forward_(self, x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, in place on ``x``; returns what :meth:`backward` needs."""
         ...
 
     def backward(
-        self, dy: Tensor, saved: tuple[Tensor, Tensor]
+        self, dy: Tensor, saved: tuple[Tensor, Tensor], offset: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """∂/∂x, ∂/∂log_scale and ∂/∂shift of a function of y, from its ∂/∂y."""
+        """∂/∂x, ∂/∂log_scale + ``offset`` and ∂/∂shift of a function of y, from its ∂/∂y."""
         ...
 
 
@@ -66,20 +64,19 @@ class ScaleThenShift:
         """Base side → data side."""
         return (y - shift) * torch.exp(-log_scale)
 
-    def forward_saving(
-        self, x: Tensor, log_scale: Tensor, shift: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """As :meth:`forward`; keeps exp(s) and x·exp(s)."""
+    def forward_(self, x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, in place; keeps exp(s) and x·exp(s)."""
         factor = log_scale.exp()
         scaled = x * factor
-        return scaled + shift, (factor, scaled)
+        torch.add(scaled, shift, out=x)
+        return factor, scaled
 
     def backward(
-        self, dy: Tensor, saved: tuple[Tensor, Tensor]
+        self, dy: Tensor, saved: tuple[Tensor, Tensor], offset: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(dy·exp(s), dy·x·exp(s), dy)."""
+        """(dy·exp(s), dy·x·exp(s) + offset, dy)."""
         factor, scaled = saved
-        return dy * factor, dy * scaled, dy
+        return dy * factor, torch.addcmul(offset, dy, scaled), dy
 
 
 class ShiftThenScale:
@@ -95,18 +92,16 @@ class ShiftThenScale:
         """Base side → data side."""
         return torch.addcmul(shift, y, log_scale.exp())
 
-    def forward_saving(
-        self, x: Tensor, log_scale: Tensor, shift: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """As :meth:`forward`; keeps exp(−α) and −u."""
+    def forward_(self, x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, in place; keeps exp(−α) and u."""
         factor = log_scale.neg().exp_()
-        y = (x - shift).mul_(factor)
-        return y, (factor, -y)
+        x.sub_(shift).mul_(factor)
+        return factor, x.clone()
 
     def backward(
-        self, dy: Tensor, saved: tuple[Tensor, Tensor]
+        self, dy: Tensor, saved: tuple[Tensor, Tensor], offset: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(dy·exp(−α), −dy·u, −dy·exp(−α))."""
-        factor, minus_y = saved
+        """(dy·exp(−α), −dy·u + offset, −dy·exp(−α))."""
+        factor, y = saved
         dx = dy * factor
-        return dx, dy * minus_y, -dx
+        return dx, torch.addcmul(offset, dy, y, value=-1), -dx

@@ -49,7 +49,7 @@ class AffineFlow(Flow):
         return ()
 
     def matrices(self) -> list[Matrices]:
-        """Per layer the network's matrices, each (out, in + 1) with the bias as last column."""
+        """Per layer the network's matrices, each (in + 1, out) with the bias as last row."""
         return unpack(self.theta * self.mask if len(self.mask) else self.theta, self._networks)
 
     def trained_layers(self) -> Sequence[AffineLayer]:
@@ -61,9 +61,10 @@ class AffineFlow(Flow):
 
         The gradient lies in a buffer that the next call overwrites.
         """
-        if self._nll is None or not self._nll.fits(self.theta, len(x)):
+        shape = (len(x), self.event_size)
+        if self._nll is None or not self._nll.fits(self.theta, shape):
             mask = self.mask if len(self.mask) else None
-            self._nll = AffineNLL(self.wirings, self.theta, mask, len(x))
+            self._nll = AffineNLL(self.wirings, self.theta, mask, shape)
         nll = self._nll(self.standardise(x)) - self.standardise_log_det
         return nll, self._nll.gradient
 

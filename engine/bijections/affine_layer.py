@@ -34,7 +34,7 @@ class Wiring:
     @property
     def n_targets(self) -> int:
         """How many coordinates are transformed."""
-        return self.shapes[-1][0] // 2
+        return self.shapes[-1][1] // 2
 
 
 @dataclass(frozen=True)

@@ -22,122 +22,149 @@ from engine.bijections.conditioner import Matrices, unpack
 
 
 class AffineNLL:
-    """The NLL of standardised batches (B, D) and ∂NLL/∂θ, for one θ and one batch size.
+    """The NLL of standardised batches (B, D) and ∂NLL/∂θ, for one θ and one batch shape.
 
     Args:
         wirings: The layers, data → base.
         theta: Their weights (P,), read anew at every call.
         mask: (P,) of zeros and ones, multiplied into θ; ``None`` means all ones.
-        batch_size: B.
+        shape: (B, D).
 
     Attributes:
         gradient: ∂NLL/∂θ of the latest call, (P,); the next call overwrites it.
     """
 
     def __init__(
-        self, wirings: Sequence[Wiring], theta: Tensor, mask: Tensor | None, batch_size: int
+        self,
+        wirings: Sequence[Wiring],
+        theta: Tensor,
+        mask: Tensor | None,
+        shape: tuple[int, int],
     ) -> None:
-        self._theta, self._mask = theta.detach(), mask
+        self._theta, self._mask, self._shape = theta.detach(), mask, shape
         self._weights = self._theta if mask is None else torch.empty_like(self._theta)
         self.gradient = torch.zeros_like(self._theta)
-        self._batch_size = batch_size
-        counts = [wiring.n_targets for wiring in wirings]
-        self._log_scales = theta.new_empty(sum(counts), batch_size)
+        self._columns = _Columns(theta, shape, sum(w.n_targets for w in wirings))
         networks = [wiring.shapes for wiring in wirings]
-        parts = (
-            wirings,
-            unpack(self._weights, networks),
-            unpack(self.gradient, networks),
-            self._log_scales.split(counts),
-        )
-        self._layers = [_LayerPass(*part) for part in zip(*parts, strict=True)]
+        matrices, gradients = unpack(self._weights, networks), unpack(self.gradient, networks)
+        log_scales = self._columns.log_scales.split([wiring.n_targets for wiring in wirings])
+        signs = [wiring.map.sign for wiring in wirings for _ in range(wiring.n_targets)]
+        self._signs = theta.new_tensor(signs)
+        parts = zip(wirings, matrices, gradients, log_scales, strict=True)
+        self._layers = [_LayerPass(*part, self._columns) for part in parts]
 
-    def fits(self, theta: Tensor, batch_size: int) -> bool:
-        """Whether the buffers are those of this θ and batch size."""
+    def fits(self, theta: Tensor, shape: tuple[int, int]) -> bool:
+        """Whether the buffers are those of this θ and batch shape."""
         mine = self._theta
         same_kind = mine.dtype == theta.dtype and mine.device == theta.device
-        return (
-            same_kind
-            and mine.data_ptr() == theta.data_ptr()
-            and self._batch_size == batch_size
-        )
+        return same_kind and mine.data_ptr() == theta.data_ptr() and self._shape == shape
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Standardised (B, D) → NLL in nats, a scalar; :attr:`gradient` is filled."""
         if self._mask is not None:
             torch.mul(self._theta, self._mask, out=self._weights)
-        z = x.t().clone(memory_format=torch.contiguous_format)  # (D, B)
+        columns, (batch_size, event_size) = self._columns, self._shape
+        columns.z.copy_(x.t())
         for layer in self._layers:
-            layer.forward(z)
-        half_squares = 0.5 * torch.linalg.vecdot(z.flatten(), z.flatten())
-        constant = 0.5 * len(z) * math.log(2.0 * math.pi)
-        nll = (half_squares - self._log_scales.sum()) / self._batch_size + constant
-        dz = z.div_(self._batch_size)
+            layer.forward()
+        z = columns.z.flatten()
+        total = 0.5 * torch.linalg.vecdot(z, z) - self._signs @ columns.log_scales.sum(1)
+        torch.div(columns.z, batch_size, out=columns.slope)
         for layer in reversed(self._layers):
-            layer.backward(dz, is_first=layer is self._layers[0])
+            layer.backward(is_first=layer is self._layers[0])
         if self._mask is not None:
             self.gradient.mul_(self._mask)
-        return nll
+        return total / batch_size + 0.5 * event_size * math.log(2.0 * math.pi)
+
+
+class _Columns:
+    """Buffers that the layers share.
+
+    Attributes:
+        z: (D, B), the batch on its way from data to base.
+        slope: (D, B), ∂NLL/∂z on its way back.
+        log_scales: One row (B,) per coordinate that a layer moves.
+    """
+
+    def __init__(self, theta: Tensor, shape: tuple[int, int], n_scales: int) -> None:
+        self.z = theta.new_empty(shape[1], shape[0])
+        self.slope = torch.empty_like(self.z)
+        self.log_scales = theta.new_empty(n_scales, shape[0])
+        self._scratch: dict[tuple[int, int], Tensor] = {}
+
+    def scratch(self, depth: int, width: int) -> Tensor:
+        """(width, B) to hold a hidden slope of one depth, used by one layer after the other."""
+        key = (depth, width)
+        if key not in self._scratch:
+            self._scratch[key] = self.z.new_empty(width, self.z.shape[1])
+        return self._scratch[key]
 
 
 class _LayerPass:
-    """One layer forward and backward, in place on columns (D, B).
+    """One layer forward and backward, in place on the shared columns.
 
-    The activations that a matrix acts on are kept with a row of ones below, which meets the bias.
+    Whatever a matrix acts on is kept with a row of ones below, which meets the bias. All views
+    are cut once, here: cutting them at every step would take as long as the arithmetic on them.
     """
 
     def __init__(
-        self, wiring: Wiring, matrices: Matrices, gradients: Matrices, log_det: Tensor
+        self,
+        wiring: Wiring,
+        matrices: Matrices,
+        gradients: Matrices,
+        log_scale: Tensor,
+        columns: _Columns,
     ) -> None:
-        self._wiring, self._matrices, self._gradients = wiring, matrices, gradients
-        self._log_det = log_det
-        self._n, batch_size = log_det.shape
-        columns = [matrix.shape[1] for matrix in matrices]
-        self._with_ones = [log_det.new_ones(count, batch_size) for count in columns]
+        self._map, self._gradients, self._log_scale = wiring.map, gradients, log_scale
+        n, batch_size = log_scale.shape
+        self._inputs, self._targets = columns.z[wiring.inputs], columns.z[wiring.targets]
+        self._input_slope = columns.slope[wiring.inputs]
+        self._target_slope = columns.slope[wiring.targets]
+        self._with_ones = [log_scale.new_ones(len(matrix), batch_size) for matrix in matrices]
         self._activations = [buffer[:-1] for buffer in self._with_ones]
-        self._slopes = [torch.empty_like(buffer) for buffer in self._activations]
-        self._raw_slope = log_det.new_empty(2 * self._n, batch_size)
-        self._across = [buffer.t() for buffer in self._with_ones]
-        self._transposed = [matrix[:, :-1].t() for matrix in matrices]
+        self._slopes = [columns.scratch(k, len(a)) for k, a in enumerate(self._activations)]
+        self._transposed = [matrix.t() for matrix in matrices]
+        self._unbiased = [matrix[:-1] for matrix in matrices]
+        self._raw, self._raw_slope = log_scale.new_empty(2, 2 * n, batch_size).unbind()
+        self._raw_scale, self._shift = self._raw.split(n)
+        self._raw_scale_slope, self._shift_slope = self._raw_slope.split(n)
+        self._ones = torch.ones_like(log_scale)
+        self._offset = log_scale.new_tensor(-wiring.map.sign / batch_size)
 
-    def forward(self, z: Tensor) -> None:
-        """Move the targets in ``z`` (D, B); fills this layer's log-determinants."""
-        wiring = self._wiring
-        self._activations[0].copy_(z[wiring.inputs])
+    def forward(self) -> None:
+        """Move the targets; fills this layer's log-scales."""
+        self._activations[0].copy_(self._inputs)
         for index, after in enumerate(self._activations[1:]):
-            torch.mm(self._matrices[index], self._with_ones[index], out=after).relu_()
-        raw = torch.mm(self._matrices[-1], self._with_ones[-1])
-        raw_scale, shift = raw[: self._n], raw[self._n :]
-        self._stretch = raw_scale.abs().mul_(1.0 / LOG_SCALE_BOUND).add_(1.0)
-        log_scale = raw_scale / self._stretch
-        torch.mul(log_scale, wiring.map.sign, out=self._log_det)
-        targets = z[wiring.targets]
-        y, self._saved = wiring.map.forward_saving(targets, log_scale, shift)
-        targets.copy_(y)
+            torch.mm(self._transposed[index], self._with_ones[index], out=after).relu_()
+        torch.mm(self._transposed[-1], self._with_ones[-1], out=self._raw)
+        self._stretch = torch.add(self._ones, self._raw_scale.abs(), alpha=1.0 / LOG_SCALE_BOUND)
+        torch.div(self._raw_scale, self._stretch, out=self._log_scale)
+        self._saved = self._map.forward_(self._targets, self._log_scale, self._shift)
 
-    def backward(self, dz: Tensor, *, is_first: bool) -> None:
-        """Turn ``dz`` (D, B) from after the layer to before it; fills this layer's gradients."""
-        wiring = self._wiring
-        targets = dz[wiring.targets]
-        dx, d_log_scale, d_shift = wiring.map.backward(targets, self._saved)
-        d_log_scale.sub_(wiring.map.sign / dz.shape[1])
-        torch.div(d_log_scale, self._stretch.square_(), out=self._raw_slope[: self._n])
-        self._raw_slope[self._n :] = d_shift
+    def backward(self, *, is_first: bool) -> None:
+        """Turn ∂NLL/∂z from after the layer to before it; fills this layer's gradients."""
+        dx, d_log_scale, d_shift = self._map.backward(
+            self._target_slope, self._saved, self._offset
+        )
+        torch.div(d_log_scale, self._stretch.square_(), out=self._raw_scale_slope)
+        self._shift_slope.copy_(d_shift)
         self._through_network(is_first)
         if not is_first:
-            targets.copy_(dx)
-            dz[wiring.inputs] += self._slopes[0]
+            self._target_slope.copy_(dx)
+            self._input_slope.add_(self._slopes[0])
 
     def _through_network(self, is_first: bool) -> None:
+        slope_across = self._raw_slope.t()
         slope = self._raw_slope
-        for index in reversed(range(len(self._matrices))):
-            torch.mm(slope, self._across[index], out=self._gradients[index])
+        for index in reversed(range(len(self._gradients))):
+            torch.mm(self._with_ones[index], slope_across, out=self._gradients[index])
             if index == 0 and is_first:
                 return
-            below = torch.mm(self._transposed[index], slope, out=self._slopes[index])
+            slope = torch.mm(self._unbiased[index], slope, out=self._slopes[index])
             if index > 0:
-                # relu(a) > 0 exactly where a > 0, so the activation itself is the mask.
-                slope = torch.ops.aten.threshold_backward.grad_input(
-                    below, self._activations[index], 0.0, grad_input=below
+                # A ReLU is open exactly where its output is positive.
+                torch.ops.aten.threshold_backward.grad_input(
+                    slope, self._activations[index], 0.0, grad_input=slope
                 )
+                slope_across = slope.t()

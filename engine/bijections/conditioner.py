@@ -1,9 +1,9 @@
 """The network that tells an affine layer its scales and shifts, as matrices cut from one vector.
 
 All weights of a flow lie in one vector θ: the optimiser, the mask and ``zero_grad`` then cost one
-kernel instead of one per matrix. A network is a tuple of matrices, each (out, in + 1) with the
-bias as its last column, and works on columns (features first), so that the rows of a batch's
-coordinates are contiguous in memory.
+kernel instead of one per matrix. A network is a tuple of matrices, each (in + 1, out) with the
+bias as its last row: one layer is [h, 1] ↦ [h, 1] M. It works on columns (features first), where
+each coordinate of a batch is contiguous in memory.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.nets.masked import layer_degrees
 
-#: Shape (out, in + 1) of one matrix.
+#: Shape (in + 1, out) of one matrix.
 Shape = tuple[int, int]
 Matrices = tuple[Tensor, ...]
 
@@ -26,7 +27,7 @@ def network_shapes(
 ) -> tuple[Shape, ...]:
     """The shapes of a perceptron's matrices, biases included."""
     widths = (in_features, *hidden_features, out_features)
-    return tuple((after, before + 1) for before, after in pairwise(widths))
+    return tuple((before + 1, after) for before, after in pairwise(widths))
 
 
 def unpack(theta: Tensor, networks: Sequence[Sequence[Shape]]) -> list[Matrices]:
@@ -44,8 +45,12 @@ def n_values(networks: Sequence[Sequence[Shape]]) -> int:
 def conditioner(matrices: Matrices, x: Tensor) -> Tensor:
     """The perceptron with ReLU between its matrices: columns (in, B) → (out, B)."""
     for matrix in matrices[:-1]:
-        x = torch.relu(torch.addmm(matrix[:, -1:], matrix[:, :-1], x))
-    return torch.addmm(matrices[-1][:, -1:], matrices[-1][:, :-1], x)
+        x = _affine(matrix, x).relu_()
+    return _affine(matrices[-1], x)
+
+
+def _affine(matrix: Tensor, x: Tensor) -> Tensor:
+    return torch.addmm(matrix[-1:].t(), matrix[:-1].t(), x)
 
 
 @torch.no_grad()
@@ -60,7 +65,7 @@ def initialise(matrices: Matrices, masks: Matrices | None = None) -> None:
     """
     for index, matrix in enumerate(matrices[:-1]):
         mask = torch.ones_like(matrix) if masks is None else masks[index]
-        n_seen = (mask.sum(1, keepdim=True) - 1.0).clamp_min(1.0)
+        n_seen = (mask.sum(0, keepdim=True) - 1.0).clamp_min(1.0)
         matrix.copy_((torch.rand_like(matrix) * 2.0 - 1.0) / n_seen.sqrt() * mask)
     matrices[-1].zero_()
 
@@ -73,12 +78,9 @@ def autoregressive_masks(order: Tensor, hidden_features: Sequence[int]) -> Matri
         hidden_features: Widths of the hidden layers.
 
     Returns:
-        One mask per matrix, (out, in + 1), zeros and ones; biases are never masked.
+        One mask per matrix, (in + 1, out), zeros and ones; biases are never masked.
     """
     degrees = layer_degrees(order, hidden_features)
-    masks = [after[:, None] >= before[None, :] for before, after in pairwise(degrees)]
-    masks.append((degrees[0][:, None] > degrees[-1][None, :]).repeat(2, 1))
-    bias = torch.ones
-    return tuple(torch.cat([m, bias(len(m), 1, dtype=torch.bool)], 1).float() for m in masks)
-
-
+    masks = [before[:, None] <= after[None, :] for before, after in pairwise(degrees)]
+    masks.append((degrees[-1][:, None] < degrees[0][None, :]).repeat(1, 2))
+    return tuple(F.pad(mask.float(), (0, 0, 0, 1), value=1.0) for mask in masks)
