@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QFont
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Palette:
     good: str
     warning: str
     error: str
-    #: Sequential colour map, from "nothing" to "much" (a pyqtgraph name).
+    #: Colour maps by name, see ``widgets.plots.colours.table``: from "nothing" to "much" in the
+    #: model's hue, and from low to high around a neutral middle.
     sequential: str
     diverging: str
 
@@ -45,8 +47,8 @@ DARK = Palette(
     good="#3fc79a",
     warning="#f0c541",
     error="#ff6f61",
-    sequential="magma",
-    diverging="CET-D1A",
+    sequential="density-dark",
+    diverging="critic-dark",
 )
 LIGHT = Palette(
     name="light",
@@ -63,8 +65,8 @@ LIGHT = Palette(
     good="#007a5a",
     warning="#9a6b00",
     error="#c0302a",
-    sequential="magma",
-    diverging="CET-D1A",
+    sequential="density-light",
+    diverging="critic-light",
 )
 PALETTES = {"dark": DARK, "light": LIGHT}
 
@@ -101,6 +103,13 @@ class Look(QObject):
     def font_points(self) -> float:
         """Size of body text."""
         return 10.0 * self._scale
+
+    def font(self, factor: float = 1.0, *, bold: bool = False) -> QFont:
+        """The application's font at a multiple of the body size."""
+        font = QFont()
+        font.setPointSizeF(self.font_points * factor)
+        font.setBold(bold)
+        return font
 
     def set(self, *, palette: Palette | None = None, scale: float | None = None) -> None:
         """Change the look; emits :attr:`changed` once if anything is new."""

@@ -1,0 +1,155 @@
+"""Small labelled badges in a row: legends, facts, capabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
+
+from widgets.look import Look
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One badge.
+
+    Attributes:
+        text: What it says.
+        tooltip: What it means.
+        colour: Colour of the swatch.
+        swatch: ``"dot"``, ``"line"``, ``"dash"`` or "" for none.
+        dim: Greyed out (not available).
+        framed: Drawn with a rounded outline.
+    """
+
+    text: str
+    tooltip: str = ""
+    colour: str = ""
+    swatch: str = ""
+    dim: bool = False
+    framed: bool = False
+
+
+class ChipRow(QWidget):
+    """Chips from left to right; those that do not fit wrap, or hide behind a last "…"."""
+
+    def __init__(self, look: Look, *, wrap: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._wrap = wrap
+        self._chips: tuple[Chip, ...] = ()
+        self._placed: list[tuple[QRectF, Chip]] = []
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(wrap)
+        self.setSizePolicy(policy)
+        look.changed.connect(self.restyle)
+        self.restyle()
+
+    @property
+    def chips(self) -> tuple[Chip, ...]:
+        """What is shown."""
+        return self._chips
+
+    def set_chips(self, chips: tuple[Chip, ...]) -> None:
+        """Show these."""
+        if chips != self._chips:
+            self._chips = chips
+            self.setAccessibleName(", ".join(chip.text for chip in chips))
+            self.updateGeometry()
+            self.update()
+
+    def restyle(self) -> None:
+        """Take the font from the look."""
+        self.setFont(self._look.font(0.88))
+        self.updateGeometry()
+        self.update()
+
+    def place(self, width: float) -> tuple[list[tuple[QRectF, Chip]], float]:
+        """Where each chip goes at a width, and the height that takes."""
+        gap, height = self._look.px(5), self._line_height()
+        x, y = 0.0, 0.0
+        placed: list[tuple[QRectF, Chip]] = []
+        for index, chip in enumerate(self._chips):
+            wide = self._chip_width(chip)
+            if x > 0 and x + wide > width:
+                if not self._wrap:
+                    rest = "\n".join(c.text for c in self._chips[index:])
+                    placed.append((QRectF(x, y, self._look.px(20), height), Chip("…", rest)))
+                    break
+                x, y = 0.0, y + height + gap
+            placed.append((QRectF(x, y, min(wide, max(width - x, 1)), height), chip))
+            x += wide + gap
+        return placed, y + height
+
+    def sizeHint(self) -> QSize:
+        """One line high."""
+        return QSize(self._look.px(200), round(self._line_height()))
+
+    def minimumSizeHint(self) -> QSize:
+        """One line high."""
+        return QSize(1, round(self._line_height()))
+
+    def heightForWidth(self, width: int) -> int:  # noqa: N802 - Qt's
+        """As many lines as wrapping takes."""
+        return round(self.place(width)[1])
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw each chip."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        self._placed, _ = self.place(self.width())
+        for area, chip in self._placed:
+            self._draw(painter, area, chip)
+
+    def event(self, event: QEvent) -> bool:
+        """Tooltips belong to single chips."""
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            spot = QPointF(event.pos())
+            text = next((c.tooltip for area, c in self._placed if area.contains(spot)), "")
+            QToolTip.showText(event.globalPos(), text, self)
+            return True
+        return super().event(event)
+
+    def _line_height(self) -> float:
+        return self.fontMetrics().height() + self._look.px(6)
+
+    def _swatch_width(self, chip: Chip) -> float:
+        wide = {"dot": 9, "line": 18, "dash": 20}.get(chip.swatch, 0)
+        return self._look.px(wide) + self._look.px(5) if wide else 0.0
+
+    def _chip_width(self, chip: Chip) -> float:
+        padding = self._look.px(7 if chip.framed else 3)
+        text = self.fontMetrics().horizontalAdvance(chip.text)
+        return float(text + 2 * padding + self._swatch_width(chip))
+
+    def _draw(self, painter: QPainter, area: QRectF, chip: Chip) -> None:
+        palette = self._look.palette
+        if chip.framed:
+            inner = area.adjusted(0.5, 0.5, -0.5, -0.5)
+            painter.setPen(QPen(QColor(palette.border), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush if chip.dim else QColor(palette.raised))
+            painter.drawRoundedRect(inner, area.height() / 2, area.height() / 2)
+        left = area.left() + self._look.px(7 if chip.framed else 3)
+        if chip.swatch:
+            self._draw_swatch(painter, left, area.center().y(), chip)
+        left += self._swatch_width(chip)
+        painter.setPen(palette.muted if chip.dim else palette.text)
+        room = area.right() - left
+        text = self.fontMetrics().elidedText(chip.text, Qt.TextElideMode.ElideRight, int(room) + 1)
+        words = QRectF(left, area.top(), room + 2, area.height())
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, text)
+
+    def _draw_swatch(self, painter: QPainter, x: float, y: float, chip: Chip) -> None:
+        px = self._look.px
+        if chip.swatch == "dot":
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(QColor(chip.colour))
+            painter.drawEllipse(QPointF(x + px(9) / 2, y), px(9) / 2, px(9) / 2)
+            return
+        pen = QPen(QColor(chip.colour), self._look.px(20) / 10)
+        if chip.swatch == "dash":
+            pen.setDashPattern([3.0, 2.0])
+        painter.setPen(pen)
+        painter.drawLine(QPointF(x, y), QPointF(x + px(18), y))

@@ -1,0 +1,106 @@
+"""Colour tables and mixing; colours are ``#rrggbb`` words or 0xAARRGGBB numbers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph
+from PySide6.QtGui import QColor
+
+Table: TypeAlias = npt.NDArray[np.uint32]
+
+#: Colour-blind-safe hues for parts of a mixture (after Okabe and Ito, and Tol).
+PART_COLOURS = (
+    "#e69f00", "#56b4e9", "#009e73", "#cc79a7", "#f0e442", "#d55e00",
+    "#8da0ff", "#b2df8a", "#ee8866", "#44bb99", "#aa4499", "#bbbbbb",
+)  # fmt: skip
+
+
+#: Our own maps: ends and a middle; lightness runs evenly between them in Oklab.
+STOPS = {
+    "density-dark": ("#12141a", "#1d4f8f", "#3f9fe0", "#eaf8ff"),
+    "density-light": ("#ffffff", "#9cc9e8", "#2d7fbd", "#08224d"),
+    "critic-dark": ("#ff8f5a", "#8a4326", "#191c22", "#24588c", "#6cc1f7"),
+    "critic-light": ("#a83c00", "#efae85", "#f7f7f9", "#8cbce0", "#00508a"),
+}
+_TO_CONE = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_TO_LAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+@lru_cache(maxsize=16)
+def table(name: str) -> Table:
+    """256 colours from "nothing" to "much", as 0xffRRGGBB: one of ours or of pyqtgraph's."""
+    if name in STOPS:
+        shades = _even(STOPS[name])
+    else:
+        shades = pyqtgraph.colormap.get(name).getLookupTable(nPts=256)[:, :3]
+    red, green, blue = shades.astype(np.uint32).T
+    colours: Table = ((0xFF << 24) | (red << 16) | (green << 8) | blue).astype(np.uint32)
+    return colours
+
+
+def _even(stops: tuple[str, ...]) -> npt.NDArray[Any]:
+    """Interpolate in Oklab (Ottosson 2020), stops spaced by their difference in lightness."""
+    lab = np.array([_oklab(stop) for stop in stops])
+    where = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(lab[:, 0])))])
+    even = np.linspace(0.0, where[-1], 256)
+    mixed = np.stack([np.interp(even, where, lab[:, i]) for i in range(3)], 1)
+    cones = (mixed @ np.linalg.inv(_TO_LAB).T) ** 3
+    linear = np.clip(cones @ np.linalg.inv(_TO_CONE).T, 0.0, 1.0)
+    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    shades: npt.NDArray[Any] = np.rint(255.0 * curved)
+    return shades
+
+
+def _oklab(colour: str) -> npt.NDArray[Any]:
+    shade = np.array(rgb(colour)) / 255.0
+    linear = np.where(shade <= 0.04045, shade / 12.92, ((shade + 0.055) / 1.055) ** 2.4)
+    lab: npt.NDArray[Any] = _TO_LAB @ np.cbrt(_TO_CONE @ linear)
+    return lab
+
+
+def with_alpha(colour: str, alpha: float) -> QColor:
+    """A colour at an opacity from 0 to 1."""
+    mixed = QColor(colour)
+    mixed.setAlphaF(alpha)
+    return mixed
+
+
+def mix(first: str, second: str, share: float) -> str:
+    """A colour on the way from ``first`` (share 0) to ``second`` (share 1)."""
+    a, b = rgb(first), rgb(second)
+    return QColor(*(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))).name()
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue from 0 to 255."""
+    parsed = QColor(colour)
+    return parsed.red(), parsed.green(), parsed.blue()
+
+
+def part_colour(index: int) -> str:
+    """The colour of a mixture's part."""
+    return PART_COLOURS[index % len(PART_COLOURS)]
+
+
+def to_bytes(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Values as 0 … 255 on a fixed scale; NaN and −∞ count as low, +∞ as high."""
+    scaled = (values - np.float32(low)) * np.float32(255.0 / max(high - low, 1e-30))
+    np.fmax(scaled, 0.0, out=scaled)
+    np.fmin(scaled, 255.0, out=scaled)
+    return scaled.astype(np.uint8)

@@ -1,0 +1,161 @@
+"""One pair of named axes: view range, zoom and pan, pointer position. Layers are put into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph
+from PySide6.QtCore import QEvent, QPointF, Qt, QTimer, Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from widgets.look import Look
+from widgets.plots.layers import Box, Layer
+
+#: Pixels at scale 1.
+LEFT_WIDTH = 50
+BOTTOM_HEIGHT = 38
+#: A view is reported this long after it moved, so that a drag asks some thirty times a second.
+REPORT_MS = 30
+
+
+class Frame(QWidget):
+    """Axes around one view.
+
+    Signals:
+        hovered: ``(x, y)`` under the pointer in data units, or None when it leaves.
+        view_changed: The :class:`Box` now visible, by whatever cause, at most every 30 ms.
+        reset_requested: The user double-clicked.
+    """
+
+    hovered = Signal(object)
+    view_changed = Signal(object)
+    reset_requested = Signal()
+
+    def __init__(self, look: Look, *, equal: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._layers: list[tuple[Any, Layer]] = []
+        self.user_moved = False
+        self._graphics = pyqtgraph.GraphicsLayoutWidget(self)
+        self._graphics.setMinimumSize(1, 1)
+        self.grid = self._graphics.ci
+        self.grid.setContentsMargins(0, 0, 0, 0)
+        self.grid.setSpacing(0)
+        self.view = self.new_view(equal=equal)
+        self._left = pyqtgraph.AxisItem("left")
+        self._bottom = pyqtgraph.AxisItem("bottom")
+        for axis in (self._left, self._bottom):
+            axis.linkToView(self.view)
+            axis.enableAutoSIPrefix(False)
+        self.grid.addItem(self._left, 1, 0)
+        self.grid.addItem(self.view, 1, 1)
+        self.grid.addItem(self._bottom, 2, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._graphics)
+        self._report = QTimer(self)
+        self._report.setSingleShot(True)
+        self._report.setInterval(REPORT_MS)
+        self._connect()
+        self.restyle()
+
+    def new_view(self, *, equal: bool = False, mouse: bool = True) -> Any:
+        """A bare view box of our kind."""
+        view = pyqtgraph.ViewBox(enableMenu=False, lockAspect=equal, enableMouse=mouse)
+        view.disableAutoRange()
+        view.setDefaultPadding(0.0)
+        return view
+
+    def add(self, layer: Layer, view: Any = None) -> None:
+        """Put a layer into the main view, or into another one of this frame."""
+        view = view if view is not None else self.view
+        view.addItem(layer, ignoreBounds=True)
+        layer.set_view(view.viewRect())
+        self._layers.append((view, layer))
+
+    def remove(self, layer: Layer) -> None:
+        """Take a layer out again."""
+        for view, own in self._layers:
+            if own is layer:
+                view.removeItem(layer)
+        self._layers = [entry for entry in self._layers if entry[1] is not layer]
+
+    @property
+    def box(self) -> Box:
+        """What is visible, in data units."""
+        (x0, x1), (y0, y1) = self.view.viewRange()
+        return Box((float(x0), float(y0)), (float(x1), float(y1)))
+
+    def set_box(self, box: Box) -> None:
+        """Show this box (with equal aspect: at least this box)."""
+        if box.is_proper:
+            self.view.setRange(
+                xRange=(box.low[0], box.high[0]), yRange=(box.low[1], box.high[1]), padding=0
+            )
+
+    def set_names(self, x_name: str, y_name: str) -> None:
+        """What stands at the axes."""
+        self._bottom.setLabel(x_name)
+        self._left.setLabel(y_name)
+        self._style_axes()
+
+    def set_log_x(self, on: bool) -> None:
+        """Whether x values are given as decimal logarithms and labelled as powers."""
+        self._bottom.setLogMode(on, on)
+
+    def restyle(self) -> None:
+        """Take colours, fonts and sizes from the look."""
+        self._graphics.setBackground(self._look.palette.panel)
+        self._left.setWidth(self._look.px(LEFT_WIDTH))
+        self._bottom.setHeight(self._look.px(BOTTOM_HEIGHT))
+        self._style_axes()
+
+    def repaint_now(self) -> None:
+        """Paint synchronously, for measurements."""
+        self._graphics.viewport().repaint()
+
+    def _connect(self) -> None:
+        self.view.sigRangeChanged.connect(self._on_range_changed)
+        self.view.sigResized.connect(self._on_range_changed)
+        self.view.sigRangeChangedManually.connect(self._on_moved_by_user)
+        self._report.timeout.connect(self._on_report_due)
+        scene = self._graphics.scene()
+        scene.sigMouseMoved.connect(self._on_mouse_moved)
+        scene.sigMouseClicked.connect(self._on_mouse_clicked)
+
+    def _style_axes(self) -> None:
+        palette, font = self._look.palette, self._look.font(0.85)
+        for axis in (self._left, self._bottom):
+            axis.setPen(palette.border)
+            axis.setTextPen(palette.muted)
+            axis.setStyle(tickFont=font, tickLength=-self._look.px(4), maxTickLevel=1)
+            axis.label.setFont(font)
+            axis.label.setDefaultTextColor(palette.muted)
+
+    def _on_range_changed(self, *_: object) -> None:
+        for view, layer in self._layers:
+            layer.set_view(view.viewRect())
+        if not self._report.isActive():
+            self._report.start()
+
+    def _on_report_due(self) -> None:
+        self.view_changed.emit(self.box)
+
+    def _on_moved_by_user(self, *_: object) -> None:
+        self.user_moved = True
+
+    def _on_mouse_moved(self, position: QPointF) -> None:
+        if self.view.sceneBoundingRect().contains(position):
+            point = self.view.mapSceneToView(position)
+            self.hovered.emit((float(point.x()), float(point.y())))
+        else:
+            self.hovered.emit(None)
+
+    def _on_mouse_clicked(self, event: Any) -> None:
+        if event.double() and event.button() == Qt.MouseButton.LeftButton:
+            self.reset_requested.emit()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """The pointer is on nothing any more."""
+        self.hovered.emit(None)
+        super().leaveEvent(event)
