@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 import msgspec
@@ -22,6 +22,8 @@ from engine.wire.messages import (
     Heartbeat,
     Hello,
     Metrics,
+    Pause,
+    Play,
     RunState,
     Slot,
     ToEngine,
@@ -34,7 +36,14 @@ PANEL = "shell"
 
 
 class ShellError(Exception):
-    """What went wrong, as one sentence for stderr."""
+    """What went wrong, as one sentence for stderr.
+
+    ``diverged`` is True when training is paused at its last finite snapshot.
+    """
+
+    def __init__(self, sentence: str, *, diverged: bool = False) -> None:
+        super().__init__(sentence)
+        self.diverged = diverged
 
 
 class ShellEngine:
@@ -120,12 +129,31 @@ class ShellEngine:
                 raise ShellError(explain(answer))
             self._keep(answer)
 
-    def events(self, run: str) -> Iterator[Metrics | RunState]:
-        """Figures and states of a run as they come, without end.
+    def play(
+        self, run: str, until: int, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Metrics | RunState]:
+        """Train up to ``until`` steps in all; yields figures and states as they come.
+
+        Args:
+            run: The run's id.
+            until: Steps in all.
+            stop: Looked at several times a second; True pauses the run and ends the iteration.
 
         Raises:
-            ShellError: A training step failed, or the engine is gone.
+            ShellError: A training step failed or diverged, or the engine is gone.
         """
+        self.command(Play(self.next_id(), run, until))
+        pausing = False
+        for event in self._events_of(run):
+            yield event
+            if isinstance(event, RunState) and event.state != "training":
+                if event.step >= until or pausing:
+                    return
+            elif stop() and not pausing:
+                pausing = True
+                self.command(Pause(self.next_id(), run))
+
+    def _events_of(self, run: str) -> Iterator[Metrics | RunState]:
         while True:
             while self._events:
                 event = self._events.popleft()
@@ -133,7 +161,7 @@ class ShellEngine:
                     yield event
             record = self._receive()
             if isinstance(record, Failed):
-                raise ShellError(explain(record))
+                raise ShellError(explain(record), diverged=record.kind == "diverged")
             self._keep(record)
 
     def _keep(self, record: ToWindow) -> None:

@@ -16,11 +16,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.cli import INTERRUPTED
-from app.shell_engine import ShellEngine, to_json
+from app.shell_engine import ShellEngine, ShellError, to_json
 from app.shell_inputs import find_card, parse_data, parse_settings, writable_file
-from engine.wire.messages import Hello, Metrics, Pause, Play, RunInfo, RunSpec, SaveRun, StartRun
+from engine.wire.messages import Hello, Metrics, RunInfo, RunSpec, SaveRun, StartRun
 
 RUN = "shell"
+#: Exit code of a run that diverged.
+FAILED = 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Report:
     step: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    complaint: str = ""
     latest: dict[str, float] = field(default_factory=dict)
 
     def take(self, metrics: Metrics) -> None:
@@ -91,6 +94,8 @@ def train(job: Job, *, json: bool) -> int:
         report = _follow(engine, job, interrupt)
         engine.command(SaveRun(engine.next_id(), RUN, str(job.out.resolve())))
     _tell(job, info, report, json=json)
+    if report.complaint:
+        return FAILED
     return INTERRUPTED if report.interrupted else 0
 
 
@@ -106,21 +111,16 @@ def _follow(engine: ShellEngine, job: Job, interrupt: Interrupt) -> Report:
     """Play to the end or to Ctrl+C, with a progress bar."""
     report = Report()
     began = time.monotonic()
-    engine.command(Play(engine.next_id(), RUN, job.steps))
-    with _progress() as progress:
+    with _progress() as progress, _last_finite(report):
         task = progress.add_task(job.model, total=job.steps, figures="")
-        for event in engine.events(RUN):
+        for event in engine.play(RUN, job.steps, lambda: interrupt.requested):
             if isinstance(event, Metrics):
                 report.take(event)
                 continue
             report.step = event.step
             figures = report.text(event.steps_per_second)
             progress.update(task, completed=event.step, figures=figures)
-            if event.state != "training":
-                break
-            if interrupt.requested and not report.interrupted:
-                report.interrupted = True
-                engine.command(Pause(engine.next_id(), RUN))
+    report.interrupted = interrupt.requested and report.step < job.steps
     report.seconds = time.monotonic() - began
     return report
 
@@ -137,6 +137,17 @@ def _progress() -> Progress:
 
 
 @contextmanager
+def _last_finite(report: Report) -> Iterator[None]:
+    """A run that diverges has something to save: its last finite snapshot."""
+    try:
+        yield
+    except ShellError as error:
+        if not error.diverged:
+            raise
+        report.complaint = str(error)
+
+
+@contextmanager
 def _interruptible() -> Iterator[Interrupt]:
     interrupt = Interrupt()
     before = signal.signal(signal.SIGINT, interrupt)
@@ -148,6 +159,8 @@ def _interruptible() -> Iterator[Interrupt]:
 
 def _tell(job: Job, info: RunInfo, report: Report, *, json: bool) -> None:
     speed = report.step / report.seconds if report.seconds else 0.0
+    if report.complaint:
+        typer.echo(f"genscope: {report.complaint}", err=True)
     if report.interrupted:
         typer.echo(f"interrupted at step {report.step}; what there is was saved", err=True)
     if not json:
@@ -166,6 +179,7 @@ def _tell(job: Job, info: RunInfo, report: Report, *, json: bool) -> None:
         "loss": report.latest.get("total"),
         "held_out_nll": report.latest.get("held_out_nll"),
         "interrupted": report.interrupted,
+        "complaint": report.complaint,
         "out": str(job.out),
     }
     typer.echo(to_json(record))
