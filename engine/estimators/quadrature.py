@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -50,6 +51,8 @@ SEARCH_NODES = 192
 CELL_SHARE = 1e-10
 #: An energy with more than this share of its mass at the very edge of the search has no log Z.
 EDGE_SHARE = 1e-6
+#: Grids of truth kept per data set.
+CELLS_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class LogZ:
     box: Box
 
 
+_SPANS: WeakKeyDictionary[Dataset, tuple[AxisSpan, ...]] = WeakKeyDictionary()
+_CELLS: WeakKeyDictionary[Dataset, dict[int, _Cells]] = WeakKeyDictionary()
+
 # --- KL(truth || model) ------------------------------------------------------------------------
 
 
@@ -106,9 +112,7 @@ def kl_divergence(
         ValueError: The truth is unknown, D > 2, or the model has nothing to compare.
         engine.estimators.density.CancellationError: ``cancelled()`` was true.
     """
-    if not isinstance(dataset, KnownDensity):
-        raise ValueError("KL(truth‖model): given data of unknown density, wanted a known one")
-    spans = truth_spans(dataset)
+    spans = _truth_spans(dataset)
     density = log_density_of(model, n_draws=n_draws)
     offset, offset_error = 0.0, 0.0
     if density.kind == "energy":
@@ -116,7 +120,7 @@ def kl_divergence(
         offset, offset_error = z.value, z.error
     score = _scorer(density, model, cancelled)
     nodes = max(grid, NODES_1D) if len(spans) == 1 else grid
-    fine, coarse = (_kl_sum(dataset, _truth_grid(spans, n), score) for n in (nodes, nodes // 2))
+    fine, coarse = (_kl_sum(_truth_cells(dataset, spans, n), score) for n in (nodes, nodes // 2))
     return _estimate(fine + offset, coarse + offset, offset_error, density, n_draws)
 
 
@@ -132,20 +136,50 @@ def _estimate(
     return Estimate(fine, error, "exact", "KL(truth‖model)")
 
 
-def _kl_sum(truth: KnownDensity, grid: Grid, score: Callable[[Tensor], Tensor]) -> float:
-    log_p = truth.log_prob(grid.points).to(torch.float64).cpu()
+@dataclass(frozen=True)
+class _Cells:
+    """Where the truth's mass lies on a grid: points (P, D), log p (P,), shares of mass (P,)."""
+
+    points: Tensor
+    log_p: Tensor
+    shares: Tensor
+
+
+def _kl_sum(cells: _Cells, score: Callable[[Tensor], Tensor]) -> float:
+    return float((cells.shares * (cells.log_p - score(cells.points))).sum())
+
+
+def _truth_cells(dataset: Dataset, spans: tuple[AxisSpan, ...], n: int) -> _Cells:
+    """The cells that are not negligible; kept, since a run asks for the same ones again."""
+    kept = _CELLS.setdefault(dataset, {})
+    if n not in kept:
+        while len(kept) >= CELLS_KEPT:
+            del kept[next(iter(kept))]
+        kept[n] = _find_cells(dataset, _truth_grid(spans, n))
+    return kept[n]
+
+
+def _find_cells(dataset: Dataset, grid: Grid) -> _Cells:
+    if not isinstance(dataset, KnownDensity):
+        raise ValueError("KL(truth‖model): given data of unknown density, wanted a known one")
+    log_p = dataset.log_prob(grid.points).to("cpu", torch.float64)
     mass = log_p.exp() * grid.weights
     ranked, order = mass.sort()
-    kept = order[ranked.cumsum(0) > NEGLIGIBLE]
-    log_ratio = log_p[kept] - score(grid.points[kept])
+    kept = order[ranked.cumsum(0) > NEGLIGIBLE].sort().values
     # Dividing by the truth's own mass on the grid removes most of the error at sharp edges.
-    return float((mass[kept] * log_ratio).sum() / mass.sum())
+    return _Cells(grid.points[kept], log_p[kept], mass[kept] / mass.sum())
 
 
 def _scorer(
     density: LogDensity, model: GenerativeModel, cancelled: Cancelled | None
 ) -> Callable[[Tensor], Tensor]:
     return lambda points: score_points(density, model, points, cancelled=cancelled)
+
+
+def _truth_spans(dataset: Dataset) -> tuple[AxisSpan, ...]:
+    if dataset not in _SPANS:
+        _SPANS[dataset] = truth_spans(dataset)
+    return _SPANS[dataset]
 
 
 def _truth_grid(spans: tuple[AxisSpan, ...], n: int) -> Grid:

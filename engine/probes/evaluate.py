@@ -1,0 +1,121 @@
+"""How good the model is: held-out negative log-density, and the divergence from the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+import torch
+
+from engine.dataset import Dataset, KnownDensity
+from engine.estimators.density import CancellationError, log_density_of, score_points
+from engine.estimators.quadrature import kl_divergence, log_z
+from engine.probe import Result, View, probe
+from engine.probes.data_points import split_of
+from engine.wire.capability import Capability
+from engine.wire.fields import Value
+
+#: Nodes a side allowed for the divergence.
+SMALLEST_GRID, LARGEST_GRID = 16, 2048
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """Which split, how fine a grid for the divergence, and draws of the latents for bounds."""
+
+    split: str = "test"
+    grid: int = 512
+    n_draws: int = 64
+
+
+@probe(summary="Held-out negative log-density and KL(truth‖model).", arguments=Arguments)
+def evaluate(view: View, arguments: Arguments) -> Iterator[Result]:
+    """Figures of one split, nats per event; the divergence follows in a second result.
+
+    ``nll_error`` is the standard error of the mean over the split (plus the error of log Z where
+    one was needed), ``kl_error`` the difference to half the grid.
+
+    Raises:
+        ValueError: The split is unknown or empty, or a number is out of range.
+    """
+    data, _ = split_of(view.dataset, arguments.split)
+    if not len(data):
+        raise ValueError(f"the {arguments.split} split holds no observations")
+    if not SMALLEST_GRID <= arguments.grid <= LARGEST_GRID or arguments.n_draws < 1:
+        raise ValueError(
+            f"evaluate: given grid {arguments.grid} and n_draws {arguments.n_draws}, wanted a "
+            f"grid from {SMALLEST_GRID} to {LARGEST_GRID} and at least 1 draw"
+        )
+    truth = view.dataset
+    values: dict[str, Value] = {
+        "kind": "none",
+        "label": f"{view.model.card.title} has no density to evaluate",
+        "nll": None,
+        "nll_error": None,
+        "n": len(data),
+        "entropy": truth.entropy() if isinstance(truth, KnownDensity) else None,
+        "kl": None,
+        "kl_error": None,
+        "bits_per_dim": None,
+    }
+    scored = any(map(view.can, (Capability.LOG_PROB, Capability.BOUND, Capability.ENERGY)))
+    if not scored:
+        yield Result({}, values)
+        return
+    with suppress(CancellationError):
+        values |= _held_out(view, data, arguments.n_draws)
+        comparable = isinstance(truth, KnownDensity) and view.model.event_size <= 2
+        yield Result({}, dict(values), final=not comparable)
+        if comparable:
+            yield Result({}, values | _divergence(view, arguments))
+
+
+def _held_out(view: View, data: torch.Tensor, n_draws: int) -> dict[str, Value]:
+    model = view.model
+    density = log_density_of(model, n_draws=n_draws, seed=view.seed)
+    kind, label, offset, extra = density.kind, density.label, 0.0, 0.0
+    if kind == "energy":
+        if model.event_size > 2:
+            label = "log Z is out of reach of quadrature, so there is no negative log-density"
+            return {"kind": "none", "label": label}
+        z = log_z(model, cancelled=view.cancelled)
+        kind, label, offset, extra = "quadrature", "−E(x) − log Z, quadrature", z.value, z.error
+    flat = data.reshape(len(data), -1)
+    scores = score_points(density, model, flat, cancelled=view.cancelled) - offset
+    nll = -float(scores.mean())
+    spread = float(scores.std()) if len(scores) > 1 else 0.0
+    return {
+        "kind": kind,
+        "label": label,
+        "nll": nll,
+        "nll_error": spread / math.sqrt(len(scores)) + extra,
+        "bits_per_dim": _bits_per_dim(nll, view.dataset),
+    }
+
+
+def _divergence(view: View, arguments: Arguments) -> dict[str, Value]:
+    kl = kl_divergence(
+        view.dataset,
+        view.model,
+        grid=arguments.grid,
+        n_draws=arguments.n_draws,
+        cancelled=view.cancelled,
+    )
+    return {"kl": kl.value, "kl_error": kl.error, "kl_label": kl.label}
+
+
+def _bits_per_dim(nll: float, dataset: Dataset) -> float | None:
+    """Bits per pixel: of whole grey values, or of those that dequantised pictures came from.
+
+    A density of (x + u)/k is one of x + u after adding ln k per pixel to its negative logarithm;
+    pictures that do not say what k is (``dequantised_levels``) have no such number.
+    """
+    event = dataset.event
+    if event.kind != "picture":
+        return None
+    bits = nll / (event.size * math.log(2.0))
+    if event.support != "real":
+        return bits
+    levels = getattr(dataset, "dequantised_levels", None)
+    return bits + math.log2(levels) if levels else None
