@@ -89,6 +89,8 @@ def save(settings: Settings, path: Path) -> None:
 
 def migrate(document: dict[str, Any]) -> dict[str, Any]:
     """Bring an older document up to date; raises ``ValueError`` for one from a newer program."""
+    if not isinstance(document, dict):
+        raise ValueError(f"given a {type(document).__name__}, wanted a table of sections")
     version = document.get("version")
     if not isinstance(version, int) or version < 1:
         raise ValueError("no version number")

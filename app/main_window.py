@@ -1,0 +1,464 @@
+"""The window: set-up left, panels in the middle, inspector right, transport below."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+
+from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QUndoStack
+from PySide6.QtWidgets import (
+    QDockWidget,
+    QFileDialog,
+    QMainWindow,
+    QToolBar,
+    QVBoxLayout,
+    QWidget,
+)
+from widgets.controls.command_palette import CommandPalette
+from widgets.controls.status import StatusLine
+from widgets.controls.transport import TransportBar
+from widgets.inspector import Inspector
+
+from app.actions import Actions
+from app.asking import Asker
+from app.commands import MENUS, entries
+from app.engine_link import EngineLink
+from app.notices import Notice, Notices
+from app.runs_strip import RunsStrip
+from app.session import RunView, Session
+from app.settings import Settings
+from app.setup_dock import SetupDock
+from app.undo import ChangeLive, ReplaceRun
+from app.watch import EngineWatch
+from app.workspace import Workspace
+from engine.wire.fields import Value
+from engine.wire.messages import Answer, Failed, Hello, RunSpec
+from widgets.controls.banner import Banner
+from widgets.look import PALETTES, Look
+from widgets.panel import Panel
+
+RUN_SUFFIX = ".safetensors"
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz")
+#: Milliseconds that a passing message stays.
+NOTICE_MS = 6000
+SCALE_STEP = 0.1
+SCALE_RANGE = (1.0, 2.5)
+
+
+class MainWindow(QMainWindow):
+    """Puts the parts together; each part's own work is in its own file.
+
+    Signals:
+        first_density: The first density picture is on screen.
+    """
+
+    first_density = Signal()
+
+    def __init__(self, link: EngineLink, notices: Notices, look: Look, settings: Settings) -> None:
+        super().__init__()
+        self.link, self.notices, self.look, self.settings = link, notices, look, settings
+        self.session = Session(link, notices)
+        self.asker = Asker(link, self.session)
+        self.undo_stack = QUndoStack(self)
+        self._pictures: list[tuple[float, float]] = []
+        self._seen_density = False
+        self.setWindowTitle("Genscope")
+        self.setAcceptDrops(True)
+        self._make_parts()
+        self.actions_table = Actions(self)
+        self.actions_table.add(entries(self))
+        menus = self.actions_table.fill(self.menuBar(), MENUS)
+        menus["view"].aboutToShow.connect(self._refresh_panel_actions)
+        self._connect()
+        self.watch = EngineWatch(self.session, notices)
+        self._restore()
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    def _make_parts(self) -> None:
+        self.workspace = Workspace(self.look, self)
+        self.setCentralWidget(self.workspace)
+        self.setup = SetupDock(self.look)
+        self.inspector = Inspector(self.look)
+        self.strip = RunsStrip(self.look)
+        self.banner = Banner(self.look)
+        self.transport = TransportBar(self.look)
+        self.status = StatusLine(self.look)
+        self.palette_box = CommandPalette(self.look, self)
+        self.setup_dock = self._dock("Set-up", self.setup, Qt.DockWidgetArea.LeftDockWidgetArea)
+        self.inspector_dock = self._dock(
+            "Inspector", self.inspector, Qt.DockWidgetArea.RightDockWidgetArea
+        )
+        self._make_bars()
+        self.resizeDocks(
+            [self.setup_dock, self.inspector_dock],
+            [self.look.px(270), self.look.px(270)],
+            Qt.Orientation.Horizontal,
+        )
+
+    def _make_bars(self) -> None:
+        top = QWidget()
+        column = QVBoxLayout(top)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.strip)
+        column.addWidget(self.banner)
+        for area, widget, name in (
+            (Qt.ToolBarArea.TopToolBarArea, top, "Runs"),
+            (Qt.ToolBarArea.BottomToolBarArea, self.transport, "Transport"),
+        ):
+            bar = QToolBar(name, self)
+            bar.setObjectName(name.lower())
+            bar.setMovable(False)
+            bar.toggleViewAction().setEnabled(False)
+            bar.addWidget(widget)
+            self.addToolBar(area, bar)
+        self.statusBar().addPermanentWidget(self.status)
+
+    def _dock(self, title: str, widget: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
+        dock = QDockWidget(title, self)
+        dock.setObjectName(title.lower())
+        dock.setWidget(widget)
+        self.addDockWidget(area, dock)
+        return dock
+
+    def _connect(self) -> None:
+        session, transport = self.session, self.transport
+        session.catalogue_changed.connect(self._on_catalogue)
+        session.runs_changed.connect(self._on_runs_changed)
+        session.current_changed.connect(self._on_current_changed)
+        session.state_changed.connect(self._on_state_changed)
+        session.cursor_changed.connect(transport.set_cursor)
+        session.run_failed.connect(self._on_run_failed)
+        transport.play_toggled.connect(self.set_playing)
+        transport.step_requested.connect(self.step)
+        transport.reset_requested.connect(self.reset_run)
+        transport.pace_changed.connect(self._on_pace)
+        transport.cursor_changed.connect(session.set_cursor)
+        self.strip.selected.connect(session.select)
+        self.strip.close_requested.connect(self._on_close_requested)
+        self.strip.new_requested.connect(self.new_run)
+        self.setup.spec_edited.connect(self._on_spec_edited)
+        self.setup.live_edited.connect(self._on_live_edited)
+        self.setup.device_edited.connect(self._on_device_edited)
+        self.setup.open_data_requested.connect(self.open_data_dialog)
+        self.setup.start_requested.connect(lambda spec: session.start(spec, playing=True))
+        self.workspace.opened.connect(self._on_panel_opened)
+        self.asker.pictured.connect(self._on_pictured)
+        self.notices.posted.connect(self._on_notice)
+        self.notices.withdrawn.connect(self.banner.clear)
+        self.palette_box.chosen.connect(self.actions_table.trigger)
+        self._strip_timer = QTimer(self)
+        self._strip_timer.setInterval(500)
+        self._strip_timer.timeout.connect(self._refresh_strip)
+        self._strip_timer.start()
+
+    # --- what actions do ------------------------------------------------------------------------
+
+    def set_playing(self, playing: bool) -> None:
+        """Train, or stop after the step in hand."""
+        view = self.session.current
+        if view is not None:
+            (self.session.play if playing else self.session.pause)(view)
+
+    def toggle_playing(self) -> None:
+        """Play or pause."""
+        view = self.session.current
+        self.set_playing(view is not None and not view.is_training)
+
+    def step(self, direction: int) -> None:
+        """One training step on; or, with −1, back to the stored step before."""
+        view = self.session.current
+        if view is None or view.state is None:
+            return
+        stored, cursor = view.state.stored, self.session.cursor
+        here = view.step if cursor is None else cursor
+        if direction < 0:
+            earlier = [step for step in stored if step < here]
+            self.session.set_cursor(earlier[-1] if earlier else cursor)
+        elif cursor is not None:
+            later = [step for step in stored if step > here]
+            self.session.set_cursor(later[0] if later else None)
+        else:
+            self.session.step(view)
+
+    def reset_run(self) -> None:
+        """Back to step 0 with the same initial weights."""
+        if self.session.current is not None:
+            self.session.reset(self.session.current)
+
+    def new_run(self) -> None:
+        """Another run beside the others, with the set-up of the one in view."""
+        view = self.session.current
+        if view is not None:
+            self.session.start(view.spec, playing=False)
+
+    def close_run(self) -> None:
+        """Close the run in view."""
+        if self.session.current is not None:
+            self.session.close(self.session.current)
+
+    def cycle_runs(self, direction: int) -> None:
+        """Bring the next or the previous run into view."""
+        runs = [view.run for view in self.session.runs]
+        if self.session.current is not None and self.session.current.run in runs:
+            place = runs.index(self.session.current.run) + direction
+            self.session.select(runs[place % len(runs)])
+
+    def open_dialog(self) -> None:
+        """Choose a saved run to open."""
+        self._choose("Open a run", f"Runs (*{RUN_SUFFIX})", self.open_path)
+
+    def open_data_dialog(self) -> None:
+        """Choose a file of points."""
+        patterns = " ".join(f"*{suffix}" for suffix in TABLE_SUFFIXES)
+        self._choose("Open own data", f"Tables ({patterns})", self.open_path)
+
+    def open_path(self, path: str) -> None:
+        """Open a saved run or a file of points, by its ending."""
+        self._remember(path)
+        if Path(path).suffix.lower() in TABLE_SUFFIXES:
+            self.setup.show_file(path)
+        else:
+            self.session.open_file(path, playing=False)
+
+    def save(self) -> None:
+        """Save the run in view where it was saved before."""
+        view = self.session.current
+        if view is not None and view.path and not view.path.startswith(str(_assets())):
+            self.session.save(view, view.path)
+        else:
+            self.save_dialog()
+
+    def save_dialog(self) -> None:
+        """Choose where to save the run in view."""
+        if self.session.current is None:
+            return
+        dialog = QFileDialog(self, "Save the run", self.settings.files.folder)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(f"Runs (*{RUN_SUFFIX})")
+        dialog.setDefaultSuffix(RUN_SUFFIX.lstrip("."))
+        dialog.fileSelected.connect(self.save_path)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def save_path(self, path: str) -> None:
+        """Save the run in view to a path."""
+        if self.session.current is not None:
+            self._remember(path)
+            self.session.save(self.session.current, path)
+
+    def set_theme(self, name: str) -> None:
+        """Dark or light."""
+        self.settings.appearance.theme = name
+        self.look.set(palette=PALETTES[name])
+
+    def toggle_theme(self) -> None:
+        """The other theme."""
+        self.set_theme("light" if self.look.palette.name == "dark" else "dark")
+
+    def set_scale(self, scale: float) -> None:
+        """Size of the whole user interface, 1.0 … 2.5."""
+        low, high = SCALE_RANGE
+        scale = round(min(high, max(low, scale)), 2)
+        self.settings.appearance.scale = scale
+        self.look.set(scale=scale)
+        self.notices.info(f"UI scale {scale:.0%}")
+
+    def show_palette(self) -> None:
+        """The command palette."""
+        self.actions_table.refresh()
+        table = self.actions_table
+        self.palette_box.open(
+            [
+                (entry.id, entry.text, table.shortcut(entry.id), not why, why)
+                for entry in table.entries
+                if (why := entry.why_not()) is not None
+            ]
+        )
+
+    def reset_layout(self) -> None:
+        """The first layout of docks."""
+        for dock in (self.setup_dock, self.inspector_dock):
+            dock.setFloating(False)
+            dock.show()
+        self.workspace.arrange()
+
+    def save_screenshot(self) -> None:
+        """A picture of the window beside the runs."""
+        folder = Path(self.settings.files.folder or Path.home())
+        path = folder / time.strftime("genscope-%Y%m%d-%H%M%S.png")
+        if self.grab().save(str(path)):
+            self.notices.info(f"Saved {path}")
+        else:
+            self.notices.error(f"The picture could not be written to {path}")
+
+    def _choose(self, title: str, pattern: str, done: object) -> None:
+        dialog = QFileDialog(self, title, self.settings.files.folder, pattern)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(done)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _remember(self, path: str) -> None:
+        files = self.settings.files
+        files.folder = str(Path(path).resolve().parent)
+        files.recent = [path, *[other for other in files.recent if other != path]][:10]
+
+    # --- the session speaks ---------------------------------------------------------------------
+
+    def _on_catalogue(self, hello: Hello) -> None:
+        self.setup.show_catalogue(hello)
+        device = hello.devices[0] if hello.devices else "cpu"
+        self.status.set_device(f"{device} · torch {hello.torch_version}")
+
+    def _on_runs_changed(self) -> None:
+        self._refresh_strip()
+        self.actions_table.refresh()
+
+    def _refresh_strip(self) -> None:
+        current = self.session.current
+        self.strip.show_runs(self.session.runs, current.run if current else None)
+
+    def _on_current_changed(self, view: RunView | None) -> None:
+        info = view.info if view else None
+        self.setup.show_run(view)
+        self.inspector.show_run(info)
+        if view is not None and view.state is not None:
+            self.transport.set_state(view.state)
+        if info is not None:
+            self.status.set_device(info.device)
+        title = view.title if view else "no run"
+        self.setWindowTitle(f"{title} — Genscope")
+        self._refresh_strip()
+        self.actions_table.refresh()
+
+    def _on_state_changed(self, view: RunView) -> None:
+        if view is not self.session.current or view.state is None:
+            return
+        self.transport.set_state(view.state)
+        self.status.set_rate(view.state.steps_per_second)
+        self.setup.show_live(view.state.live)
+
+    def _on_run_failed(self, view: RunView, failed: Failed) -> None:
+        text = f"{view.title}: {failed.message}."
+        if not failed.offer:
+            self.notices.error(text)
+            return
+        words = ", ".join(f"{name} {_short(value)}" for name, value in failed.offer.items())
+
+        def try_offer() -> None:
+            self.session.set_live(view, dict(failed.offer))
+            self.session.play(view)
+
+        label = f"Go on with {words}".replace(" ", "_")
+        self.notices.error(text, **{label: try_offer})
+
+    def _on_pictured(self, panel: str, part: str, answer: Answer) -> None:
+        if panel != "density" or part != "density":
+            return
+        now = time.monotonic()
+        recent = [entry for entry in self._pictures if now - entry[0] < 2.0]
+        self._pictures = [*recent, (now, answer.elapsed)]
+        self.status.set_frames(len(self._pictures) / 2.0, answer.elapsed * 1000)
+        if not self._seen_density:
+            self._seen_density = True
+            self.first_density.emit()
+
+    def _on_notice(self, notice: Notice) -> None:
+        if notice.kind == "info" and not notice.lasting:
+            self.statusBar().showMessage(notice.text, NOTICE_MS)
+            return
+        show = {
+            "error": self.banner.show_error,
+            "warning": self.banner.show_warning,
+        }.get(notice.kind, self.banner.show_info)
+        show(notice.text, **notice.offers)
+
+    # --- the user speaks ------------------------------------------------------------------------
+
+    def _on_spec_edited(self, spec: RunSpec, words: str) -> None:
+        self.undo_stack.push(ReplaceRun(self.session, words, spec))
+        self.notices.info(f"Restarted: {words}. Ctrl+Z brings the run before it back.")
+
+    def _on_live_edited(self, values: dict[str, Value]) -> None:
+        view = self.session.current
+        if view is None:
+            return
+        state = view.state.live if view.state else {}
+        before = {name: state.get(name, view.spec.model_config.get(name)) for name in values}
+        self.undo_stack.push(ChangeLive(self.session, view.run, values, before))
+
+    def _on_device_edited(self, device: str) -> None:
+        if self.session.current is not None:
+            self.session.set_device(self.session.current, device)
+
+    def _on_pace(self, steps_per_second: float | None) -> None:
+        if self.session.current is not None:
+            self.session.set_pace(self.session.current, steps_per_second)
+
+    def _on_close_requested(self, run: str) -> None:
+        view = self.session.find(run)
+        if view is not None:
+            self.session.close(view)
+
+    def _on_panel_opened(self, panel: Panel) -> None:
+        panel.pointed.connect(self.inspector.show_pointed)
+        self.asker.add(panel)
+
+    def _refresh_panel_actions(self) -> None:
+        self.actions_table.refresh()
+
+    # --- layout ---------------------------------------------------------------------------------
+
+    def _restore(self) -> None:
+        layout = self.settings.layout
+        self.resize(1280, 720)
+        self.workspace.resize(self.size())
+        self.workspace.arrange()
+        if layout.docks and not self.workspace.restore(layout.docks, layout.panels):
+            self.workspace.arrange()
+        if layout.geometry:
+            self.restoreGeometry(QByteArray(base64.b64decode(layout.geometry)))
+
+    def remember_layout(self) -> None:
+        """Write geometry, docks and panel choices into the settings."""
+        layout = self.settings.layout
+        layout.geometry = base64.b64encode(bytes(self.saveGeometry().data())).decode()
+        layout.docks, layout.panels = self.workspace.save()
+
+    # --- Qt -------------------------------------------------------------------------------------
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Remember the layout, then let the engine go."""
+        self.remember_layout()
+        self.asker.stop()
+        self._strip_timer.stop()
+        self.link.stop()
+        super().closeEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files that can be opened."""
+        if any(_can_open(url.toLocalFile()) for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open what was dropped."""
+        for url in event.mimeData().urls():
+            if _can_open(url.toLocalFile()):
+                self.open_path(url.toLocalFile())
+        event.acceptProposedAction()
+
+
+def _can_open(path: str) -> bool:
+    return Path(path).suffix.lower() in (RUN_SUFFIX, *TABLE_SUFFIXES)
+
+
+def _assets() -> Path:
+    return Path(__file__).parents[1] / "assets"
+
+
+def _short(value: Value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,133 @@
+"""The strip of open runs: colour, title, step and headline number; click brings one into view."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtWidgets import QHBoxLayout, QTabBar, QToolButton, QWidget
+
+from app.session import RunView
+from engine.wire.capability import Capability
+from widgets.look import Look
+
+#: Okabe and Ito's colours, which colour-blind eyes tell apart.
+COLOURS = (
+    "#56b4e9",
+    "#e69f00",
+    "#009e73",
+    "#cc79a7",
+    "#f0e442",
+    "#d55e00",
+    "#0072b2",
+    "#999999",
+)
+_MARKS = {"training": "▶", "diverged": "⚠", "failed": "⚠"}
+
+
+class RunsStrip(QWidget):
+    """Tabs, one a run, and a button for a new one.
+
+    Signals:
+        selected: Id of the run that the user clicked.
+        close_requested: Id of the run to close.
+        new_requested: The user wants another run beside the others.
+    """
+
+    selected = Signal(str)
+    close_requested = Signal(str)
+    new_requested = Signal()
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._ids: list[str] = []
+        self._tabs = QTabBar(self)
+        self._tabs.setDrawBase(False)
+        self._tabs.setExpanding(False)
+        self._tabs.setTabsClosable(True)
+        self._tabs.setUsesScrollButtons(True)
+        self._tabs.setAccessibleName("Open runs")
+        self._new = QToolButton(self)
+        self._new.setText("+ new run")
+        self._new.setToolTip("Start another run beside the others (Ctrl+T)")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(4, 0, 4, 0)
+        row.addWidget(self._tabs)
+        row.addWidget(self._new)
+        row.addStretch(1)
+        self._tabs.currentChanged.connect(self._on_tab_changed)
+        self._tabs.tabCloseRequested.connect(self._on_close)
+        self._new.clicked.connect(self.new_requested)
+
+    def show_runs(self, runs: tuple[RunView, ...], current: str | None) -> None:
+        """Show these runs, with one of them in view."""
+        ids = [view.run for view in runs]
+        self._tabs.blockSignals(True)
+        if ids != self._ids:
+            self._rebuild(runs)
+        self._ids = ids
+        for index, view in enumerate(runs):
+            self._write(index, view)
+        if current in ids:
+            self._tabs.setCurrentIndex(ids.index(current))
+        self._tabs.blockSignals(False)
+
+    def _rebuild(self, runs: tuple[RunView, ...]) -> None:
+        while self._tabs.count():
+            self._tabs.removeTab(0)
+        for view in runs:
+            self._tabs.addTab(self._dot(view.place), "")
+
+    def _write(self, index: int, view: RunView) -> None:
+        text = headline(view)
+        if text != self._tabs.tabText(index):
+            self._tabs.setTabText(index, text)
+        tip = f"{view.title}, seed {view.spec.seed}" + (f", {view.path}" if view.path else "")
+        self._tabs.setTabToolTip(index, tip)
+
+    def _dot(self, place: int) -> QIcon:
+        side = self._look.px(12)
+        pixmap = QPixmap(side, side)
+        pixmap.fill(QColor(0, 0, 0, 0))
+        painter = QPainter(pixmap)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(QColor(COLOURS[place % len(COLOURS)]))
+        painter.setPen(QColor(0, 0, 0, 0))
+        painter.drawEllipse(1, 1, side - 2, side - 2)
+        painter.end()
+        return QIcon(pixmap)
+
+    def _on_tab_changed(self, index: int) -> None:
+        if 0 <= index < len(self._ids):
+            self.selected.emit(self._ids[index])
+
+    def _on_close(self, index: int) -> None:
+        if 0 <= index < len(self._ids):
+            self.close_requested.emit(self._ids[index])
+
+
+def headline(view: RunView) -> str:
+    """Title, step and the one number that says how well the run does."""
+    mark = _MARKS.get(view.state.state if view.state else "", "")
+    parts = [part for part in (mark, view.title) if part]
+    if view.info is None:
+        return " ".join([*parts, "  starting …"])
+    return " ".join(parts) + f"   {short_count(view.step)}   {score(view)}".rstrip()
+
+
+def short_count(number: int) -> str:
+    """12 345 as "12.3k"."""
+    if number < 10_000:
+        return str(number)
+    return f"{number / 1000:.1f}k" if number < 1_000_000 else f"{number / 1e6:.2f}M"
+
+
+def score(view: RunView) -> str:
+    """The held-out score with its kind, or "" where the model has none."""
+    if view.info is None:
+        return ""
+    value = view.metrics.latest("held_out_nll")
+    if value is None:
+        return ""
+    exact = Capability.LOG_PROB in view.info.card.capabilities
+    return f"held-out NLL {'' if exact else '≤ '}{value:.3f} nats"

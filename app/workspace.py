@@ -1,0 +1,108 @@
+"""The middle of the window: panels as docks that tile, tab, float, close and come back."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtCore import QByteArray, Qt, Signal
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
+
+from app.panel_manager import panel_kinds
+from widgets.look import Look
+from widgets.panel import Panel
+
+#: Where a panel stands at first, in the order of arrangement; others open as tabs.
+FIRST_LAYOUT = ("density", "training")
+#: Shares of the height that the first layout gives.
+FIRST_SHARES = (68, 32)
+
+
+class Workspace(QMainWindow):
+    """Holds one dock per panel that the user has opened.
+
+    Signals:
+        opened: A panel was made (a ``Panel``).
+        shown: A panel became visible or hidden (its name, whether it is visible).
+    """
+
+    opened = Signal(object)
+    shown = Signal(str, bool)
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._docks: dict[str, QDockWidget] = {}
+        self._panels: dict[str, Panel] = {}
+        self.setWindowFlags(Qt.WindowType.Widget)
+        self.setDockNestingEnabled(True)
+        self.setDockOptions(
+            QMainWindow.DockOption.AnimatedDocks
+            | QMainWindow.DockOption.AllowNestedDocks
+            | QMainWindow.DockOption.AllowTabbedDocks
+        )
+        self.setObjectName("workspace")
+
+    @property
+    def panels(self) -> Mapping[str, Panel]:
+        """Panels that exist, by name."""
+        return self._panels
+
+    def dock(self, name: str) -> QDockWidget:
+        """The dock of a panel, made when first asked for."""
+        if name not in self._docks:
+            self._make(name)
+        return self._docks[name]
+
+    def show_panel(self, name: str, visible: bool = True) -> None:
+        """Bring a panel to the front, or close it."""
+        dock = self.dock(name)
+        dock.setVisible(visible)
+        if visible:
+            dock.raise_()
+
+    def arrange(self) -> None:
+        """The first layout: density over training."""
+        for name in panel_kinds():
+            if name not in FIRST_LAYOUT and name in self._docks:
+                self._docks[name].hide()
+        docks = [self.dock(name) for name in FIRST_LAYOUT if name in panel_kinds()]
+        for dock in docks:
+            dock.setFloating(False)
+            self.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, dock)
+            dock.show()
+        for upper, lower in itertools.pairwise(docks):
+            self.splitDockWidget(upper, lower, Qt.Orientation.Vertical)
+        height = max(self.height(), 100)
+        sizes = [height * share // 100 for share in FIRST_SHARES[: len(docks)]]
+        self.resizeDocks(docks, sizes, Qt.Orientation.Vertical)
+
+    def save(self) -> tuple[str, dict[str, dict[str, Any]]]:
+        """Docks as base64, and each panel's choices."""
+        state = base64.b64encode(bytes(self.saveState().data())).decode()
+        return state, {name: dict(panel.save_state()) for name, panel in self._panels.items()}
+
+    def restore(self, docks: str, panels: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Take back what :meth:`save` gave; False if it could not be used."""
+        for name in panels:
+            if name in panel_kinds():
+                self.dock(name)
+        restored = bool(docks) and self.restoreState(QByteArray(base64.b64decode(docks)))
+        for name, state in panels.items():
+            if name in self._panels:
+                self._panels[name].restore_state(state)
+        return restored
+
+    def _make(self, name: str) -> None:
+        kind = panel_kinds()[name]
+        dock = QDockWidget(kind.title, self)
+        dock.setObjectName(f"panel-{name}")
+        panel = kind(self._look, dock)
+        dock.setWidget(panel)
+        dock.setToolTip(kind.summary)
+        dock.visibilityChanged.connect(lambda visible: self.shown.emit(name, visible))
+        self._docks[name], self._panels[name] = dock, panel
+        self.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, dock)
+        self.opened.emit(panel)

@@ -1,0 +1,174 @@
+"""Stamping, newest wins, no starvation, no stale answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from PySide6.QtWidgets import QLabel
+
+from app.asking import Asker
+from app.session import Session
+from engine.wire import messages as m
+from engine.wire.capability import Capability
+from tests.app.conftest import FakeLink
+from widgets.look import Look
+from widgets.panel import Panel, Question
+
+
+class Probe(Panel):
+    name = "probe_panel"
+    title = "Probe"
+    summary = "For tests."
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self.value = 0
+        self.live = True
+        self.shown: list[m.Answer] = []
+        self.body.addWidget(QLabel("probe"))
+
+    def asks(self, *, rest: bool) -> dict[str, Question]:
+        return {"part": Question("density", {"value": self.value, "rest": rest}, live=self.live)}
+
+    def show_answer(self, part: str, answer: m.Answer) -> None:
+        self.shown.append(answer)
+
+
+class Demanding(Probe):
+    name = "demanding"
+    title = "Demanding"
+    needs = (frozenset({Capability.FLOW_PATH}),)
+
+
+@pytest.fixture
+def asker(link: FakeLink, session: Session) -> Any:
+    made = Asker(link, session)  # type: ignore[arg-type]
+    made._timer.stop()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def panel(qtbot: Any, asker: Asker, session: Session, link: FakeLink) -> Probe:
+    made = Probe(Look())
+    qtbot.addWidget(made)
+    made.show()
+    asker.add(made)
+    session.start(m.RunSpec("toy", "eight_gaussians"), playing=False)
+    link.admit()
+    return made
+
+
+def answer(ask: m.Ask, **more: Any) -> m.Answer:
+    return m.Answer(ask.slot, ask.generation, more.pop("step", 0), **more)
+
+
+def test_a_visible_panel_is_asked_and_answered(panel: Probe, link: FakeLink) -> None:
+    ask = link.last(m.Ask)
+    assert ask.slot.panel == "probe_panel"
+    assert ask.arguments == {"value": 0, "rest": True}
+    link.answered.emit(answer(ask))
+    assert len(panel.shown) == 1
+
+
+def test_nothing_is_asked_twice(panel: Probe, link: FakeLink, asker: Asker) -> None:
+    link.answered.emit(answer(link.last(m.Ask)))
+    for _ in range(5):
+        asker.tick()
+    assert link.count(m.Ask) == 1
+
+
+def test_a_change_is_asked_at_once_and_old_answers_are_dropped(
+    panel: Probe, link: FakeLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.asking.SUPERSEDE_SECONDS", -1.0)
+    old = link.last(m.Ask)
+    panel.value = 1
+    panel.asks_changed.emit()
+    new = link.last(m.Ask)
+    assert new.arguments["value"] == 1
+    link.answered.emit(answer(old))
+    assert panel.shown == []
+    link.answered.emit(answer(new))
+    assert len(panel.shown) == 1
+
+
+def test_a_drag_waits_for_the_answer_on_its_way(
+    panel: Probe, link: FakeLink, asker: Asker
+) -> None:
+    first = link.last(m.Ask)
+    for value in range(1, 20):
+        panel.value = value
+        panel.asks_changed.emit()
+    assert link.count(m.Ask) == 1
+    link.answered.emit(answer(first))
+    asker.tick()
+    assert link.last(m.Ask).arguments["value"] == 19
+    assert link.count(m.Ask) == 2
+
+
+def test_live_questions_are_asked_again_while_training(
+    panel: Probe, link: FakeLink, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.asking.LIVE_SECONDS", 0.0)
+    link.answered.emit(answer(link.last(m.Ask)))
+    link.tell(link.last(m.Ask).slot.run, "training", 5)
+    asker.tick()
+    assert link.last(m.Ask).arguments["rest"] is False
+    link.answered.emit(answer(link.last(m.Ask), step=5))
+    count = link.count(m.Ask)
+    asker.tick()
+    assert link.count(m.Ask) == count + 1
+
+
+def test_static_questions_are_not(panel: Probe, link: FakeLink, asker: Asker) -> None:
+    panel.live = False
+    link.answered.emit(answer(link.last(m.Ask)))
+    link.tell(link.last(m.Ask).slot.run, "paused", 5)
+    asker.tick()
+    assert link.count(m.Ask) == 1
+
+
+def test_cursor_goes_into_the_ask(panel: Probe, link: FakeLink, session: Session) -> None:
+    link.answered.emit(answer(link.last(m.Ask)))
+    session.set_cursor(12)
+    assert link.last(m.Ask).cursor == 12
+
+
+def test_hidden_panels_ask_nothing(panel: Probe, link: FakeLink, asker: Asker) -> None:
+    panel.hide()
+    panel.value = 3
+    panel.asks_changed.emit()
+    asker.tick()
+    assert link.count(m.Ask) == 1
+
+
+def test_failure_is_shown_on_the_panel_that_asked(
+    panel: Probe, link: FakeLink, asker: Asker
+) -> None:
+    ask = link.last(m.Ask)
+    failed = m.Failed("density", "ValueError", "bad box", slot=ask.slot, generation=ask.generation)
+    link.failed.emit(failed)
+    assert panel.banner.text == "bad box"
+    asker.tick()
+    assert link.count(m.Ask) == 1
+
+
+def test_unfit_panel_says_why_and_asks_nothing(
+    qtbot: Any, panel: Probe, link: FakeLink, asker: Asker
+) -> None:
+    demanding = Demanding(Look())
+    qtbot.addWidget(demanding)
+    demanding.show()
+    asker.add(demanding)
+    asker.tick()
+    assert "needs invertible layers; Toy has none" in demanding.banner.text
+    assert all(r.slot.panel != "demanding" for r in link.sent if isinstance(r, m.Ask))
+
+
+def test_removed_panel_is_left_alone(panel: Probe, link: FakeLink, asker: Asker) -> None:
+    ask = link.last(m.Ask)
+    asker.remove(panel)
+    link.answered.emit(answer(ask))
+    assert panel.shown == []

@@ -1,0 +1,238 @@
+"""A real child that raises, hangs, is killed, flooded, orphaned, hungry or diverging."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engine.launch import launch
+from engine.wire import messages as m
+from tests.worker.conftest import PLUGIN, Client
+from tests.worker.faulty import FAULTY_STEP
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_hello_lists_what_was_discovered(client: Client) -> None:
+    hello = client.heard[0]
+    assert isinstance(hello, m.Hello)
+    assert {"sound", "realnvp"} <= {card.name for card in hello.models}
+    assert hello.pid == client.engine.process.pid
+    assert "cpu" in hello.devices
+
+
+def test_probe_that_raises_is_reported_on_its_slot(client: Client) -> None:
+    client.start()
+    slot = client.ask(1, probe="broken")
+    failed = client.wait_for(m.Failed)
+    assert failed.slot == slot
+    assert failed.generation == 1
+    assert "planted probe fault" in failed.message
+    assert "broken" in failed.traceback
+    assert client.is_answering()
+
+
+def test_unknown_probe_run_and_argument_are_named(client: Client) -> None:
+    client.start()
+    client.ask(1, probe="nonsense")
+    assert "there is no probe 'nonsense'" in client.wait_for(m.Failed, generation=1).message
+    client.ask(2, run="ghost")
+    assert "there is no run 'ghost'" in client.wait_for(m.Failed, generation=2).message
+    client.send(m.Ask(m.Slot("p", "a", "x"), 3, "echo", {"colour": 1}))
+    assert "no argument 'colour'" in client.wait_for(m.Failed, generation=3).message
+    client.send(m.Ask(m.Slot("p", "a", "x"), 4, "echo", {"value": "seven"}))
+    assert "echo" in client.wait_for(m.Failed, generation=4).message
+    assert client.is_answering()
+
+
+def test_training_step_that_raises_stops_only_its_run(client: Client) -> None:
+    client.start("raises", "bad", playing=True)
+    client.start("sound", "good", playing=True)
+    failed = client.wait_for(m.Failed)
+    assert failed.run == "bad"
+    assert failed.where == f"training step {FAULTY_STEP + 1}"
+    assert "planted fault" in failed.message
+    state = client.wait_for(m.RunState, run="bad", state="failed")
+    assert state.step == FAULTY_STEP
+    client.wait(lambda r: isinstance(r, m.RunState) and r.run == "good" and r.step > 50)
+    client.ask(1, run="bad")
+    assert client.wait_for(m.Answer, generation=1).step == FAULTY_STEP
+
+
+def test_hanging_step_is_told_by_the_heartbeat_and_asks_go_on(client: Client) -> None:
+    client.start("hangs", playing=True)
+    beat = client.wait(lambda r: isinstance(r, m.Heartbeat) and r.training_elapsed > 1.0)
+    assert beat.training == f"step {FAULTY_STEP + 1} of a"
+    assert client.is_answering()
+    later = client.wait(
+        lambda r: isinstance(r, m.Heartbeat) and r.training_elapsed > beat.training_elapsed
+    )
+    assert later.training == beat.training
+    began = time.monotonic()
+    client.engine.stop(1.0)
+    assert not client.engine.is_alive
+    assert time.monotonic() - began < 10
+
+
+def test_killed_child_closes_the_wire_and_its_keyframe_brings_the_run_back(
+    client: Client, tmp_path: Path
+) -> None:
+    client.start(playing=True)
+    state = client.wait(lambda r: isinstance(r, m.RunState) and r.keyframe_step > 20)
+    os.kill(client.engine.process.pid or 0, signal.SIGKILL)
+    with pytest.raises((EOFError, OSError)):
+        client.wait(lambda r: False)
+    fresh = launch(plugins=[PLUGIN], keyframe_folder=str(tmp_path))
+    try:
+        second = Client(fresh)
+        second.wait_for(m.Hello)
+        info = second.start(keyframe=state.keyframe)
+        assert info.step >= state.keyframe_step
+        second.command(m.StepOnce, "a", 10)
+        after = second.wait_for(m.RunState, state="paused", step=info.step + 10)
+        assert after.step == info.step + 10
+    finally:
+        fresh.stop()
+
+
+def test_flood_of_a_thousand_asks_gets_at_most_two_answers_a_slot(client: Client) -> None:
+    client.start()
+    client.ask(9000, part="busy", seconds=1.5)
+    for generation in range(1000):
+        client.ask(generation, part=f"flooded-{generation % 2}", value=generation)
+    client.ask(9001, part="last")
+    client.wait_for(m.Answer, generation=9001)
+    answers = [r for r in client.heard if isinstance(r, m.Answer)]
+    for part, newest in (("flooded-0", 998), ("flooded-1", 999)):
+        values = [a.values["value"] for a in answers if a.slot.part == part]
+        assert values[-1] == newest
+        assert len(values) <= 2
+
+
+def test_queued_asks_of_a_slot_are_replaced_by_the_newest(client: Client) -> None:
+    client.start()
+    for generation in range(50):
+        client.ask(generation, part="drag", value=generation)
+    client.wait_for(m.Answer, generation=49)
+    answered = [r.generation for r in client.heard if isinstance(r, m.Answer)]
+    assert answered == sorted(answered)
+    assert len(answered) < 50
+
+
+def test_asks_name_stored_steps_absolutely(client: Client) -> None:
+    client.start()
+    client.command(m.StepOnce, "a", 40)
+    state = client.wait_for(m.RunState, state="paused", step=40)
+    stored = state.stored[len(state.stored) // 2]
+    client.ask(1, cursor=stored)
+    assert client.wait_for(m.Answer, generation=1).step == stored
+    client.ask(2)
+    newest = client.wait_for(m.Answer, generation=2)
+    assert newest.step == 40
+    client.ask(3, cursor=0)
+    first = client.wait_for(m.Answer, generation=3)
+    assert first.step == 0
+    assert first.arrays["mean"].tolist() == [0.0, 0.0]
+    assert newest.arrays["mean"].tolist() != [0.0, 0.0]
+
+
+def test_out_of_memory_offers_a_smaller_batch_which_then_works(client: Client) -> None:
+    client.start("hungry", playing=True)
+    failed = client.wait_for(m.Failed)
+    assert failed.kind == "out_of_memory"
+    assert failed.offer == {"batch_size": 32}
+    client.command(m.SetLive, "a", dict(failed.offer))
+    client.command(m.Play, "a", 20)
+    assert client.wait_for(m.RunState, state="paused").step == 20
+
+
+def test_nan_pauses_at_the_last_finite_snapshot(client: Client) -> None:
+    client.start("diverges", playing=True)
+    failed = client.wait_for(m.Failed)
+    assert failed.kind == "diverged"
+    assert "last finite snapshot" in failed.message
+    assert "learning_rate" in failed.offer
+    state = client.wait_for(m.RunState, state="diverged")
+    assert state.step <= FAULTY_STEP
+    client.ask(1)
+    answer = client.wait_for(m.Answer, generation=1)
+    assert all(math.isfinite(v) for v in answer.arrays["mean"])
+
+
+def test_bad_commands_are_refused_with_a_sentence(client: Client) -> None:
+    refused = client.command(m.StartRun, "x", m.RunSpec("nonsense", "eight_gaussians"))
+    assert isinstance(refused, m.Failed)
+    assert "there is no model 'nonsense'" in refused.message
+    refused = client.command(m.Play, "ghost")
+    assert "there is no run 'ghost'" in refused.message
+    client.start()
+    refused = client.command(m.SetLive, "a", {"learning_rate": -1.0})
+    assert "learning_rate: given -1.0" in refused.message
+    refused = client.command(m.SetPace, "a", 0.0)
+    assert "wanted more than 0" in refused.message
+
+
+def test_pace_limits_the_steps(client: Client) -> None:
+    client.start()
+    client.command(m.SetPace, "a", 20.0)
+    client.command(m.Play, "a")
+    began = time.monotonic()
+    client.wait(lambda r: isinstance(r, m.RunState) and r.step >= 20)
+    assert time.monotonic() - began > 0.5
+
+
+def test_reset_brings_back_the_same_first_weights(client: Client) -> None:
+    client.start()
+    client.command(m.StepOnce, "a", 30)
+    client.wait_for(m.RunState, state="paused", step=30)
+    info = client.command(m.Reset, "a").info
+    assert info.step == 0
+    client.ask(1)
+    assert client.wait_for(m.Answer, generation=1).arrays["mean"].tolist() == [0.0, 0.0]
+
+
+def test_two_runs_share_the_time(client: Client) -> None:
+    client.start("slow", "a", playing=True)
+    client.start("slow", "b", playing=True)
+    client.wait(lambda r: isinstance(r, m.RunState) and r.run == "b" and r.step >= 8)
+    steps = {r.run: r.step for r in client.heard if isinstance(r, m.RunState)}
+    assert abs(steps["a"] - steps["b"]) <= 8
+
+
+def test_child_leaves_when_its_parent_is_killed(tmp_path: Path) -> None:
+    code = textwrap.dedent(
+        """
+        import sys, time
+        from engine.launch import launch
+        if __name__ == "__main__":
+            engine = launch()
+            engine.channel.receive()
+            sys.stdout.write(f"{engine.process.pid}\\n"); sys.stdout.flush()
+            time.sleep(60)
+        """
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    gone, alive = psutil.wait_procs([child], timeout=3.0)
+    assert gone
+    assert not alive
