@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if not arguments or not (arguments[0].startswith("-") or arguments[0] in COMMANDS):
             return open_window(arguments)
-        from app.commands import run_command
+        from app.shell import run_command
 
         return run_command(arguments)
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from engine.wire.fields import Value
 from engine.wire.messages import (
     Ack,
     Answer,
+    Array,
     Ask,
     Command,
     Failed,
@@ -113,14 +114,23 @@ class ShellEngine:
                 raise ShellError(explain(answer))
             self._keep(answer)
 
-    def ask(self, run: str, probe: str, arguments: Mapping[str, Value] | None = None) -> Answer:
+    def ask(
+        self,
+        run: str,
+        probe: str,
+        arguments: Mapping[str, Value] | None = None,
+        *,
+        panel: str = PANEL,
+        part: str = "",
+        arrays: Mapping[str, Array] | None = None,
+    ) -> Answer:
         """Ask a probe about a run and wait for its full answer.
 
         Raises:
             ShellError: The probe failed, or the engine is gone.
         """
-        slot = Slot(PANEL, run, probe)
-        self._send(Ask(slot, self.next_id(), probe, dict(arguments or {})))
+        slot = Slot(panel, run, part or probe)
+        self._send(Ask(slot, self.next_id(), probe, dict(arguments or {}), dict(arrays or {})))
         while True:
             answer = self._receive()
             if isinstance(answer, Answer) and answer.slot == slot and answer.final:

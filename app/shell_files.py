@@ -101,7 +101,7 @@ def render(panel: str, file: Path, out: Path, size: str, theme: str, *, json: bo
         raise ShellError(f"--theme: given '{theme}', wanted dark or light")
     from app.render import render_panel
 
-    render_panel(panel, path, out, size=(width, height), theme=theme)
+    render_panel(panel, path, out, size=(width, height), theme_name=theme)
     if json:
         typer.echo(to_json({"panel": panel, "file": str(file), "out": str(out)}))
     else:

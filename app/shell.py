@@ -1,0 +1,209 @@
+"""The entries of the table of actions: what the user can do, with its words and its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from app.actions import Entry
+from app.panel_manager import panel_kinds
+
+if TYPE_CHECKING:
+    from app.main_window import MainWindow
+
+MENUS = {"file": "&File", "edit": "&Edit", "run": "&Run", "view": "&View", "help": "&Help"}
+
+
+def entries(window: MainWindow) -> list[Entry]:
+    """All actions of a main window."""
+    return [
+        *_file(window),
+        *_edit(window),
+        *_run(window),
+        *_view(window),
+        *_panels(window),
+        *_help(window),
+    ]
+
+
+def _needs_run(window: MainWindow) -> Callable[[], str]:
+    return lambda: "" if window.session.current else "no run is open"
+
+
+def _file(w: MainWindow) -> list[Entry]:
+    needs = _needs_run(w)
+    return [
+        Entry("file.open", "Open a run …", w.open_dialog, "Ctrl+O", "Open a saved run."),
+        Entry(
+            "file.open_data",
+            "Open own data …",
+            w.open_data_dialog,
+            "Ctrl+D",
+            "Train on a table of your own: CSV, TSV, NPY or NPZ.",
+        ),
+        Entry(
+            "file.save",
+            "Save the run",
+            w.save,
+            "Ctrl+S",
+            "Write one .safetensors file.",
+            False,
+            needs,
+        ),
+        Entry(
+            "file.save_as", "Save the run as …", w.save_dialog, "Ctrl+Shift+S", "", False, needs
+        ),
+        Entry(
+            "file.picture",
+            "Save a picture of the window",
+            w.save_screenshot,
+            "Ctrl+P",
+            "A PNG of the window in the folder last used.",
+        ),
+        Entry("file.quit", "Quit", w.close, "Ctrl+Q"),
+    ]
+
+
+def _edit(w: MainWindow) -> list[Entry]:
+    stack = w.undo_stack
+    return [
+        Entry(
+            "edit.undo",
+            "Undo the change of set-up",
+            stack.undo,
+            "Ctrl+Z",
+            "The run before the change comes back, trained as it was.",
+            False,
+            lambda: "" if stack.canUndo() else "nothing to undo",
+        ),
+        Entry(
+            "edit.redo",
+            "Redo the change of set-up",
+            stack.redo,
+            "Ctrl+Shift+Z",
+            "",
+            False,
+            lambda: "" if stack.canRedo() else "nothing to redo",
+        ),
+        Entry(
+            "edit.palette",
+            "Command palette",
+            w.show_palette,
+            "Ctrl+K",
+            "Find any action by typing a part of its name.",
+        ),
+    ]
+
+
+def _run(w: MainWindow) -> list[Entry]:
+    needs = _needs_run(w)
+    keys = [
+        ("play", "Play or pause", w.toggle_playing, "Space", "Train, or stop after this step."),
+        ("step", "One step on", lambda: w.step(1), "Right", "One training step, then pause."),
+        ("back", "One step back", lambda: w.step(-1), "Left", "Look at the stored step before."),
+        ("live", "Back to the newest step", lambda: w.session.set_cursor(None), "End", ""),
+        ("first", "Look at the first step", lambda: w.session.set_cursor(0), "Home", ""),
+        ("slow", "Slow motion", w.transport.toggle_slow, "S", "A few steps a second."),
+        ("faster", "Faster", lambda: w.transport.nudge_pace(1), "]", "Raise the speed limit."),
+        ("slower", "Slower", lambda: w.transport.nudge_pace(-1), "[", "Lower the speed limit."),
+        (
+            "reset",
+            "Reset",
+            w.reset_run,
+            "Ctrl+R",
+            "Back to step 0 with the same initial weights.",
+        ),
+        ("new", "New run beside this one", w.new_run, "Ctrl+T", "Same set-up, another run."),
+        ("close", "Close the run", w.close_run, "Ctrl+W", ""),
+        ("next", "Next run", lambda: w.cycle_runs(1), "Ctrl+Tab", ""),
+        ("previous", "Previous run", lambda: w.cycle_runs(-1), "Ctrl+Shift+Tab", ""),
+    ]
+    made = [
+        Entry(f"run.{name}", text, call, key, tip, False, needs)
+        for name, text, call, key, tip in keys
+    ]
+    restart = Entry(
+        "run.restart_engine",
+        "Restart the engine",
+        w.session.restart_engine,
+        "Ctrl+Shift+R",
+        "Stop the engine process and start it again; runs come back from their last keyframe.",
+    )
+    return [*made, restart]
+
+
+def _view(w: MainWindow) -> list[Entry]:
+    return [
+        Entry("view.theme", "Dark or light", w.toggle_theme, "Ctrl+L", "Switch the theme."),
+        Entry(
+            "view.larger",
+            "Larger",
+            lambda: w.set_scale(w.look.scale + 0.1),
+            "Ctrl++",
+            "Everything larger, up to 250 %.",
+        ),
+        Entry(
+            "view.smaller",
+            "Smaller",
+            lambda: w.set_scale(w.look.scale - 0.1),
+            "Ctrl+-",
+            "Everything smaller, down to 100 %.",
+        ),
+        Entry("view.normal", "Normal size", lambda: w.set_scale(1.0), "Ctrl+0"),
+        Entry("view.lecture", "Lecture size", lambda: w.set_scale(1.6), "Ctrl+9"),
+        Entry(
+            "view.full_screen",
+            "Full screen",
+            lambda: w.showNormal() if w.isFullScreen() else w.showFullScreen(),
+            "F11",
+        ),
+        Entry(
+            "view.setup",
+            "Set-up",
+            lambda: w.setup_dock.setVisible(not w.setup_dock.isVisible()),
+            "F2",
+            "Show or hide the set-up.",
+        ),
+        Entry(
+            "view.inspector",
+            "Inspector",
+            lambda: w.inspector_dock.setVisible(not w.inspector_dock.isVisible()),
+            "F3",
+            "Show or hide the inspector.",
+        ),
+        Entry("view.reset_layout", "First layout", w.reset_layout, "Ctrl+Shift+L"),
+    ]
+
+
+def _panels(w: MainWindow) -> list[Entry]:
+    def why_not(name: str) -> str:
+        view = w.session.current
+        if view is None or view.info is None:
+            return ""
+        return panel_kinds()[name].refusal(view.info.card)
+
+    return [
+        Entry(
+            f"view.panel_{name}",
+            f"Panel: {kind.title}",
+            partial(w.workspace.show_panel, name),
+            kind.shortcut,
+            kind.summary,
+            False,
+            partial(why_not, name),
+        )
+        for name, kind in panel_kinds().items()
+    ]
+
+
+def _help(w: MainWindow) -> list[Entry]:
+    return [
+        Entry(
+            "help.keys",
+            "All actions and their keys",
+            w.show_palette,
+            "F1",
+            "The command palette lists every action with its key.",
+        ),
+    ]
