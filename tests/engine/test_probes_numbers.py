@@ -1,0 +1,162 @@
+"""Probes that give numbers: terms at a point, evaluation, a look into a file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engine.dataset import Dataset
+from engine.model import GenerativeModel
+from engine.probe import Result
+from engine.registry import probes
+from tests.engine.test_probes_points import MixtureToy
+from tests.engine.toys import (
+    GaussianData,
+    GaussianToy,
+    ImplicitToy,
+    LinearToy,
+    QuadraticToy,
+    UnknownData,
+    view,
+)
+
+POINT = [0.4, -0.7]
+X = torch.tensor([POINT], dtype=torch.float64)
+
+
+def ask(name: str, model: GenerativeModel, dataset: Dataset, **arguments: Any) -> list[Result]:
+    return list(probes()[name].ask(view(model, dataset), arguments))
+
+
+def terms(model: GenerativeModel, **arguments: Any) -> dict[str, Any]:
+    (result,) = ask("log_prob_at", model, GaussianData(), point=POINT, **arguments)
+    values = dict(result.values)
+    assert sum(values["term_values"]) == pytest.approx(values["log_prob"], abs=1e-9)  # type: ignore[arg-type]
+    assert len(values["terms"]) == len(values["term_values"])  # type: ignore[arg-type]
+    return values
+
+
+def test_terms_of_a_density() -> None:
+    model = GaussianToy(2, mean=0.2)
+    values = terms(model)
+    assert values["log_prob"] == pytest.approx(float(model.log_prob(X)))
+    assert (values["kind"], values["unit"], values["error"]) == ("exact", "nats", 0.0)
+
+
+def test_terms_of_a_mixture() -> None:
+    model = MixtureToy(2)
+    values = terms(model)
+    assert values["log_prob"] == pytest.approx(float(model.log_prob(X)))
+    parts = model.decode({"k": torch.arange(2)})
+    joint = torch.tensor(model.mixing).log() + parts.log_prob(X)
+    best = int(joint.argmax())
+    share = float(joint.softmax(-1)[best])
+    assert values["term_values"][0] == pytest.approx(math.log(model.mixing[best]))
+    assert values["term_values"][2] == pytest.approx(-math.log(share))
+
+
+def test_terms_of_a_bound() -> None:
+    model = LinearToy(2)
+    values = terms(model, n_draws=4096)
+    assert values["kind"] == "bound"
+    assert values["terms"][:2] == ["reconstruction", "−KL(z)"]
+    assert values["log_prob"] == pytest.approx(float(model.true_log_prob(X)), abs=0.02)
+    assert values["term_values"][2] > 0.0
+
+
+def test_terms_of_an_energy() -> None:
+    model = QuadraticToy(2)
+    values = terms(model)
+    assert values["term_values"] == pytest.approx([-float(model.energy(X)), -model.log_z])
+    assert values["log_prob"] == pytest.approx(float(GaussianToy(2).log_prob(X)), abs=1e-6)
+    assert values["kind"] == "quadrature"
+
+
+def test_terms_of_a_critic_are_no_nats() -> None:
+    values = terms(ImplicitToy(2))
+    assert (values["kind"], values["unit"]) == ("critic", "")
+    assert values["log_prob"] == pytest.approx(-0.5 * (0.4**2 + 0.7**2))
+
+
+def test_point_must_be_an_event() -> None:
+    with pytest.raises(ValueError, match="given 1 numbers, wanted 2"):
+        ask("log_prob_at", GaussianToy(2), GaussianData(), point=[0.0])
+    with pytest.raises(ValueError, match="finite"):
+        ask("log_prob_at", GaussianToy(2), GaussianData(), point=[0.0, math.inf])
+
+
+def test_evaluation_of_the_truth() -> None:
+    data = GaussianData((1.0, 0.5), n=5000)
+    partial, final = ask("evaluate", GaussianToy(2, sigma=(1.0, 0.5)), data, grid=128)
+    assert (partial.final, partial.values["kl"]) == (False, None)
+    values = final.values
+    assert values["kind"] == "exact"
+    assert values["n"] == 500
+    assert values["entropy"] == pytest.approx(data.entropy())
+    error = float(values["nll_error"])  # type: ignore[arg-type]
+    assert abs(float(values["nll"]) - data.entropy()) < 4 * error  # type: ignore[arg-type]
+    # Var(log p) of a Gaussian is D/2.
+    assert error == pytest.approx(1.0 / math.sqrt(500), rel=0.15)
+    assert values["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert values["bits_per_dim"] is None
+
+
+def test_evaluation_of_an_energy_agrees_with_its_density() -> None:
+    data = GaussianData()
+    exact = ask("evaluate", GaussianToy(2), data, grid=64)[-1].values
+    energy = ask("evaluate", QuadraticToy(2), data, grid=64)[-1].values
+    assert energy["kind"] == "quadrature"
+    assert energy["nll"] == pytest.approx(exact["nll"], abs=1e-6)
+    assert energy["kl"] == pytest.approx(exact["kl"], abs=1e-6)
+
+
+def test_evaluation_of_a_bound_is_above_the_truth() -> None:
+    data = GaussianData(n=20_000)
+    values = ask("evaluate", LinearToy(2), data, grid=32, n_draws=2)[-1].values
+    exact = -float(LinearToy(2).true_log_prob(data.test.double()).mean())
+    assert values["kind"] == "bound"
+    assert exact < float(values["nll"]) < exact + 0.5  # type: ignore[arg-type]
+    assert "upper bound" in str(values["kl_label"])
+
+
+def test_evaluation_without_a_density_or_truth() -> None:
+    (none,) = ask("evaluate", ImplicitToy(2), GaussianData())
+    assert (none.values["kind"], none.values["nll"]) == ("none", None)
+    (unknown,) = ask("evaluate", GaussianToy(2), UnknownData())
+    assert unknown.final
+    assert (unknown.values["entropy"], unknown.values["kl"]) == (None, None)
+    (large,) = ask("evaluate", QuadraticToy(3), GaussianData((1.0, 1.0, 1.0)))
+    assert (large.values["kind"], large.values["nll"]) == ("none", None)
+
+
+def test_evaluation_of_an_empty_split() -> None:
+    data = GaussianData()
+    data.test = data.test[:0]
+    with pytest.raises(ValueError, match="the test split holds no observations"):
+        ask("evaluate", GaussianToy(2), data)
+    with pytest.raises(ValueError, match="given grid 3"):
+        ask("evaluate", GaussianToy(2), data, split="valid", grid=3)
+
+
+def test_a_look_into_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("a,b\n1,2\n3,\n5,6\n")
+    (result,) = ask("preview_table", GaussianToy(2), GaussianData(), path=str(path))
+    values = result.values
+    assert (values["columns"], values["kinds"], values["rows"]) == (
+        ["a", "b"],
+        ["number", "number"],
+        3,
+    )
+    assert values["missing"] == [0, 1]
+    archive = tmp_path / "points.npz"
+    np.savez(archive, first=np.zeros((4, 2)), second=np.ones(3))
+    (result,) = ask("preview_table", GaussianToy(2), GaussianData(), path=str(archive))
+    assert len(result.values["keys"]) == 2  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="there is no file"):
+        ask("preview_table", GaussianToy(2), GaussianData(), path=str(tmp_path / "none.csv"))
