@@ -36,7 +36,7 @@ bench-long: setup-bench  ## The figures that need a training budget; resumable; 
 	@$(PY) -m tests.benchmarks --long $(if $(FIGURE),--figure $(FIGURE))
 
 shots: setup  ## A screenshot of every panel, both themes, two window sizes, into shots/
-	@$(PY) -m app.tour shots
+	@$(PY) main.py shots
 
 clean:  ## Remove what the other targets made
 	rm -rf .venv tour shots bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,209 +1,194 @@
-"""The entries of the table of actions: what the user can do, with its words and its key."""
+"""The commands of the shell: list, train, evaluate, sample, render, doctor.
+
+With ``--json`` a command writes one JSON object on stdout and nothing else; progress and
+complaints go to stderr.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
-from app.actions import Entry
-from app.panel_manager import panel_kinds
+import typer
 
-if TYPE_CHECKING:
-    from app.main_window import MainWindow
+from app.cli import COMMANDS, INTERRUPTED, complain
+from app.shell_engine import ShellEngine, ShellError
 
-MENUS = {"file": "&File", "edit": "&Edit", "run": "&Run", "view": "&View", "help": "&Help"}
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="A desktop explorer for deep generative models. Without a command the window opens, "
+    "with a FILE that saved run in it.",
+)
+#: typer's base of all complaints about arguments; typer exports only its descendants.
+UsageError: Any = typer.BadParameter.__mro__[2]
 
-
-def entries(window: MainWindow) -> list[Entry]:
-    """All actions of a main window."""
-    return [
-        *_file(window),
-        *_edit(window),
-        *_run(window),
-        *_view(window),
-        *_panels(window),
-        *_help(window),
-    ]
-
-
-def _needs_run(window: MainWindow) -> Callable[[], str]:
-    return lambda: "" if window.session.current else "no run is open"
-
-
-def _file(w: MainWindow) -> list[Entry]:
-    needs = _needs_run(w)
-    return [
-        Entry("file.open", "Open a run …", w.open_dialog, "Ctrl+O", "Open a saved run."),
-        Entry(
-            "file.open_data",
-            "Open own data …",
-            w.open_data_dialog,
-            "Ctrl+D",
-            "Train on a table of your own: CSV, TSV, NPY or NPZ.",
-        ),
-        Entry(
-            "file.save",
-            "Save the run",
-            w.save,
-            "Ctrl+S",
-            "Write one .safetensors file.",
-            False,
-            needs,
-        ),
-        Entry(
-            "file.save_as", "Save the run as …", w.save_dialog, "Ctrl+Shift+S", "", False, needs
-        ),
-        Entry(
-            "file.picture",
-            "Save a picture of the window",
-            w.save_screenshot,
-            "Ctrl+P",
-            "A PNG of the window in the folder last used.",
-        ),
-        Entry("file.quit", "Quit", w.close, "Ctrl+Q"),
-    ]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+SavedRun = Annotated[Path, typer.Argument(metavar="FILE", help="A saved run (.safetensors).")]
+Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting of the model; may be repeated."),
+]
+DataSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data-set", metavar="KEY=VALUE", help="A setting of the data set; may be repeated."
+    ),
+]
 
 
-def _edit(w: MainWindow) -> list[Entry]:
-    stack = w.undo_stack
-    return [
-        Entry(
-            "edit.undo",
-            "Undo the change of set-up",
-            stack.undo,
-            "Ctrl+Z",
-            "The run before the change comes back, trained as it was.",
-            False,
-            lambda: "" if stack.canUndo() else "nothing to undo",
-        ),
-        Entry(
-            "edit.redo",
-            "Redo the change of set-up",
-            stack.redo,
-            "Ctrl+Shift+Z",
-            "",
-            False,
-            lambda: "" if stack.canRedo() else "nothing to redo",
-        ),
-        Entry(
-            "edit.palette",
-            "Command palette",
-            w.show_palette,
-            "Ctrl+K",
-            "Find any action by typing a part of its name.",
-        ),
-    ]
+TOUR = Path("tour")
+SHOTS = Path("shots")
 
 
-def _run(w: MainWindow) -> list[Entry]:
-    needs = _needs_run(w)
-    keys = [
-        ("play", "Play or pause", w.toggle_playing, "Space", "Train, or stop after this step."),
-        ("step", "One step on", lambda: w.step(1), "Right", "One training step, then pause."),
-        ("back", "One step back", lambda: w.step(-1), "Left", "Look at the stored step before."),
-        ("live", "Back to the newest step", lambda: w.session.set_cursor(None), "End", ""),
-        ("first", "Look at the first step", lambda: w.session.set_cursor(0), "Home", ""),
-        ("slow", "Slow motion", w.transport.toggle_slow, "S", "A few steps a second."),
-        ("faster", "Faster", lambda: w.transport.nudge_pace(1), "]", "Raise the speed limit."),
-        ("slower", "Slower", lambda: w.transport.nudge_pace(-1), "[", "Lower the speed limit."),
-        (
-            "reset",
-            "Reset",
-            w.reset_run,
-            "Ctrl+R",
-            "Back to step 0 with the same initial weights.",
-        ),
-        ("new", "New run beside this one", w.new_run, "Ctrl+T", "Same set-up, another run."),
-        ("close", "Close the run", w.close_run, "Ctrl+W", ""),
-        ("next", "Next run", lambda: w.cycle_runs(1), "Ctrl+Tab", ""),
-        ("previous", "Previous run", lambda: w.cycle_runs(-1), "Ctrl+Shift+Tab", ""),
-    ]
-    made = [
-        Entry(f"run.{name}", text, call, key, tip, False, needs)
-        for name, text, call, key, tip in keys
-    ]
-    restart = Entry(
-        "run.restart_engine",
-        "Restart the engine",
-        w.session.restart_engine,
-        "Ctrl+Shift+R",
-        "Stop the engine process and start it again; runs come back from their last keyframe.",
-    )
-    return [*made, restart]
-
-
-def _view(w: MainWindow) -> list[Entry]:
-    return [
-        Entry("view.theme", "Dark or light", w.toggle_theme, "Ctrl+L", "Switch the theme."),
-        Entry(
-            "view.larger",
-            "Larger",
-            lambda: w.set_scale(w.look.scale + 0.1),
-            "Ctrl++",
-            "Everything larger, up to 250 %.",
-        ),
-        Entry(
-            "view.smaller",
-            "Smaller",
-            lambda: w.set_scale(w.look.scale - 0.1),
-            "Ctrl+-",
-            "Everything smaller, down to 100 %.",
-        ),
-        Entry("view.normal", "Normal size", lambda: w.set_scale(1.0), "Ctrl+0"),
-        Entry("view.lecture", "Lecture size", lambda: w.set_scale(1.6), "Ctrl+9"),
-        Entry(
-            "view.full_screen",
-            "Full screen",
-            lambda: w.showNormal() if w.isFullScreen() else w.showFullScreen(),
-            "F11",
-        ),
-        Entry(
-            "view.setup",
-            "Set-up",
-            lambda: w.setup_dock.setVisible(not w.setup_dock.isVisible()),
-            "F2",
-            "Show or hide the set-up.",
-        ),
-        Entry(
-            "view.inspector",
-            "Inspector",
-            lambda: w.inspector_dock.setVisible(not w.inspector_dock.isVisible()),
-            "F3",
-            "Show or hide the inspector.",
-        ),
-        Entry("view.reset_layout", "First layout", w.reset_layout, "Ctrl+Shift+L"),
-    ]
-
-
-def _panels(w: MainWindow) -> list[Entry]:
-    def why_not(name: str) -> str:
-        view = w.session.current
-        if view is None or view.info is None:
-            return ""
-        return panel_kinds()[name].refusal(view.info.card)
-
-    return [
-        Entry(
-            f"view.panel_{name}",
-            f"Panel: {kind.title}",
-            partial(w.workspace.show_panel, name),
-            kind.shortcut,
-            kind.summary,
-            False,
-            partial(why_not, name),
+def run_command(arguments: Sequence[str]) -> int:
+    """Parse and carry out one command; returns the exit code."""
+    command = typer.main.get_command(app)
+    try:
+        outcome = command.main(
+            args=list(arguments), prog_name="python main.py", standalone_mode=False
         )
-        for name, kind in panel_kinds().items()
-    ]
+    except UsageError as error:
+        return complain(error.format_message().strip())
+    except ShellError as error:
+        return complain(str(error))
+    except typer.Abort:
+        return INTERRUPTED
+    return outcome if isinstance(outcome, int) else 0
 
 
-def _help(w: MainWindow) -> list[Entry]:
-    return [
-        Entry(
-            "help.keys",
-            "All actions and their keys",
-            w.show_palette,
-            "F1",
-            "The command palette lists every action with its key.",
-        ),
-    ]
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from app.doctor import versions
+
+        typer.echo(f"genscope {versions()['genscope']}")
+    elif context.invoked_subcommand is None:
+        raise typer.BadParameter(f"given no command, wanted one of: {', '.join(COMMANDS)}")
+
+
+@app.command("list")
+def list_(
+    what: Annotated[
+        str, typer.Argument(help="models, datasets, probes, devices, or all of them.")
+    ] = "all",
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The README's table of models.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """What there is: models, data sets, probes and devices."""
+    from app import shell_lists
+
+    with ShellEngine() as engine:
+        hello = engine.hello
+    shell_lists.show(hello, what, markdown=markdown, json=json)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="A model's name; see 'list models'.")],
+    data: Annotated[
+        str, typer.Option(help="A data set's name, or a CSV, TSV, NPY or NPZ file of yours.")
+    ],
+    steps: Annotated[int, typer.Option(min=0, help="Training steps.")],
+    out: Annotated[Path, typer.Option(help="Where to save the run (.safetensors).")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 0,
+    settings: Settings = None,
+    data_settings: DataSettings = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> int:
+    """Train a model and save the run; Ctrl+C saves what there is."""
+    from app import shell_train
+
+    job = shell_train.Job(
+        model, data, steps, seed, out, tuple(settings or ()), tuple(data_settings or ()), device
+    )
+    return shell_train.train(job, json=json)
+
+
+@app.command()
+def evaluate(
+    file: SavedRun,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """How good a saved run is: held-out score, entropy floor, divergence from the truth."""
+    from app import shell_files
+
+    shell_files.evaluate(file, split, device, json=json)
+
+
+@app.command()
+def sample(
+    file: SavedRun,
+    n: Annotated[int, typer.Option("-n", min=1, max=10_000_000, help="How many.")],
+    out: Annotated[Path, typer.Option(help="Where to put them: .npy, .npz or .csv.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same samples.")] = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Draw from a saved run into a file."""
+    from app import shell_files
+
+    shell_files.sample(file, n, out, seed, device, json=json)
+
+
+@app.command()
+def render(
+    panel: Annotated[str, typer.Argument(help="A panel's name, such as density.")],
+    file: SavedRun,
+    out: Annotated[Path, typer.Option(help="Where to put the picture (.png).")],
+    size: Annotated[str, typer.Option(help="Width and height in pixels.")] = "1280x720",
+    theme: Annotated[str, typer.Option(help="dark or light.")] = "dark",
+    json: Json = False,
+) -> None:
+    """Draw one panel of a saved run into a picture, without a window."""
+    from app import shell_files
+
+    shell_files.render(panel, file, out, size, theme, json=json)
+
+
+@app.command()
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A saved run to examine.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """What this machine has; with a FILE: whether the laws hold for the model in it."""
+    from app import doctor as doctor_
+
+    return doctor_.examine(file, json=json) if file else doctor_.describe(json=json)
+
+
+@app.command()
+def tour(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A saved run to show.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A folder for the pictures.")] = TOUR,
+) -> int:
+    """Every panel as a picture, and one animated picture, without a display."""
+    from app.shell_inputs import readable_file
+    from app.tour import run_tour
+
+    return run_tour(readable_file(file) if file else None, out)
+
+
+@app.command()
+def shots(
+    out: Annotated[Path, typer.Option(help="A folder for the pictures.")] = SHOTS,
+) -> int:
+    """Every panel with every model, both themes, two sizes."""
+    from app.tour import run_shots
+
+    return run_shots(out)
