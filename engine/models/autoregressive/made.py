@@ -186,6 +186,7 @@ class MADE(GenerativeModel):
                 ``known`` and ``mask`` is given.
         """
         self._check_steps(noise, known, mask, temperature, top_p)
+        noise = noise.to(self.location)
         start = torch.zeros_like(noise)
         keep = torch.zeros_like(noise, dtype=torch.bool)
         if known is not None and mask is not None:
