@@ -1,0 +1,117 @@
+"""The bytes of a ``.safetensors`` file, read with distrust.
+
+The format: eight bytes with the length of a JSON header (little-endian), the header, which names
+each tensor's type, shape and place, and the tensors' bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+#: Longest JSON header accepted, in bytes.
+LONGEST_HEADER = 64 * 2**20
+WANTED = "wanted a .safetensors file saved by Genscope"
+PICKLE_STARTS = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+class CheckpointError(ValueError):
+    """A file cannot be saved or opened; the sentence says why."""
+
+
+class _Place(msgspec.Struct):
+    """One tensor's entry in the header."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def read_container(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and the tensors (on the CPU, in memory of their own) of a file.
+
+    Raises:
+        CheckpointError: It is not there, not of this format, truncated or damaged.
+    """
+    try:
+        metadata = _read_metadata(path)
+        with safe_open(path, framework="pt") as file:
+            return metadata, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}; {WANTED}") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path.name} is a folder; {WANTED}") from None
+    except (SafetensorError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} is damaged: {error}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from None
+
+
+def write_container(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a file under another name beside it, then put it in its place.
+
+    Raises:
+        CheckpointError: It cannot be written; an older file of that name is then untouched.
+    """
+    # The format refuses tensors that share memory, so each becomes its own copy.
+    copies = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        save_file(copies, temporary, metadata=metadata)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path} cannot be written: {reason}") from None
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
+    if path.is_dir():
+        raise IsADirectoryError
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(9)
+        length = int.from_bytes(start[:8], "little")
+        if len(start) < 9 or start[8:] != b"{" or length > LONGEST_HEADER:
+            raise CheckpointError(_foreign(path.name, start, size))
+        if 8 + length > size:
+            raise CheckpointError(f"{path.name} is truncated: it ends within its header")
+        file.seek(8)
+        text = file.read(length)
+    entries = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    metadata = entries.pop("__metadata__", None)
+    places = [msgspec.json.decode(raw, type=_Place) for raw in entries.values()]
+    end = max((place.data_offsets[1] for place in places), default=0)
+    if 8 + length + end > size:
+        missing = 8 + length + end - size
+        raise CheckpointError(f"{path.name} is truncated: its last {missing:,} bytes are missing")
+    return msgspec.json.decode(metadata, type=dict[str, str]) if metadata is not None else {}
+
+
+def _foreign(name: str, start: bytes, size: int) -> str:
+    """Why a file that does not begin like this format is refused."""
+    if not size:
+        return f"{name} is empty; {WANTED}"
+    if start[:2] in PICKLE_STARTS:
+        return f"{name} is a pickle; Genscope never runs code from a file; {WANTED}"
+    if start.startswith(b"PK\x03\x04"):
+        return (
+            f"{name} is a zip archive, perhaps a torch file, which holds a pickle; "
+            f"Genscope never runs code from a file; {WANTED}"
+        )
+    if size < 9:
+        return f"{name} is truncated: it has {size} bytes; {WANTED}"
+    return f"{name} is not a safetensors file; {WANTED}"
