@@ -304,6 +304,7 @@ class Run:
             spec=self.spec,
             step=self.step,
             keyframe=self.trainer.capture(),
+            dataset=self.dataset,
         )
 
     @classmethod
