@@ -152,8 +152,9 @@ def _start(path: Path) -> bytes:
 
 def _read_npy(path: Path) -> Array:
     try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, OSError, OverflowError) as error:
+        with path.open("rb") as file:
+            return np.asarray(np.load(file, allow_pickle=False))
+    except Exception as error:  # NumPy's parser lets many kinds through on damaged headers.
         raise ValueError(_numpy_trouble(path.name, error)) from None
 
 
@@ -168,7 +169,7 @@ def _read_npz(path: Path, key: str) -> Table:
                     f"file?); {WANTED}"
                 )
         return _choose(path, key)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, KeyError):
         raise ValueError(f"{path.name} is a damaged archive; {WANTED}") from None
 
 
@@ -177,19 +178,24 @@ def _choose(path: Path, key: str) -> Table:
         names = list(archive.files)
         if key and key not in names:
             raise ValueError(f"{path.name} has no array '{key}'; it has: {', '.join(names)}")
-        arrays: dict[str, Array] = {}
-        for name in names:
-            try:
-                arrays[name] = archive[name]
-            except ValueError as error:
-                if name == key or len(names) == 1:
-                    raise ValueError(_numpy_trouble(f"{path.name}: {name}", error)) from None
-    chosen = key or _first_table(arrays)
-    if not chosen:
-        raise ValueError(f"{path.name} holds no array of numbers in rows and columns; {WANTED}")
+        found = {name: _member(archive, name) for name in names}
+    arrays = {name: item for name, item in found.items() if not isinstance(item, Exception)}
+    chosen = key or _first_table(arrays) or names[0]
+    if chosen not in arrays:
+        trouble = found[chosen]
+        assert isinstance(trouble, Exception)
+        raise ValueError(_numpy_trouble(f"{path.name}: {chosen}", trouble))
     shapes = {name: array.shape for name, array in arrays.items()}
     columns = _array_columns(arrays[chosen], f"{path.name}: {chosen}")
     return Table("npz", columns, shapes, chosen)
+
+
+def _member(archive: Any, name: str) -> Array | Exception:
+    """One array of an archive, or why it cannot be read; the others may still do."""
+    try:
+        return np.asarray(archive[name])
+    except Exception as error:  # As in _read_npy.
+        return error
 
 
 def _first_table(arrays: Mapping[str, Array]) -> str:
@@ -215,9 +221,9 @@ def _array_columns(array: Array, name: str) -> tuple[Column, ...]:
         )
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} holds values of type {array.dtype}; wanted real numbers")
-    table = array.reshape(len(array), -1)
-    if not table.size:
+    if not array.size:
         raise ValueError(f"{name} has shape {array.shape}, which is empty; wanted rows of numbers")
+    table = array.reshape(len(array), -1)
     return tuple(_column(f"x{i}", table[:, i]) for i in range(table.shape[1]))
 
 

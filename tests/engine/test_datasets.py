@@ -56,7 +56,7 @@ def test_all_promised_sets_are_there() -> None:
         "gaussian", "eight_gaussians", "two_moons", "two_rings", "pinwheel", "two_spirals",
         "checkerboard", "swiss_roll", "banana", "funnel",
     }  # fmt: skip
-    assert {"digits", "digits_plane"} <= set(datasets())
+    assert {"digits", "digits_plane", "points"} <= set(datasets())
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
