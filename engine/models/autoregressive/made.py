@@ -51,7 +51,7 @@ class MADEConfig:
     ] = "natural"
     learning_rate: Annotated[
         float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 2e-3
+    ] = 5e-3
     batch_size: Annotated[
         int, Field(1, 8192, scale="log", live=True, help="Points per training step.")
     ] = 256
