@@ -19,6 +19,8 @@ from engine.wire.messages import Shutdown
 
 log = logging.getLogger(__name__)
 
+#: Modules with further models, data sets and probes, separated by commas; the registry reads it.
+PLUGINS_VARIABLE = "GENSCOPE_PLUGINS"
 #: Seconds granted to each stage of stopping: ask, terminate, kill.
 PATIENCE = 1.5
 
@@ -110,6 +112,8 @@ def _child(connection: Connection[Any, Any], encoded: bytes) -> None:
     options = msgspec.json.decode(encoded, type=Options)
     if options.nice and hasattr(os, "nice"):
         os.nice(options.nice)
+    if options.plugins:
+        os.environ[PLUGINS_VARIABLE] = ",".join(options.plugins)
     from engine.worker import serve
 
     serve(connection, options)

@@ -20,12 +20,12 @@ import torch
 
 from engine.capabilities import capabilities_of
 from engine.dataset import Dataset, KnownDensity
+from engine.launch import PLUGINS_VARIABLE
 from engine.model import GenerativeModel
 from engine.probe import Probe
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import field_specs, make_config
 
-PLUGINS_VARIABLE = "GENSCOPE_PLUGINS"
 T = TypeVar("T")
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine import checkpoint
 from engine.answering import Exhibit
+from engine.dataset import Dataset
 from engine.failures import DIVERGED, OUT_OF_MEMORY, describe
 from engine.history import History, take
 from engine.registry import build_dataset, build_model, dataset_card, model_card
@@ -49,16 +50,23 @@ class Run:
         name: The run's id.
         spec: What to build.
         keyframe: Where to go on from, or None for step 0.
+        dataset: The data as built before; None builds them from ``spec``.
         path: The file it was opened from, or "".
     """
 
     def __init__(
-        self, name: str, spec: RunSpec, keyframe: Keyframe | None = None, path: str = ""
+        self,
+        name: str,
+        spec: RunSpec,
+        keyframe: Keyframe | None = None,
+        *,
+        dataset: Dataset | None = None,
+        path: str = "",
     ) -> None:
         self.name = name
         self.spec = spec
         self.path = path
-        self.dataset = build_dataset(spec.dataset, **spec.dataset_config)
+        self.dataset = dataset or build_dataset(spec.dataset, **spec.dataset_config)
         self.state = "ready"
         self.until: int | None = None
         self.pace: float | None = None
@@ -152,7 +160,7 @@ class Run:
         """Take one step, record it, publish and keep what is due.
 
         Raises:
-            DivergedError: The loss or a weight is not finite; the run is back at its last safe place.
+            DivergedError: The loss or a weight is not finite; the run is back at a safe place.
             Exception: Whatever the model's training step raises.
         """
         began = time.monotonic()
@@ -195,7 +203,7 @@ class Run:
             return
         total = losses.get("total")
         if total is not None and not math.isfinite(float(total)):
-            self._fall_back("the loss")
+            raise self._diverged("the loss")
 
     def _keep(self) -> None:
         now = time.monotonic()
@@ -204,7 +212,7 @@ class Run:
         if not (due or wanted):
             return
         if not self.trainer.is_finite():
-            self._fall_back("a weight")
+            raise self._diverged("a weight")
         self.exhibit.newest = take(self.trainer.model, self.step)
         self._published_at = now
         if wanted:
@@ -212,15 +220,15 @@ class Run:
         if now - self._safe_at >= SAFE_SECONDS:
             self._safe, self._safe_at = self.trainer.capture(), now
 
-    def _fall_back(self, what: str) -> None:
-        """Return to the last finite keyframe and say so."""
+    def _diverged(self, what: str) -> DivergedError:
+        """Return to the last finite keyframe; the error says so."""
         at = self.step
         self.trainer.restore(self._safe)
         self.history.cut(self.step + 1)
         self._rows = [row for row in self._rows if row[0] <= self.step]
         self.state = "diverged"
         self.publish()
-        raise DivergedError(
+        return DivergedError(
             f"{what} was no longer finite at step {at}; the run is paused at step {self.step}, "
             "its last finite snapshot. A smaller learning rate usually helps"
         )
@@ -274,6 +282,8 @@ class Run:
 
     def failed(self, error: BaseException) -> Failed:
         """What to tell of a step that raised; the run stops training."""
+        if not isinstance(error, DivergedError) and not self.trainer.is_finite():
+            error = self._diverged("a weight")  # what raised was a consequence
         failed = describe(error, f"training step {self.step + 1}")
         offer: dict[str, Value] = {}
         if isinstance(error, DivergedError):
@@ -317,7 +327,7 @@ class Run:
                 "run; save it with spec=RunSpec(…)"
             )
         spec = msgspec.structs.replace(loaded.spec, device=device)
-        run = cls(name, spec, loaded.keyframe, path)
+        run = cls(name, spec, loaded.keyframe, dataset=loaded.build_dataset(), path=path)
         if loaded.keyframe is None:
             run.adopt(loaded.model.state_dict(), loaded.step)
         run.state = "paused"

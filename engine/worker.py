@@ -42,6 +42,7 @@ def serve(connection: Connection[Any, Any], options: Options) -> None:
     threads = options.threads or max(1, (os.cpu_count() or 2) - 1)
     torch.set_num_threads(threads)
     Worker(EngineEnd(connection), options, threads).serve()
+    os._exit(0)  # at once: unwinding torch's threads would take a second
 
 
 class Worker:
@@ -148,8 +149,11 @@ class Worker:
     # --- commands -----------------------------------------------------------------------------
 
     def _start(self, command: m.StartRun) -> m.RunInfo:
-        keyframe = checkpoint.load(command.keyframe).keyframe if command.keyframe else None
-        run = Run(command.run, command.spec, keyframe)
+        if not command.keyframe:
+            return self._admit(Run(command.run, command.spec), command.playing)
+        loaded = checkpoint.load(command.keyframe)
+        data = loaded.build_dataset()
+        run = Run(command.run, command.spec, loaded.keyframe, dataset=data)
         return self._admit(run, command.playing)
 
     def _open(self, command: m.OpenRun) -> m.RunInfo:

@@ -77,8 +77,29 @@ class Client:
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[Client]:
-    engine = launch(plugins=[PLUGIN], keyframe_folder=str(tmp_path), keyframe_seconds=0.2)
-    made = Client(engine)
-    made.wait_for(m.Hello)
+    """A child of one's own, for tests that do not leave it well."""
+    made = _client(tmp_path)
     yield made
-    engine.stop()
+    made.engine.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_child(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    made = _client(tmp_path_factory.mktemp("keyframes"))
+    yield made
+    made.engine.stop()
+
+
+@pytest.fixture
+def shared(shared_child: Client) -> Iterator[Client]:
+    """A child that tests share; each starts with no run and an empty memory."""
+    shared_child.heard = shared_child.heard[:1]
+    yield shared_child
+    for run in ("a", "b", "bad", "good"):
+        shared_child.command(m.CloseRun, run)
+
+
+def _client(folder: Path) -> Client:
+    made = Client(launch(plugins=[PLUGIN], keyframe_folder=str(folder), keyframe_seconds=0.2))
+    made.wait_for(m.Hello)
+    return made

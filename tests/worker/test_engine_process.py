@@ -22,50 +22,50 @@ from tests.worker.faulty import FAULTY_STEP
 ROOT = Path(__file__).parents[2]
 
 
-def test_hello_lists_what_was_discovered(client: Client) -> None:
-    hello = client.heard[0]
+def test_hello_lists_what_was_discovered(shared: Client) -> None:
+    hello = shared.heard[0]
     assert isinstance(hello, m.Hello)
     assert {"sound", "realnvp"} <= {card.name for card in hello.models}
-    assert hello.pid == client.engine.process.pid
+    assert hello.pid == shared.engine.process.pid
     assert "cpu" in hello.devices
 
 
-def test_probe_that_raises_is_reported_on_its_slot(client: Client) -> None:
-    client.start()
-    slot = client.ask(1, probe="broken")
-    failed = client.wait_for(m.Failed)
+def test_probe_that_raises_is_reported_on_its_slot(shared: Client) -> None:
+    shared.start()
+    slot = shared.ask(1, probe="broken")
+    failed = shared.wait_for(m.Failed)
     assert failed.slot == slot
     assert failed.generation == 1
     assert "planted probe fault" in failed.message
     assert "broken" in failed.traceback
-    assert client.is_answering()
+    assert shared.is_answering()
 
 
-def test_unknown_probe_run_and_argument_are_named(client: Client) -> None:
-    client.start()
-    client.ask(1, probe="nonsense")
-    assert "there is no probe 'nonsense'" in client.wait_for(m.Failed, generation=1).message
-    client.ask(2, run="ghost")
-    assert "there is no run 'ghost'" in client.wait_for(m.Failed, generation=2).message
-    client.send(m.Ask(m.Slot("p", "a", "x"), 3, "echo", {"colour": 1}))
-    assert "no argument 'colour'" in client.wait_for(m.Failed, generation=3).message
-    client.send(m.Ask(m.Slot("p", "a", "x"), 4, "echo", {"value": "seven"}))
-    assert "echo" in client.wait_for(m.Failed, generation=4).message
-    assert client.is_answering()
+def test_unknown_probe_run_and_argument_are_named(shared: Client) -> None:
+    shared.start()
+    shared.ask(1, probe="nonsense")
+    assert "there is no probe 'nonsense'" in shared.wait_for(m.Failed, generation=1).message
+    shared.ask(2, run="ghost")
+    assert "there is no run 'ghost'" in shared.wait_for(m.Failed, generation=2).message
+    shared.send(m.Ask(m.Slot("p", "a", "x"), 3, "echo", {"colour": 1}))
+    assert "no argument 'colour'" in shared.wait_for(m.Failed, generation=3).message
+    shared.send(m.Ask(m.Slot("p", "a", "x"), 4, "echo", {"value": "seven"}))
+    assert "echo" in shared.wait_for(m.Failed, generation=4).message
+    assert shared.is_answering()
 
 
-def test_training_step_that_raises_stops_only_its_run(client: Client) -> None:
-    client.start("raises", "bad", playing=True)
-    client.start("sound", "good", playing=True)
-    failed = client.wait_for(m.Failed)
+def test_training_step_that_raises_stops_only_its_run(shared: Client) -> None:
+    shared.start("raises", "bad", playing=True)
+    shared.start("sound", "good", playing=True)
+    failed = shared.wait_for(m.Failed)
     assert failed.run == "bad"
     assert failed.where == f"training step {FAULTY_STEP + 1}"
     assert "planted fault" in failed.message
-    state = client.wait_for(m.RunState, run="bad", state="failed")
+    state = shared.wait_for(m.RunState, run="bad", state="failed")
     assert state.step == FAULTY_STEP
-    client.wait(lambda r: isinstance(r, m.RunState) and r.run == "good" and r.step > 50)
-    client.ask(1, run="bad")
-    assert client.wait_for(m.Answer, generation=1).step == FAULTY_STEP
+    shared.wait(lambda r: isinstance(r, m.RunState) and r.run == "good" and r.step > 50)
+    shared.ask(1, run="bad")
+    assert shared.wait_for(m.Answer, generation=1).step == FAULTY_STEP
 
 
 def test_hanging_step_is_told_by_the_heartbeat_and_asks_go_on(client: Client) -> None:
@@ -104,107 +104,107 @@ def test_killed_child_closes_the_wire_and_its_keyframe_brings_the_run_back(
         fresh.stop()
 
 
-def test_flood_of_a_thousand_asks_gets_at_most_two_answers_a_slot(client: Client) -> None:
-    client.start()
-    client.ask(9000, part="busy", seconds=1.5)
+def test_flood_of_a_thousand_asks_gets_at_most_two_answers_a_slot(shared: Client) -> None:
+    shared.start()
+    shared.ask(9000, part="busy", seconds=1.5)
     for generation in range(1000):
-        client.ask(generation, part=f"flooded-{generation % 2}", value=generation)
-    client.ask(9001, part="last")
-    client.wait_for(m.Answer, generation=9001)
-    answers = [r for r in client.heard if isinstance(r, m.Answer)]
+        shared.ask(generation, part=f"flooded-{generation % 2}", value=generation)
+    shared.ask(9001, part="last")
+    shared.wait_for(m.Answer, generation=9001)
+    answers = [r for r in shared.heard if isinstance(r, m.Answer)]
     for part, newest in (("flooded-0", 998), ("flooded-1", 999)):
         values = [a.values["value"] for a in answers if a.slot.part == part]
         assert values[-1] == newest
         assert len(values) <= 2
 
 
-def test_queued_asks_of_a_slot_are_replaced_by_the_newest(client: Client) -> None:
-    client.start()
+def test_queued_asks_of_a_slot_are_replaced_by_the_newest(shared: Client) -> None:
+    shared.start()
     for generation in range(50):
-        client.ask(generation, part="drag", value=generation)
-    client.wait_for(m.Answer, generation=49)
-    answered = [r.generation for r in client.heard if isinstance(r, m.Answer)]
+        shared.ask(generation, part="drag", value=generation)
+    shared.wait_for(m.Answer, generation=49)
+    answered = [r.generation for r in shared.heard if isinstance(r, m.Answer)]
     assert answered == sorted(answered)
     assert len(answered) < 50
 
 
-def test_asks_name_stored_steps_absolutely(client: Client) -> None:
-    client.start()
-    client.command(m.StepOnce, "a", 40)
-    state = client.wait_for(m.RunState, state="paused", step=40)
+def test_asks_name_stored_steps_absolutely(shared: Client) -> None:
+    shared.start()
+    shared.command(m.StepOnce, "a", 40)
+    state = shared.wait_for(m.RunState, state="paused", step=40)
     stored = state.stored[len(state.stored) // 2]
-    client.ask(1, cursor=stored)
-    assert client.wait_for(m.Answer, generation=1).step == stored
-    client.ask(2)
-    newest = client.wait_for(m.Answer, generation=2)
+    shared.ask(1, cursor=stored)
+    assert shared.wait_for(m.Answer, generation=1).step == stored
+    shared.ask(2)
+    newest = shared.wait_for(m.Answer, generation=2)
     assert newest.step == 40
-    client.ask(3, cursor=0)
-    first = client.wait_for(m.Answer, generation=3)
+    shared.ask(3, cursor=0)
+    first = shared.wait_for(m.Answer, generation=3)
     assert first.step == 0
     assert first.arrays["mean"].tolist() == [0.0, 0.0]
     assert newest.arrays["mean"].tolist() != [0.0, 0.0]
 
 
-def test_out_of_memory_offers_a_smaller_batch_which_then_works(client: Client) -> None:
-    client.start("hungry", playing=True)
-    failed = client.wait_for(m.Failed)
+def test_out_of_memory_offers_a_smaller_batch_which_then_works(shared: Client) -> None:
+    shared.start("hungry", playing=True)
+    failed = shared.wait_for(m.Failed)
     assert failed.kind == "out_of_memory"
     assert failed.offer == {"batch_size": 32}
-    client.command(m.SetLive, "a", dict(failed.offer))
-    client.command(m.Play, "a", 20)
-    assert client.wait_for(m.RunState, state="paused").step == 20
+    shared.command(m.SetLive, "a", dict(failed.offer))
+    shared.command(m.Play, "a", 20)
+    assert shared.wait_for(m.RunState, state="paused").step == 20
 
 
-def test_nan_pauses_at_the_last_finite_snapshot(client: Client) -> None:
-    client.start("diverges", playing=True)
-    failed = client.wait_for(m.Failed)
+def test_nan_pauses_at_the_last_finite_snapshot(shared: Client) -> None:
+    shared.start("diverges", playing=True)
+    failed = shared.wait_for(m.Failed)
     assert failed.kind == "diverged"
     assert "last finite snapshot" in failed.message
     assert "learning_rate" in failed.offer
-    state = client.wait_for(m.RunState, state="diverged")
+    state = shared.wait_for(m.RunState, state="diverged")
     assert state.step <= FAULTY_STEP
-    client.ask(1)
-    answer = client.wait_for(m.Answer, generation=1)
+    shared.ask(1)
+    answer = shared.wait_for(m.Answer, generation=1)
     assert all(math.isfinite(v) for v in answer.arrays["mean"])
 
 
-def test_bad_commands_are_refused_with_a_sentence(client: Client) -> None:
-    refused = client.command(m.StartRun, "x", m.RunSpec("nonsense", "eight_gaussians"))
+def test_bad_commands_are_refused_with_a_sentence(shared: Client) -> None:
+    refused = shared.command(m.StartRun, "x", m.RunSpec("nonsense", "eight_gaussians"))
     assert isinstance(refused, m.Failed)
     assert "there is no model 'nonsense'" in refused.message
-    refused = client.command(m.Play, "ghost")
+    refused = shared.command(m.Play, "ghost")
     assert "there is no run 'ghost'" in refused.message
-    client.start()
-    refused = client.command(m.SetLive, "a", {"learning_rate": -1.0})
+    shared.start()
+    refused = shared.command(m.SetLive, "a", {"learning_rate": -1.0})
     assert "learning_rate: given -1.0" in refused.message
-    refused = client.command(m.SetPace, "a", 0.0)
+    refused = shared.command(m.SetPace, "a", 0.0)
     assert "wanted more than 0" in refused.message
 
 
-def test_pace_limits_the_steps(client: Client) -> None:
-    client.start()
-    client.command(m.SetPace, "a", 20.0)
-    client.command(m.Play, "a")
+def test_pace_limits_the_steps(shared: Client) -> None:
+    shared.start()
+    shared.command(m.SetPace, "a", 20.0)
+    shared.command(m.Play, "a")
     began = time.monotonic()
-    client.wait(lambda r: isinstance(r, m.RunState) and r.step >= 20)
+    shared.wait(lambda r: isinstance(r, m.RunState) and r.step >= 20)
     assert time.monotonic() - began > 0.5
 
 
-def test_reset_brings_back_the_same_first_weights(client: Client) -> None:
-    client.start()
-    client.command(m.StepOnce, "a", 30)
-    client.wait_for(m.RunState, state="paused", step=30)
-    info = client.command(m.Reset, "a").info
+def test_reset_brings_back_the_same_first_weights(shared: Client) -> None:
+    shared.start()
+    shared.command(m.StepOnce, "a", 30)
+    shared.wait_for(m.RunState, state="paused", step=30)
+    info = shared.command(m.Reset, "a").info
     assert info.step == 0
-    client.ask(1)
-    assert client.wait_for(m.Answer, generation=1).arrays["mean"].tolist() == [0.0, 0.0]
+    shared.ask(1)
+    assert shared.wait_for(m.Answer, generation=1).arrays["mean"].tolist() == [0.0, 0.0]
 
 
-def test_two_runs_share_the_time(client: Client) -> None:
-    client.start("slow", "a", playing=True)
-    client.start("slow", "b", playing=True)
-    client.wait(lambda r: isinstance(r, m.RunState) and r.run == "b" and r.step >= 8)
-    steps = {r.run: r.step for r in client.heard if isinstance(r, m.RunState)}
+def test_two_runs_share_the_time(shared: Client) -> None:
+    shared.start("slow", "a", playing=True)
+    shared.start("slow", "b", playing=True)
+    shared.wait(lambda r: isinstance(r, m.RunState) and r.run == "b" and r.step >= 8)
+    steps = {r.run: r.step for r in shared.heard if isinstance(r, m.RunState)}
     assert abs(steps["a"] - steps["b"]) <= 8
 
 
