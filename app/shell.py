@@ -86,6 +86,7 @@ def list_(
     """What there is: models, data sets, probes and devices."""
     from app import shell_lists
 
+    shell_lists.check_kind(what)
     with ShellEngine() as engine:
         hello = engine.hello
     shell_lists.show(hello, what, markdown=markdown, json=json)

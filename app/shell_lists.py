@@ -19,14 +19,14 @@ MARKDOWN_HEAD = (
 )
 
 
-def show(hello: Hello, what: str, *, markdown: bool, json: bool) -> None:
-    """Write one kind of thing, or all.
-
-    Raises:
-        ShellError: ``what`` is not a kind.
-    """
+def check_kind(what: str) -> None:
+    """Raise ``ShellError`` unless ``what`` is a kind or "all"."""
     if what != "all" and what not in KINDS:
         raise ShellError(f"list: given '{what}', wanted all or one of: {', '.join(KINDS)}")
+
+
+def show(hello: Hello, what: str, *, markdown: bool, json: bool) -> None:
+    """Write one kind of thing, or all."""
     kinds = KINDS if what == "all" else (what,)
     if markdown:
         typer.echo(model_table(hello.models), nl=False)

@@ -91,6 +91,11 @@ def train(job: Job, *, json: bool) -> int:
         info = engine.command(StartRun(engine.next_id(), RUN, spec)).info
         if info is None:
             raise RuntimeError("the engine started a run without telling of it")
+        typer.echo(
+            f"training {info.card.title} ({info.n_parameters:,} parameters) on "
+            f"{info.dataset.title}, {info.device}; Ctrl+C saves what there is",
+            err=True,
+        )
         report = _follow(engine, job, interrupt)
         engine.command(SaveRun(engine.next_id(), RUN, str(job.out.resolve())))
     _tell(job, info, report, json=json)
@@ -118,8 +123,8 @@ def _follow(engine: ShellEngine, job: Job, interrupt: Interrupt) -> Report:
                 report.take(event)
                 continue
             report.step = event.step
-            figures = report.text(event.steps_per_second)
-            progress.update(task, completed=event.step, figures=figures)
+            speed = event.steps_per_second or event.step / (time.monotonic() - began)
+            progress.update(task, completed=event.step, figures=report.text(speed))
     report.interrupted = interrupt.requested and report.step < job.steps
     report.seconds = time.monotonic() - began
     return report
