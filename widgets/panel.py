@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from engine.wire.capability import WORDING, Capability
@@ -90,7 +91,16 @@ class Panel(QWidget):
         self.body = QVBoxLayout()
         self.body.setContentsMargins(6, 6, 6, 6)
         outer.addLayout(self.body, 1)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        self.setAutoFillBackground(True)
+        self._fill_background()
+        look.changed.connect(self._fill_background)
         look.changed.connect(self.restyle)
+
+    def _fill_background(self) -> None:
+        palette = self.palette()
+        palette.setColor(QPalette.ColorRole.Window, QColor(self.look.palette.panel))
+        self.setPalette(palette)
 
     @classmethod
     def refusal(cls, card: ModelCard) -> str:

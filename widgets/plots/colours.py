@@ -19,12 +19,13 @@ PART_COLOURS = (
 )  # fmt: skip
 
 
-#: Our own maps: ends and a middle; lightness runs evenly between them in Oklab.
+#: Our own maps; lightness runs evenly from stop to stop in Oklab. A density has the model's hue;
+#: a critic goes from the model's hue (it says "made") to the data's (it says "real").
 STOPS = {
     "density-dark": ("#12141a", "#1d4f8f", "#3f9fe0", "#eaf8ff"),
     "density-light": ("#ffffff", "#9cc9e8", "#2d7fbd", "#08224d"),
-    "critic-dark": ("#ff8f5a", "#8a4326", "#191c22", "#24588c", "#6cc1f7"),
-    "critic-light": ("#a83c00", "#efae85", "#f7f7f9", "#8cbce0", "#00508a"),
+    "critic-dark": ("#2f6f9c", "#1c3444", "#17191f", "#46341c", "#9a6a24"),
+    "critic-light": ("#93c3e2", "#cfe3f0", "#fafafb", "#f6e3c8", "#ecb878"),
 }
 _TO_CONE = np.array(
     [
@@ -93,9 +94,10 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return parsed.red(), parsed.green(), parsed.blue()
 
 
-def part_colour(index: int) -> str:
-    """The colour of a mixture's part."""
-    return PART_COLOURS[index % len(PART_COLOURS)]
+def part_colour(index: int, *, dark: bool = True) -> str:
+    """The colour of a mixture's part on a dark or a light ground."""
+    colour = PART_COLOURS[index % len(PART_COLOURS)]
+    return colour if dark else mix(colour, "#000000", 0.28)
 
 
 def to_bytes(values: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:

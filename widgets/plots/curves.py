@@ -78,6 +78,7 @@ class CurvePlot(QWidget):
         self._pinned_x: float | None = None
         self._pinned_y: float | None = None
         self._log_x = False
+        self._x_range: tuple[float, float] | None = None
         self.legend = ChipRow(look, parent=self)
         self.frame = Frame(look, parent=self)
         layout = QVBoxLayout(self)
@@ -101,6 +102,13 @@ class CurvePlot(QWidget):
     def set_pinned(self, *, x: float | None = None, y: float | None = None) -> None:
         """Values that each axis always holds, such as 0."""
         self._pinned_x, self._pinned_y = x, y
+
+    def set_x_range(self, ends: tuple[float, float]) -> None:
+        """Show these x, whatever the data; from then on the user may move x only."""
+        self._x_range = ends
+        self.frame.view.setMouseEnabled(x=True, y=False)
+        box = self.frame.box
+        self.frame.set_box(Box((ends[0], box.low[1]), (ends[1], box.high[1])))
 
     def set_curve(self, name: str, x: Floats, y: Floats, stroke: Stroke) -> None:
         """Draw or replace a curve; NaN leaves a gap."""
@@ -142,19 +150,26 @@ class CurvePlot(QWidget):
 
     def fit(self) -> None:
         """Make room where data have left the axes, unless the user has moved the view."""
-        if self.frame.user_moved:
+        if self.frame.user_moved and self._x_range is None:
             return
         scaled = [c for c in self._curves.values() if c.stroke.scaled]
-        xs = [self._shown_x(c) for c in scaled if not c.is_floor]
-        ys = [c.y for c in scaled]
-        x_span = self._spans[0].update(*_ends(xs, self._pinned_x, robust=False))
-        y_span = self._spans[1].update(*_ends(ys, self._pinned_y, robust=True))
-        low = self._pinned_x if self._pinned_x is not None else x_span[0]
-        bottom = self._pinned_y if self._pinned_y is not None else y_span[0]
-        box = Box((min(low, x_span[1]), min(bottom, y_span[1])), (x_span[1], y_span[1]))
+        low, high = self._wanted_x(scaled)
+        bottom, top = self._spans[1].update(
+            *_ends([c.y for c in scaled], self._pinned_y, robust=True)
+        )
+        bottom = bottom if self._pinned_y is None else self._pinned_y
+        box = Box((low, min(bottom, top)), (high, top))
         if box != self.frame.box:
             self.frame.set_box(box)
             self._draw_floors()
+
+    def _wanted_x(self, scaled: list[_Curve]) -> tuple[float, float]:
+        if self._x_range is not None:
+            shown = self.frame.box
+            return shown.low[0], shown.high[0]
+        xs = [self._shown_x(c) for c in scaled if not c.is_floor]
+        low, high = self._spans[0].update(*_ends(xs, self._pinned_x, robust=False))
+        return (low if self._pinned_x is None else min(self._pinned_x, high)), high
 
     def reset_view(self) -> None:
         """Show everything again."""

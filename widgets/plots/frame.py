@@ -13,7 +13,10 @@ from widgets.plots.layers import Box, Layer
 
 #: Pixels at scale 1.
 LEFT_WIDTH = 50
-BOTTOM_HEIGHT = 38
+BOTTOM_HEIGHT = 33
+BARE_HEIGHT = 18
+#: Room at the top and on the right, for the outermost tick labels.
+EDGE = 8
 #: A view is reported this long after it moved, so that a drag asks some thirty times a second.
 REPORT_MS = 30
 
@@ -36,6 +39,7 @@ class Frame(QWidget):
         self._look = look
         self._layers: list[tuple[Any, Layer]] = []
         self.user_moved = False
+        self._x_name = ""
         self._graphics = pyqtgraph.GraphicsLayoutWidget(self)
         self._graphics.setMinimumSize(1, 1)
         self.grid = self._graphics.ci
@@ -95,9 +99,12 @@ class Frame(QWidget):
 
     def set_names(self, x_name: str, y_name: str) -> None:
         """What stands at the axes."""
+        self._x_name = x_name
         self._bottom.setLabel(x_name)
         self._left.setLabel(y_name)
-        self._style_axes()
+        for axis, name in ((self._bottom, x_name), (self._left, y_name)):
+            axis.showLabel(bool(name))
+        self.restyle()
 
     def set_log_x(self, on: bool) -> None:
         """Whether x values are given as decimal logarithms and labelled as powers."""
@@ -107,7 +114,9 @@ class Frame(QWidget):
         """Take colours, fonts and sizes from the look."""
         self._graphics.setBackground(self._look.palette.panel)
         self._left.setWidth(self._look.px(LEFT_WIDTH))
-        self._bottom.setHeight(self._look.px(BOTTOM_HEIGHT))
+        self._bottom.setHeight(self._look.px(BOTTOM_HEIGHT if self._x_name else BARE_HEIGHT))
+        self.grid.layout.setRowMinimumHeight(0, self._look.px(EDGE))
+        self.grid.layout.setColumnMinimumWidth(2, self._look.px(EDGE))
         self._style_axes()
 
     def repaint_now(self) -> None:

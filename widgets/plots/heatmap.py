@@ -24,6 +24,9 @@ Floats: TypeAlias = npt.NDArray[Any]
 #: Below these sizes (pixels at scale 1) colour bar and marginals give their room to the picture.
 BAR_FROM = 300
 STRIPS_FROM = 380
+#: Diameter of a dot, in pictures of at least this height.
+DOT = 3.0
+DOTS_FULL_FROM = 560
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class HeatMap(QWidget):
         self._points = {"data": DotsLayer(10), "samples": DotsLayer(11)}
         for layer in (self._image, *self._lines.values(), *self._points.values()):
             self.frame.add(layer)
+        self._colours: dict[str, Any] = {}
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(look.px(4))
@@ -99,6 +103,7 @@ class HeatMap(QWidget):
 
     def set_points(self, name: str, points: Floats, colours: Any = None) -> None:
         """Dots (N, 2) of a named layer, one colour each where ``colours`` (N, 3) is given."""
+        self._colours[name] = colours
         layer = self._points[name]
         layer.set_dots(self._dots(name, colours))
         layer.set_points(points)
@@ -113,6 +118,7 @@ class HeatMap(QWidget):
 
     def clear_layer(self, name: str) -> None:
         """Empty one layer."""
+        self._colours.pop(name, None)
         self._layer(name).clear()
 
     def clear(self) -> None:
@@ -120,6 +126,7 @@ class HeatMap(QWidget):
         self._values, self._box = None, None
         for layer in (self._image, *self._lines.values(), *self._points.values()):
             layer.clear()
+        self._colours = {}
         self.strips.clear()
         self.bar.hide()
 
@@ -131,8 +138,6 @@ class HeatMap(QWidget):
         self._lines["truth"].set_pen(with_alpha(palette.truth, 1.0), px(1) * 1.0, dashed=True)
         self._lines["grid"].set_pen(with_alpha(palette.model, 0.8), 1.0)
         self._lines["ellipses"].set_pen(with_alpha(palette.text, 0.9), 1.0)
-        for name, layer in self._points.items():
-            layer.set_dots(self._dots(name, None))
         self.frame.restyle()
         self.strips.restyle()
         self.bar.restyle()
@@ -149,15 +154,20 @@ class HeatMap(QWidget):
         return self._lines[name] if name in self._lines else self._points[name]
 
     def _dots(self, name: str, colours: Any) -> Dots:
+        """Small where the picture is small, so that dots never hide the density."""
         palette = self._look.palette
-        ratio, size = self.devicePixelRatioF(), self._look.px(10) / 10
-        colour = {"data": palette.data, "samples": palette.model}[name]
-        return Dots(colour, 3.6 * size * ratio, 0.85, colours, palette.panel)
+        share = min(self.width(), self.height()) / self._look.px(DOTS_FULL_FROM)
+        size = DOT * self._look.scale * min(max(share, 0.5), 1.0) * self.devicePixelRatioF()
+        if name == "samples":
+            return Dots(palette.model, size, 0.95, colours, palette.panel)
+        return Dots(palette.data, size, 0.75, colours, palette.panel)
 
     def _has_room(self, needed: float) -> bool:
         return self.width() >= self._look.px(needed) and self.height() >= self._look.px(needed / 2)
 
     def _lay_out(self) -> None:
+        for name, layer in self._points.items():
+            layer.set_dots(self._dots(name, self._colours.get(name)))
         self.strips.set_shown(self._wants_strips and self._has_room(STRIPS_FROM))
         self.bar.setVisible(self._values is not None and self._has_room(BAR_FROM))
 

@@ -101,7 +101,9 @@ class ImageGrid(QWidget):
         columns, side = self._tiling()
         left = (self.width() - columns * side) / 2
         row, column = divmod(index, columns)
-        top = self._title_height()
+        rows = -(-self.count // columns)
+        spare = self.height() - self._title_height() - rows * side
+        top = self._title_height() + max(spare, 0.0) / 2
         return QRectF(left + column * side, top + row * side, side - GAP, side - GAP)
 
     def _tiling(self) -> tuple[int, float]:

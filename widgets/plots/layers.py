@@ -193,34 +193,34 @@ class DotsLayer(Layer):
     ) -> None:
         if not len(self._points) or widget is None:
             return
-        transform, ratio = painter.deviceTransform(), painter.device().devicePixelRatioF()
+        transform, ratio = painter.worldTransform(), painter.device().devicePixelRatioF()
         area = QRectF(transform.mapRect(self._view).toAlignedRect())
         key = (area, _entries(transform), ratio)
         if self._kept is None or self._kept[0] != key:
-            self._kept = (key, self._render(transform, area))
-        image = self._kept[1]
+            self._kept = (key, self._render(transform, area, ratio))
         painter.save()
         painter.resetTransform()
-        painter.drawImage(QRectF(area.topLeft() / ratio, area.size() / ratio), image)
+        painter.drawImage(area.topLeft(), self._kept[1])
         painter.restore()
 
     def _changed(self) -> None:
         self._kept = None
         self.update()
 
-    def _render(self, transform: QTransform, area: QRectF) -> QImage:
+    def _render(self, transform: QTransform, area: QRectF, ratio: float) -> QImage:
         origin = QPointF(transform.dx(), transform.dy()) - area.topLeft()
         scale = np.array([transform.m11(), transform.m22()])
-        where = self._points * scale + np.array([origin.x(), origin.y()])
-        width, height = max(1, int(area.width())), max(1, int(area.height()))
+        where = ratio * (self._points * scale + np.array([origin.x(), origin.y()]))
+        width, height = (max(1, round(side * ratio)) for side in (area.width(), area.height()))
         picture = _picture(where, width, height, self._dots)
-        if not self._dots.rim:
-            return picture
-        rimmed = _picture(where, width, height, self._dots.as_rim)
-        painter = QPainter(rimmed)
-        painter.drawImage(0, 0, picture)
-        painter.end()
-        return rimmed
+        if self._dots.rim:
+            rimmed = _picture(where, width, height, self._dots.as_rim)
+            painter = QPainter(rimmed)
+            painter.drawImage(0, 0, picture)
+            painter.end()
+            picture = rimmed
+        picture.setDevicePixelRatio(ratio)
+        return picture
 
 
 def _picture(where: Floats, width: int, height: int, dots: Dots) -> QImage:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from widgets.look import Look
 from widgets.plots.colours import with_alpha
-from widgets.plots.frame import Frame
+from widgets.plots.frame import EDGE, Frame
 from widgets.plots.layers import Box, LinesLayer
 from widgets.plots.ranges import StickyCeiling
 
@@ -61,11 +61,10 @@ class Strips:
 
     def set_shown(self, on: bool) -> None:
         """Take or give back the room."""
-        size = self._look.px(THICKNESS) if on else 0
-        self._top.setFixedHeight(size)
-        self._right.setFixedWidth(size)
-        for view in (self._top, self._right):
-            view.setVisible(on)
+        self._top.setFixedHeight(self._look.px(THICKNESS if on else EDGE))
+        self._right.setFixedWidth(self._look.px(THICKNESS if on else EDGE))
+        for layer in self._layers.values():
+            layer.setVisible(on)
 
     def restyle(self) -> None:
         """Take colours from the look."""

@@ -1,0 +1,174 @@
+"""A compact row of toggles, choices and buttons; what does not fit goes behind an arrow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QPointF, QSignalBlocker, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QColor, QIcon, QPainter, QPen, QPixmap
+from PySide6.QtWidgets import QComboBox, QSizePolicy, QToolBar, QToolButton, QWidget
+
+from widgets.look import Look
+
+
+@dataclass(frozen=True)
+class Toggle:
+    """One switch. ``role`` is a palette entry whose colour the mark takes, or ""."""
+
+    name: str
+    text: str
+    tooltip: str
+    role: str = ""
+    on: bool = False
+
+
+class ToolRow(QToolBar):
+    """Toggles double as the legend: their marks have the colour of what they show.
+
+    Signals:
+        toggled: (name, on), by the user only.
+        chosen: (name of a choice, its value), by the user only.
+        pressed: Name of a button.
+    """
+
+    toggled = Signal(str, bool)
+    chosen = Signal(str, object)
+    pressed = Signal(str)
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._toggles: dict[str, tuple[Toggle, QAction]] = {}
+        self._choices: dict[str, tuple[QComboBox, QAction]] = {}
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMovable(False)
+        look.changed.connect(self.restyle)
+        self.restyle()
+
+    def add_toggle(self, toggle: Toggle) -> None:
+        """Append a switch."""
+        action = QAction(toggle.text, self)
+        action.setCheckable(True)
+        action.setChecked(toggle.on)
+        action.setToolTip(toggle.tooltip)
+        action.triggered.connect(lambda on: self.toggled.emit(toggle.name, on))
+        self._toggles[toggle.name] = (toggle, action)
+        self.addAction(action)
+        self._paint_mark(toggle, action)
+
+    def add_choice(self, name: str, tooltip: str) -> None:
+        """Append a drop-down list, empty until :meth:`set_choices`."""
+        box = QComboBox(self)
+        box.setToolTip(tooltip)
+        box.setAccessibleName(tooltip)
+        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        box.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        box.activated.connect(lambda index: self.chosen.emit(name, box.itemData(index)))
+        self._choices[name] = (box, self.addWidget(box))
+
+    def add_button(self, name: str, text: str, tooltip: str, shortcut: str = "") -> None:
+        """Append a button; its shortcut works while the panel has the focus."""
+        action = QAction(text, self)
+        action.setToolTip(f"{tooltip} ({shortcut})" if shortcut else tooltip)
+        if shortcut:
+            action.setShortcut(shortcut)
+            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            owner = self.parentWidget()
+            if owner is not None:
+                owner.addAction(action)
+        action.triggered.connect(lambda: self.pressed.emit(name))
+        self.addAction(action)
+
+    def set_choices(self, name: str, entries: tuple[tuple[str, object], ...]) -> None:
+        """The (text, value) entries of a list."""
+        box, _ = self._choices[name]
+        with QSignalBlocker(box):
+            box.clear()
+            for text, value in entries:
+                box.addItem(text, value)
+
+    def set_choice(self, name: str, value: object) -> None:
+        """Show an entry without a signal."""
+        box, _ = self._choices[name]
+        with QSignalBlocker(box):
+            box.setCurrentIndex(max(0, box.findData(value)))
+
+    def show_choice(self, name: str, on: bool) -> None:
+        """Show or hide a list."""
+        self._choices[name][1].setVisible(on)
+
+    def is_on(self, name: str) -> bool:
+        """Whether a switch is on and can be used."""
+        action = self._toggles[name][1]
+        return action.isChecked() and action.isEnabled() and action.isVisible()
+
+    def is_checked(self, name: str) -> bool:
+        """What the user last chose, whether or not it can be used now."""
+        return self._toggles[name][1].isChecked()
+
+    def set_on(self, name: str, on: bool) -> None:
+        """Set a switch without a signal."""
+        self._toggles[name][1].setChecked(on)
+
+    def set_usable(self, name: str, usable: bool, reason: str = "") -> None:
+        """Grey a switch out with the reason as tooltip; without a reason it is hidden."""
+        toggle, action = self._toggles[name]
+        action.setEnabled(usable)
+        action.setVisible(usable or bool(reason))
+        action.setToolTip(toggle.tooltip if usable else f"{toggle.tooltip} – {reason}")
+
+    def restyle(self) -> None:
+        """Take colours and sizes from the look."""
+        side = self._look.px(11)
+        self.setIconSize(QSize(side, side))
+        self.setFont(self._look.font(0.9))
+        palette, px = self._look.palette, self._look.px
+        self.setStyleSheet(
+            f"ToolRow {{ background: transparent; border: none; spacing: {px(2)}px; }}"
+            f"QToolButton {{ color: {palette.text}; padding: {px(2)}px {px(5)}px; }}"
+            f"QToolButton:disabled {{ color: {palette.muted}; }}"
+            "QToolButton#qt_toolbar_ext_button { padding: 0; border: none; }"
+        )
+        extension = self.findChild(QToolButton, "qt_toolbar_ext_button")
+        if extension is not None:
+            extension.setIcon(_more_icon(palette.text, side))
+            extension.setToolTip("More")
+        for toggle, action in self._toggles.values():
+            self._paint_mark(toggle, action)
+
+    def _paint_mark(self, toggle: Toggle, action: QAction) -> None:
+        colour = getattr(self._look.palette, toggle.role or "muted")
+        side = self._look.px(11)
+        icon = QIcon()
+        icon.addPixmap(_mark(colour, side, filled=True), state=QIcon.State.On)
+        icon.addPixmap(_mark(colour, side, filled=False), state=QIcon.State.Off)
+        action.setIcon(icon)
+
+
+def _mark(colour: str, side: int, *, filled: bool) -> QPixmap:
+    pixmap = QPixmap(side, side)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(colour), max(1.2, side / 9)))
+    if filled:
+        painter.setBrush(QColor(colour))
+    painter.drawEllipse(QPointF(side / 2, side / 2), side / 2 - 1.5, side / 2 - 1.5)
+    painter.end()
+    return pixmap
+
+
+def _more_icon(colour: str, side: int) -> QIcon:
+    pixmap = QPixmap(side, side)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(QColor(colour), max(1.2, side / 9)))
+    for shift in (0.15, 0.5):
+        corner = [
+            QPointF(side * (shift + x), side * y) for x, y in ((0, 0.2), (0.3, 0.5), (0, 0.8))
+        ]
+        painter.drawPolyline(corner)
+    painter.end()
+    return QIcon(pixmap)

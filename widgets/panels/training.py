@@ -1,0 +1,285 @@
+"""Figures over training steps: losses against the entropy floor, and the gradient norm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+
+from engine.wire.capability import Capability
+from engine.wire.fields import Value
+from engine.wire.messages import RunInfo, RunState
+from widgets.controls.empty import EmptyState
+from widgets.controls.tool_row import Toggle, ToolRow
+from widgets.density.words import number
+from widgets.look import Look
+from widgets.metrics_table import MetricsTable
+from widgets.panel import Panel, Pointed
+from widgets.plots.curves import CurvePlot, Stroke, smooth
+
+#: Milliseconds between two repaints: about twelve a second.
+REPAINT_MS = 80
+#: A smoothed line averages over this share of the recorded steps.
+WINDOW_SHARE = 1 / 25
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How one column is called and drawn; ``role`` is a palette entry."""
+
+    column: str
+    label: str
+    role: str
+    tooltip: str
+    smoothed: bool = True
+
+
+@dataclass(frozen=True)
+class Group:
+    """Columns that share an axis."""
+
+    name: str
+    title: str
+    axis: str
+    figures: tuple[Figure, ...]
+
+
+GROUPS = (
+    Group("energies", "energies", "energy", (
+        Figure("positive", "positive phase, E(data)", "data", "Mean energy of the data"),
+        Figure("negative", "negative phase, E(samples)", "model",
+               "Mean energy of the chain's samples; training pulls it towards the data's"),
+    )),
+    Group("losses", "losses", "loss", (
+        Figure("generator", "generator", "model", "The generator's loss"),
+        Figure("critic", "critic", "text", "The critic's loss"),
+        Figure("wasserstein", "Wasserstein estimate", "warning",
+               "Critic's mean on data minus its mean on samples"),
+        Figure("penalty", "gradient penalty", "muted", "What a steep critic pays"),
+    )),
+    Group("likelihood", "likelihood", "nats per event", (
+        Figure("nll", "train", "model", "−log p(x) of the training batches"),
+        Figure("held_out_nll", "held out", "text",
+               "−log p(x) of data never trained on; rising while train falls: over-fitting",
+               False),
+    )),
+    Group("loss", "loss", "loss", (Figure("total", "loss", "model", "What training minimises"),)),
+)  # fmt: skip
+GRADIENT = Figure("gradient_norm", "gradient norm", "muted", "‖∇loss‖ over all weights")
+#: Columns that repeat another one.
+HIDDEN = {"total", "gradient_norm"}
+HINT = "Press play (space) to start training."
+
+
+class TrainingPanel(Panel):
+    """Curves of training: likelihoods with the entropy floor, energies, or two losses."""
+
+    name = "training"
+    title = "Training"
+    summary = "Train and held-out curves, the entropy floor and the gradient norm."
+    shortcut = "Ctrl+2"
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
+        self.tools = ToolRow(look, self)
+        self._add_tools()
+        self.losses = CurvePlot(look)
+        self.gradient = CurvePlot(look)
+        self.gradient.set_pinned(x=0.0, y=0.0)
+        self.losses.set_pinned(x=0.0)
+        self._plots = _stacked(self.losses, self.gradient)
+        self._empty = EmptyState(look)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._empty)
+        self._pages.addWidget(self._plots)
+        self.body.addWidget(self.tools)
+        self.body.addWidget(self._pages, 1)
+        self._table: MetricsTable | None = None
+        self._group = ""
+        self._wish = ""
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.setInterval(REPAINT_MS)
+        self._wait.timeout.connect(self._redraw)
+        for plot in (self.losses, self.gradient):
+            plot.hovered.connect(self._on_hovered)
+        self.clear()
+
+    # --- run ----------------------------------------------------------------------------------
+
+    def open_run(self, info: RunInfo | None) -> None:
+        """Another run: its curves come with the next figures."""
+        super().open_run(info)
+        if info is not None:
+            self._empty.say(f"{info.card.title} has not trained yet", HINT)
+
+    def show_metrics(self, table: MetricsTable) -> None:
+        """New figures: draw them soon, at most twelve times a second."""
+        self._table = table
+        if self.run is not None and not self._wait.isActive():
+            self._wait.start()
+
+    def show_state(self, state: RunState) -> None:
+        """A reset empties the curves."""
+        if state.step == 0 and self._table is not None and not len(self._table.steps):
+            self._redraw()
+
+    def clear(self) -> None:
+        """Say what to do."""
+        self._wait.stop()
+        self._table = None
+        self._group = ""
+        for plot in (self.losses, self.gradient):
+            plot.clear()
+        self._empty.say("No run is open", "Choose data and a model on the left. " + HINT)
+        self._pages.setCurrentWidget(self._empty)
+        self.tools.hide()
+
+    def restyle(self) -> None:
+        """Take colours from the look."""
+        for plot in (self.losses, self.gradient):
+            plot.restyle()
+        self._redraw()
+
+    def save_state(self) -> dict[str, Value]:
+        """Switches and the chosen group."""
+        return {name: self.tools.is_checked(name) for name in ("raw", "gradient", "log")}
+
+    def restore_state(self, state: Mapping[str, Value]) -> None:
+        """Set the switches again."""
+        for name in ("raw", "gradient", "log"):
+            if isinstance(state.get(name), bool):
+                self.tools.set_on(name, bool(state[name]))
+        self._apply_switches()
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def _add_tools(self) -> None:
+        for toggle in (
+            Toggle("raw", "every step", "The unsmoothed figures, faint", "muted", True),
+            Toggle("gradient", "gradient norm", GRADIENT.tooltip, "muted", True),
+            Toggle("log", "log steps", "Space training steps by powers of ten", "muted"),
+        ):
+            self.tools.add_toggle(toggle)
+        self.tools.add_choice("group", "Which figures are drawn")
+        self.tools.add_button(
+            "reset", "reset view", "Show all steps again; or double-click", "Home"
+        )
+        self.tools.toggled.connect(lambda *_: self._apply_switches())
+        self.tools.chosen.connect(self._on_chosen)
+        self.tools.pressed.connect(self._on_reset_pressed)
+
+    def _redraw(self) -> None:
+        table = self._table
+        if table is None or self.run is None:
+            return
+        groups = [g for g in GROUPS if _present(g, table)]
+        empty = not groups or not len(table.steps)
+        self._pages.setCurrentWidget(self._empty if empty else self._plots)
+        self.tools.setVisible(not empty)
+        if empty:
+            return
+        group = next((g for g in groups if g.name == self._wish), groups[0])
+        self._switch_group(group, groups)
+        self._draw_group(group, table)
+        self._draw_gradient(table)
+
+    def _switch_group(self, group: Group, groups: list[Group]) -> None:
+        choices = [g for g in groups if g.name != "loss" or len(groups) == 1]
+        self.tools.show_choice("group", len(choices) > 1)
+        if group.name == self._group:
+            return
+        self._group = group.name
+        self.losses.clear()
+        self.losses.set_names("training step", group.axis)
+        self.gradient.set_names("", "")
+        self.tools.set_choices("group", tuple((g.title, g.name) for g in choices))
+        self.tools.set_choice("group", group.name)
+
+    def _draw_group(self, group: Group, table: MetricsTable) -> None:
+        for figure in group.figures:
+            self._draw_figure(self.losses, figure, table)
+        entropy = self.run.data.entropy if self.run is not None else None
+        if group.name == "likelihood" and entropy is not None:
+            label = f"entropy of the truth, H = {number(entropy)} nats"
+            words = "No model can have a lower expected −log p(x) than the entropy of the data"
+            floor = Stroke(label, self.look.palette.truth, 1.6, dashed=True, tooltip=words)
+            self.losses.set_floor("entropy", entropy, floor)
+        self.losses.fit()
+
+    def _draw_gradient(self, table: MetricsTable) -> None:
+        self.gradient.setVisible(self._wants_gradient(table))
+        self._draw_figure(self.gradient, GRADIENT, table)
+        self.gradient.fit()
+
+    def _draw_figure(self, plot: CurvePlot, figure: Figure, table: MetricsTable) -> None:
+        steps, values = table.column(figure.column)
+        raw = f"{figure.column}, every step"
+        if not len(steps):
+            plot.remove(figure.column)
+            plot.remove(raw)
+            return
+        colour = getattr(self.look.palette, figure.role)
+        window = int(len(values) * WINDOW_SHARE) if figure.smoothed else 0
+        if window > 1 and self.tools.is_checked("raw"):
+            faint = Stroke("", colour, 1.0, opacity=0.28)
+            plot.set_curve(raw, steps, values, faint)
+        else:
+            plot.remove(raw)
+        line = Stroke(self._label(figure), colour, 1.8, tooltip=figure.tooltip)
+        plot.set_curve(figure.column, steps, smooth(values, window), line)
+
+    def _label(self, figure: Figure) -> str:
+        exact = self.run is None or Capability.LOG_PROB in self.run.card.capabilities
+        if exact or figure.column not in ("nll", "held_out_nll"):
+            return figure.label
+        return f"{figure.label}, −ELBO"
+
+    def _wants_gradient(self, table: MetricsTable) -> bool:
+        wanted = self.tools.is_checked("gradient") and self.height() >= self.look.px(340)
+        return wanted and table.latest("gradient_norm") is not None
+
+    def _apply_switches(self) -> None:
+        for plot in (self.losses, self.gradient):
+            plot.set_log_x(self.tools.is_checked("log"))
+            plot.set_pinned(x=None if self.tools.is_checked("log") else 0.0)
+        self.gradient.set_pinned(x=None if self.tools.is_checked("log") else 0.0, y=0.0)
+        self._redraw()
+
+    def _on_chosen(self, _: str, value: object) -> None:
+        self._wish = str(value)
+        self._redraw()
+
+    def _on_reset_pressed(self, _: str) -> None:
+        self.losses.reset_view()
+        self.gradient.reset_view()
+
+    def _on_hovered(self, point: tuple[float, float] | None) -> None:
+        if point is None or self._table is None or not len(self._table.steps):
+            self.pointed.emit(None)
+            return
+        steps = self._table.steps
+        step = float(steps[int(np.argmin(np.abs(steps - point[0])))])
+        rows = []
+        for plot in (self.losses, self.gradient):
+            for name in plot.names:
+                value = plot.value_at(name, step)
+                if value is not None and plot.label_of(name):
+                    rows.append((plot.label_of(name).split(", H =")[0], number(value)))
+        self.pointed.emit(Pointed(f"Step {step:,.0f}".replace(",", " "), tuple(rows)))
+
+
+def _present(group: Group, table: MetricsTable) -> bool:
+    return any(figure.column in table.names for figure in group.figures)
+
+
+def _stacked(*plots: QWidget) -> QWidget:
+    holder = QWidget()
+    column = QVBoxLayout(holder)
+    column.setContentsMargins(0, 0, 0, 0)
+    for plot, share in zip(plots, (3, 1), strict=True):
+        column.addWidget(plot, share)
+    return holder
