@@ -28,6 +28,7 @@ from engine.estimators.picture import (
     window,
 )
 from engine.estimators.quadrature import log_z
+from engine.estimators.shared_bound import shared_bound, shares_draws
 from engine.plane import Plane, PlaneKind, make_plane
 from engine.probe import Result, View, probe
 from engine.wire.capability import Capability
@@ -53,9 +54,9 @@ class Arguments(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Surface:
-    """What is drawn: values at flat events, and how to make a picture of them."""
+    """What is drawn: values at the pixels as flat events, and a picture of them."""
 
-    log_density: LogDensity
+    score: Callable[[Tensor, Grid], Tensor]
     finish: Callable[[Grid, Tensor], Picture]
     values: dict[str, Value] = field(default_factory=dict)
 
@@ -70,12 +71,7 @@ def density(view: View, arguments: Arguments) -> Iterator[Result]:
         surface = _surface(view, arguments, plane)
         for size in stages:
             grid = midpoint_grid(box, size)
-            scores = score_points(
-                surface.log_density,
-                view.model,
-                plane.lift(grid.points),
-                cancelled=view.cancelled,
-            )
+            scores = surface.score(plane.lift(grid.points), grid)
             arrays, values = surface.finish(grid, scores)
             yield Result(arrays, surface.values | values, final=size == stages[-1])
 
@@ -98,7 +94,31 @@ def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
     def finish(grid: Grid, scores: Tensor) -> Picture:
         return density_picture(grid, scores, contours=arguments.contours, relative=relative)
 
-    return _Surface(log_density, finish, values)
+    if log_density.kind == "bound" and plane.dims == 2 and shares_draws(model):
+        values["note"] = f"{values['note']} Its draws are shared by neighbouring pixels.".strip()
+        return _Surface(_shared(view, arguments.n_draws), finish, values)
+    return _Surface(_pointwise(view, log_density), finish, values)
+
+
+def _pointwise(view: View, log_density: LogDensity) -> Callable[[Tensor, Grid], Tensor]:
+    def score(points: Tensor, grid: Grid) -> Tensor:
+        return score_points(log_density, view.model, points, cancelled=view.cancelled)
+
+    return score
+
+
+def _shared(view: View, n_draws: int) -> Callable[[Tensor, Grid], Tensor]:
+    def score(points: Tensor, grid: Grid) -> Tensor:
+        scores = shared_bound(
+            view.model,
+            points.reshape(*grid.shape, -1),
+            n_draws=n_draws,
+            seed=view.seed,
+            cancelled=view.cancelled,
+        )
+        return scores.flatten()
+
+    return score
 
 
 def _normalised_surface(view: View, log_density: LogDensity, contours: bool) -> _Surface:
@@ -114,7 +134,7 @@ def _normalised_surface(view: View, log_density: LogDensity, contours: bool) -> 
     def finish(grid: Grid, scores: Tensor) -> Picture:
         return density_picture(grid, scores - z.value, contours=contours)
 
-    return _Surface(log_density, finish, values)
+    return _Surface(_pointwise(view, log_density), finish, values)
 
 
 def _critic_surface(view: View, model: Critic, contours: bool) -> _Surface:
@@ -129,7 +149,8 @@ def _critic_surface(view: View, model: Critic, contours: bool) -> _Surface:
     def finish(grid: Grid, scores: Tensor) -> Picture:
         return critic_picture(grid, scores, scale.levels(scores), contours=contours)
 
-    return _Surface(LogDensity("critic", scale.label, scale.score(model)), finish, values)
+    judged = LogDensity("critic", scale.label, scale.score(model))
+    return _Surface(_pointwise(view, judged), finish, values)
 
 
 def _note(kind: str, plane: Plane) -> str:

@@ -157,3 +157,23 @@ def test_kl_can_be_cancelled() -> None:
 def test_log_mass_is_taken_in_float64() -> None:
     weights = torch.full((1000,), 1e-3, dtype=torch.float64)
     assert float(log_mass(torch.zeros(1000), weights)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_log_z_is_remembered_until_the_weights_change() -> None:
+    model, calls = QuadraticToy(2), []
+    energy = model.energy
+    model.energy = lambda x, **_: calls.append(0) or energy(x)  # type: ignore[method-assign, func-returns-value]
+    first, n_calls = log_z(model), len(calls)
+    assert log_z(model) == first
+    assert len(calls) == n_calls
+    model.sigma.mul_(2.0)
+    model.location.add_(0.5)  # a weight of the model, as a snapshot would write it
+    assert log_z(model).value == pytest.approx(first.value + math.log(4.0), abs=1e-5)
+
+
+def test_kl_repeats_itself_when_the_truth_is_remembered() -> None:
+    data, model = GaussianData(), GaussianToy(2)
+    first = kl_divergence(data, model, grid=64)
+    assert kl_divergence(data, model, grid=64) == first
+    kl_divergence(data, model, grid=32)
+    assert kl_divergence(data, GaussianToy(2, mean=1.0), grid=64).value > first.value + 0.5
