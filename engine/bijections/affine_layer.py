@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.bijections.affine import AffineMap, bounded
+from engine.bijections.affine import bounded, scale_and_shift, unscale_and_unshift
 from engine.bijections.conditioner import Matrices, Shape, conditioner
 
 
@@ -19,7 +19,6 @@ class Wiring:
         inputs: The coordinates that the network reads.
         targets: The n coordinates that are scaled and shifted; the others pass through.
         shapes: The network's matrices; it puts out n log-scales, then n shifts.
-        map: Which affine map.
         n_passes: Passes that the inverse needs: 1 where no target is an input, D where each
             target may depend on the earlier ones.
     """
@@ -28,7 +27,6 @@ class Wiring:
     inputs: slice
     targets: slice
     shapes: tuple[Shape, ...]
-    map: AffineMap
     n_passes: int = 1
 
     @property
@@ -58,8 +56,8 @@ class AffineLayer:
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Data side (B, D) → base side (B, D), and log abs det ∂y/∂x (B,), nats."""
         log_scale, shift = self.scales_and_shifts(x)
-        y = self.wiring.map.forward(x.t()[self.wiring.targets], log_scale, shift)
-        return self._replaced(x, y), self.wiring.map.sign * log_scale.sum(0)
+        y = scale_and_shift(x.t()[self.wiring.targets], log_scale, shift)
+        return self._replaced(x, y), log_scale.sum(0)
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Base side (B, D) → data side (B, D), and log abs det ∂y/∂x (B,), nats.
@@ -69,8 +67,8 @@ class AffineLayer:
         x, targets = y, y.t()[self.wiring.targets]
         for _ in range(self.wiring.n_passes):
             log_scale, shift = self.scales_and_shifts(x)
-            x = self._replaced(y, self.wiring.map.inverse(targets, log_scale, shift))
-        return x, self.wiring.map.sign * log_scale.sum(0)
+            x = self._replaced(y, unscale_and_unshift(targets, log_scale, shift))
+        return x, log_scale.sum(0)
 
     def _replaced(self, x: Tensor, columns: Tensor) -> Tensor:
         if self.wiring.n_targets == x.shape[1]:

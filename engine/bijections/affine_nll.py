@@ -47,9 +47,9 @@ class AffineNLL:
         self._columns = _Columns(theta, shape, sum(w.n_targets for w in wirings))
         networks = [wiring.shapes for wiring in wirings]
         matrices, gradients = unpack(self._weights, networks), unpack(self.gradient, networks)
-        log_scales = self._columns.log_scales.split([wiring.n_targets for wiring in wirings])
-        signs = [wiring.map.sign for wiring in wirings for _ in range(wiring.n_targets)]
-        self._signs = theta.new_tensor(signs)
+        log_scales = torch.split(
+            self._columns.log_scales, [wiring.n_targets for wiring in wirings]
+        )
         parts = zip(wirings, matrices, gradients, log_scales, strict=True)
         self._layers = [_LayerPass(*part, self._columns) for part in parts]
 
@@ -69,13 +69,14 @@ class AffineNLL:
         for layer in self._layers:
             layer.forward()
         z = columns.z.flatten()
-        total = 0.5 * torch.linalg.vecdot(z, z) - self._signs @ columns.log_scales.sum(1)
+        total = 0.5 * torch.linalg.vecdot(z, z) - columns.log_scales.sum()
         torch.div(columns.z, batch_size, out=columns.slope)
         for layer in reversed(self._layers):
             layer.backward(is_first=layer is self._layers[0])
         if self._mask is not None:
             self.gradient.mul_(self._mask)
-        return total / batch_size + 0.5 * event_size * math.log(2.0 * math.pi)
+        nll: Tensor = total / batch_size + 0.5 * event_size * math.log(2.0 * math.pi)
+        return nll
 
 
 class _Columns:
@@ -116,7 +117,7 @@ class _LayerPass:
         log_scale: Tensor,
         columns: _Columns,
     ) -> None:
-        self._map, self._gradients, self._log_scale = wiring.map, gradients, log_scale
+        self._gradients, self._log_scale = gradients, log_scale
         n, batch_size = log_scale.shape
         self._inputs, self._targets = columns.z[wiring.inputs], columns.z[wiring.targets]
         self._input_slope = columns.slope[wiring.inputs]
@@ -127,10 +128,10 @@ class _LayerPass:
         self._transposed = [matrix.t() for matrix in matrices]
         self._unbiased = [matrix[:-1] for matrix in matrices]
         self._raw, self._raw_slope = log_scale.new_empty(2, 2 * n, batch_size).unbind()
-        self._raw_scale, self._shift = self._raw.split(n)
-        self._raw_scale_slope, self._shift_slope = self._raw_slope.split(n)
+        self._raw_scale, self._shift = torch.split(self._raw, n)
+        self._raw_scale_slope, self._shift_slope = torch.split(self._raw_slope, n)
         self._ones = torch.ones_like(log_scale)
-        self._offset = log_scale.new_tensor(-wiring.map.sign / batch_size)
+        self._offset = log_scale.new_tensor(-1.0 / batch_size)
 
     def forward(self) -> None:
         """Move the targets; fills this layer's log-scales."""
@@ -140,18 +141,19 @@ class _LayerPass:
         torch.mm(self._transposed[-1], self._with_ones[-1], out=self._raw)
         self._stretch = torch.add(self._ones, self._raw_scale.abs(), alpha=1.0 / LOG_SCALE_BOUND)
         torch.div(self._raw_scale, self._stretch, out=self._log_scale)
-        self._saved = self._map.forward_(self._targets, self._log_scale, self._shift)
+        self._factor = self._log_scale.exp()
+        self._scaled = self._targets * self._factor
+        torch.add(self._scaled, self._shift, out=self._targets)
 
     def backward(self, *, is_first: bool) -> None:
         """Turn ∂NLL/∂z from after the layer to before it; fills this layer's gradients."""
-        dx, d_log_scale, d_shift = self._map.backward(
-            self._target_slope, self._saved, self._offset
-        )
+        dy = self._target_slope
+        d_log_scale = torch.addcmul(self._offset, dy, self._scaled)
         torch.div(d_log_scale, self._stretch.square_(), out=self._raw_scale_slope)
-        self._shift_slope.copy_(d_shift)
+        self._shift_slope.copy_(dy)
         self._through_network(is_first)
         if not is_first:
-            self._target_slope.copy_(dx)
+            dy.mul_(self._factor)
             self._input_slope.add_(self._slopes[0])
 
     def _through_network(self, is_first: bool) -> None:

@@ -33,7 +33,7 @@ def network_shapes(
 def unpack(theta: Tensor, networks: Sequence[Sequence[Shape]]) -> list[Matrices]:
     """Cut θ (P,) into the matrices of each network; views, so that gradients reach θ."""
     sizes = [rows * columns for shapes in networks for rows, columns in shapes]
-    pieces = iter(theta.split(sizes))
+    pieces = iter(torch.split(theta, sizes))
     return [tuple(next(pieces).view(shape) for shape in shapes) for shapes in networks]
 
 
@@ -55,19 +55,16 @@ def _affine(matrix: Tensor, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def initialise(matrices: Matrices, masks: Matrices | None = None) -> None:
-    """Draw a network in place: uniform within ±1/√(inputs seen), the last matrix zero.
-
-    A zero last matrix makes every affine layer start as the identity.
+    """Draw a network in place, uniformly within ±1/√(inputs seen), biases included.
 
     Args:
         matrices: Views of θ.
         masks: Zeros and ones of the same shapes; masked weights become zero.
     """
-    for index, matrix in enumerate(matrices[:-1]):
+    for index, matrix in enumerate(matrices):
         mask = torch.ones_like(matrix) if masks is None else masks[index]
         n_seen = (mask.sum(0, keepdim=True) - 1.0).clamp_min(1.0)
         matrix.copy_((torch.rand_like(matrix) * 2.0 - 1.0) / n_seen.sqrt() * mask)
-    matrices[-1].zero_()
 
 
 def autoregressive_masks(order: Tensor, hidden_features: Sequence[int]) -> Matrices:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.bijections.affine import AffineMap, ScaleThenShift
 from engine.bijections.affine_layer import Wiring
 from engine.bijections.conditioner import network_shapes
 
 
-def coupling(
-    index: int,
-    event_size: int,
-    hidden_features: Sequence[int],
-    kind: AffineMap | None = None,
-) -> Wiring:
+def coupling(index: int, event_size: int, hidden_features: Sequence[int]) -> Wiring:
     r"""The coupling number ``index`` (from 0) of a stack with alternating checkered masks.
 
     .. math:: y_a = x_a, \qquad y_b = x_b \odot e^{s(x_a)} + t(x_a), \qquad
@@ -33,5 +27,4 @@ def coupling(
         inputs, targets = slice(0, 0), slice(0, 1)
     n_inputs, n_targets = (len(range(event_size)[part]) for part in (inputs, targets))
     shapes = network_shapes(n_inputs, hidden_features, 2 * n_targets)
-    name = f"coupling {index + 1}"
-    return Wiring(name, inputs, targets, shapes, kind or ScaleThenShift())
+    return Wiring(f"coupling {index + 1}", inputs, targets, shapes)

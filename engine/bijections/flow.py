@@ -73,7 +73,7 @@ class Flow(GenerativeModel):
         x, layers = self._enter(x), self.layers()
         if torch.is_grad_enabled() or len(x) <= CHUNK:
             return self._log_prob(layers, x)
-        return torch.cat([self._log_prob(layers, piece) for piece in x.split(CHUNK)])
+        return torch.cat([self._log_prob(layers, piece) for piece in torch.split(x, CHUNK)])
 
     @torch.no_grad()
     def sample(
@@ -82,7 +82,7 @@ class Flow(GenerativeModel):
         """N draws (N, *E): base noise through the inverse layers."""
         self._refuse(context)
         noise, layers = normal_noise((n, self.event_size), generator, self.location), self.layers()
-        pieces = [_to_data(layers, piece) for piece in noise.split(CHUNK)]
+        pieces = [_to_data(layers, piece) for piece in torch.split(noise, CHUNK)]
         return torch.cat(pieces).reshape(n, *self.event_shape)
 
     def loss(
