@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QEvent, QSize
+from PySide6.QtCore import QCoreApplication, QEvent, QSize, Qt
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
@@ -134,6 +134,7 @@ class Sitting:
         panel = kind(self._look)
         panel.resize(QSize(*size))
         panel.open_run(self.run)
+        panel.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
         panel.show()
         return panel
 
