@@ -90,9 +90,11 @@ def log_q_agrees(model: Any, generator: torch.Generator) -> None:
     mean = ratio.mean(0)
     # The test density was itself fitted to as many draws, hence twice the variance.
     error = (2.0 * ratio.var(0) / N_POSTERIOR_DRAWS).sqrt()
-    worst = int(((mean - 1.0).abs() - N_ERRORS * error).argmax())
+    # A category that was never drawn leaves no trace in the error; some twenty draws may miss it.
+    excess = (mean - 1.0).abs() - N_ERRORS * error - 20.0 / N_POSTERIOR_DRAWS
+    worst = int(excess.argmax())
     require(
-        bool(((mean - 1.0).abs() <= N_ERRORS * error + 1e-6).all()),
+        bool(excess[worst] <= 0.0),
         f"E_q[f/q] is {float(mean[worst]):.4f} ± {float(error[worst]):.4f}, wanted 1: "
         "log_q is not the density of the draws",
     )
