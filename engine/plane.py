@@ -92,7 +92,15 @@ def coordinate_names(dataset: Dataset) -> tuple[str, ...]:
         return tuple(axes)
     if len(shape) == 1:
         return tuple(f"x{i + 1}" for i in range(size))
-    return tuple(str(place) for place in torch.cartesian_prod(*map(torch.arange, shape)).tolist())
+    places = torch.cartesian_prod(*map(torch.arange, shape)).reshape(size, len(shape)).tolist()
+    titles = axes if len(axes) == len(shape) else tuple(f"axis {i}" for i in range(len(shape)))
+    return tuple(_place(place, titles, shape) for place in places)
+
+
+def _place(place: Sequence[int], titles: Sequence[str], shape: Sequence[int]) -> str:
+    """Such as "row 3, column 2": axes of a single entry go without saying."""
+    parts = zip(titles, place, shape, strict=True)
+    return ", ".join(f"{title} {index}" for title, index, side in parts if side > 1)
 
 
 def data_box(dataset: Dataset, plane: Plane) -> Box:

@@ -80,4 +80,4 @@ def test_names_of_unnamed_coordinates() -> None:
     data.event = Event((3,))
     assert coordinate_names(data) == ("x1", "x2", "x3")
     data.event = Event((1, 3, 1), ("channel", "row", "column"))
-    assert coordinate_names(data) == ("[0, 0, 0]", "[0, 1, 0]", "[0, 2, 0]")
+    assert coordinate_names(data) == ("row 0", "row 1", "row 2")
