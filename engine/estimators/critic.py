@@ -15,6 +15,8 @@ from engine.model import GenerativeModel
 PROBABILITIES = (0.25, 0.5, 0.75)
 #: Quantiles of a raw critic at which lines are drawn.
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+#: Models whose critic is trained as a classifier.
+LOGIT_CRITICS = ("gan",)
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,13 @@ class CriticScale:
 
 
 def critic_scale(model: GenerativeModel) -> CriticScale:
-    """σ(f) for models whose class says ``critic_is_logit = True``, otherwise f itself."""
-    return CriticScale(bool(getattr(model, "critic_is_logit", False)))
+    """σ(f) where f is the logit of "real", otherwise f itself.
+
+    A class says so with ``critic_is_logit``; one that says nothing has a logit if its name is
+    among :data:`LOGIT_CRITICS`.
+    """
+    known = model.card.name in LOGIT_CRITICS
+    return CriticScale(bool(getattr(model, "critic_is_logit", known)))
 
 
 def _quantiles() -> Tensor:

@@ -14,6 +14,8 @@ from engine.model import GenerativeModel
 
 #: Most events drawn in one go.
 LARGEST = 1_000_000
+#: Kernels as they are written in a sentence.
+KERNEL_NAMES = {"mala": "MALA", "hmc": "HMC", "langevin": "Langevin", "gibbs": "Gibbs"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def draw_events(
             raise CancellationError
         state, _info = model.step(state, kernel, generator)
     events = _visible(state).reshape(n, *model.event_shape)
-    name = kernel[:1].upper() + kernel[1:] if kernel == "langevin" else kernel
+    name = KERNEL_NAMES.get(kernel, kernel)
     return Draws(events, "chain", f"{chain_steps} {name} steps from a fresh start, not exact")
 
 

@@ -34,7 +34,7 @@ class ChainToy(QuadraticToy):
 
     @property
     def kernels(self) -> tuple[str, ...]:
-        return ("halving",)
+        return ("gibbs",)
 
     def init(self, n: int, generator: torch.Generator) -> dict[str, Tensor]:
         return {"x": torch.full((n, self.event_size), 10.0, dtype=torch.float64)}
@@ -121,7 +121,7 @@ def test_samples_follow_the_model_and_the_seed() -> None:
 def test_chain_samples_say_so() -> None:
     result = ask("samples", ChainToy(2), GaussianData(), n=4000, chain_steps=30)
     assert result.values["kind"] == "chain"
-    assert result.values["label"] == "30 halving steps from a fresh start, not exact"
+    assert result.values["label"] == "30 Gibbs steps from a fresh start, not exact"
     assert stats.kstest(result.numpy()["points"][:, 0], stats.norm.cdf).pvalue > 1e-3
     none = ask("samples", ChainToy(2), GaussianData(), n=5, chain_steps=0)
     assert none.numpy()["points"] == pytest.approx(10.0)
