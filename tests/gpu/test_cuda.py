@@ -1,0 +1,122 @@
+"""Every model trains and answers on CUDA, and says the same there as on the CPU."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from app.shell_engine import ShellEngine, ShellError
+from engine.model import GenerativeModel
+from engine.probe import Probe, View
+from engine.registry import build_dataset, build_model, model_names, probes
+from engine.training import Trainer
+from engine.wire.messages import RunSpec, RunState, StartRun
+
+DEVICE = "cuda"
+STEPS = 20
+#: Arguments of the probes that cannot be asked without any.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "density": {"low": [-3.0, -3.0], "high": [3.0, 3.0], "size": 48},
+    "truth": {"low": [-3.0, -3.0], "high": [3.0, 3.0], "size": 48},
+    "log_prob_at": {"point": [0.5, -1.0]},
+    "evaluate": {"grid": 64},
+    "draw": {"n": 200},
+    "samples": {"n": 200, "chain_steps": 5},
+}
+#: These look at a file, or train nothing that a device could change.
+NOT_OF_A_MODEL = ("preview_table",)
+#: Chains amplify rounding; their draws agree only in distribution.
+CHAOTIC = ("draw", "samples")
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(
+        DEVICE == "cuda" and not torch.cuda.is_available(), reason="there is no CUDA device"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, tuple[GenerativeModel, Any]]:
+    """Every model after a few steps on the device, with its data."""
+    found = {}
+    for name in model_names():
+        data = build_dataset("eight_gaussians", n_samples=1500)
+        model = build_model(name, event_shape=data.event_shape, seed=0)
+        trainer = Trainer(model, data, seed=0, device=DEVICE)
+        for _ in range(STEPS):
+            losses = trainer.step()
+            assert losses["total"].device.type == DEVICE
+            assert torch.isfinite(losses["total"]), name
+        assert trainer.is_finite(), name
+        found[name] = (model.eval().requires_grad_(False), data)
+    return found
+
+
+def outcome(probe: Probe, view: View) -> dict[str, np.ndarray] | str:
+    """The arrays and numbers of a full answer, or the sentence of a refusal."""
+    try:
+        result = list(probe.ask(view, ARGUMENTS.get(probe.name, {})))[-1]
+    except ValueError as error:
+        return str(error)
+    numbers = {
+        key: np.asarray(value, np.float64)
+        for key, value in result.values.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+    return {**result.numpy(), **numbers}
+
+
+@pytest.mark.parametrize("question", [name for name in probes() if name not in NOT_OF_A_MODEL])
+@pytest.mark.parametrize("name", model_names())
+def test_answers_as_on_the_cpu(
+    trained: dict[str, tuple[GenerativeModel, Any]], name: str, question: str
+) -> None:
+    model, data = trained[name]
+    there = outcome(probes()[question], View(model, data, STEPS))
+    here = outcome(probes()[question], View(copy.deepcopy(model).cpu(), data, STEPS))
+    if isinstance(there, str) or isinstance(here, str):
+        assert there == here
+        return
+    assert set(there) == set(here)
+    for key in there:
+        assert not np.isnan(there[key]).any(), key
+        compare(there[key], here[key], loose=question in CHAOTIC)
+
+
+def compare(there: np.ndarray, here: np.ndarray, *, loose: bool) -> None:
+    """Equal up to float32; contour lines may differ in the number of their points."""
+    if there.shape != here.shape:
+        assert abs(len(there) - len(here)) <= 0.05 * len(here) + 4
+        return
+    finite = np.isfinite(here)
+    assert np.array_equal(finite, np.isfinite(there))
+    gap = np.abs(there[finite].astype(np.float64) - here[finite])
+    scale = 1.0 + np.abs(here[finite])
+    if gap.size:
+        assert np.quantile(gap / scale, 0.9) < (0.1 if loose else 2e-3)
+
+
+def test_memory_that_runs_out_is_a_sentence_with_an_offer() -> None:
+    spec = RunSpec(
+        "realnvp",
+        "eight_gaussians",
+        {"batch_size": 4096, "n_layers": 64, "hidden_features": [1024, 1024]},
+        {},
+        device=DEVICE,
+    )
+    with ShellEngine(plugins=("tests.gpu.small_card",)) as engine:
+        with pytest.raises(ShellError, match="memory ran out"):
+            play(engine, "large", spec)
+        modest = RunSpec("realnvp", "eight_gaussians", {"batch_size": 64}, {}, device=DEVICE)
+        assert play(engine, "modest", modest).step == 5
+
+
+def play(engine: ShellEngine, run: str, spec: RunSpec) -> RunState:
+    """Five steps of a fresh run; its last state."""
+    engine.command(StartRun(engine.next_id(), run, spec))
+    return [event for event in engine.play(run, 5) if isinstance(event, RunState)][-1]
