@@ -144,6 +144,9 @@ class MainWindow(QMainWindow):
         self.setup.live_edited.connect(self._on_live_edited)
         self.setup.device_edited.connect(self._on_device_edited)
         self.setup.open_data_requested.connect(self.open_data_dialog)
+        self.setup.preview_requested.connect(
+            lambda path: session.preview_table(path, self.setup.show_preview)
+        )
         self.setup.start_requested.connect(lambda spec: session.start(spec, playing=True))
         self.workspace.opened.connect(self._on_panel_opened)
         self.asker.pictured.connect(self._on_pictured)

@@ -22,6 +22,8 @@ from PySide6.QtWidgets import (
 from widgets.controls.form import ConfigForm
 from widgets.controls.pickers import DatasetPicker, ModelPicker
 
+from app import columns_picker
+from app.columns_picker import ColumnsPicker
 from app.session import RunView
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import FieldSpec, Value
@@ -41,6 +43,7 @@ class SetupDock(QScrollArea):
         live_edited: Settings that change at once.
         device_edited: Another device.
         open_data_requested: The user wants to choose a file of points.
+        preview_requested: Path of a file whose columns are to be shown.
         start_requested: No run is open and the user pressed start (a ``RunSpec``).
     """
 
@@ -48,6 +51,7 @@ class SetupDock(QScrollArea):
     live_edited = Signal(object)
     device_edited = Signal(str)
     open_data_requested = Signal()
+    preview_requested = Signal(str)
     start_requested = Signal(object)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
@@ -57,6 +61,7 @@ class SetupDock(QScrollArea):
         self._datasets: dict[str, DatasetCard] = {}
         self._spec: RunSpec | None = None
         self._words = ""
+        self._previewed = ""
         self._has_run = False
         self._make_widgets()
         self._lay_out()
@@ -124,6 +129,8 @@ class SetupDock(QScrollArea):
         self._own_data.setToolTip("CSV, TSV, NPY or NPZ; or drop a file on the window")
         self._start = QPushButton("Start")
         self._start.setToolTip("Start a run with this set-up")
+        self._columns = ColumnsPicker(self._look)
+        self._columns.hide()
         self._notes = QLabel()
         self._notes.setWordWrap(True)
         self._notes.hide()
@@ -137,7 +144,10 @@ class SetupDock(QScrollArea):
         column.setContentsMargins(10, 8, 10, 8)
         column.setSpacing(6)
         for title, parts in (
-            ("DATA", (self._dataset, self._own_data, self._notes, self._dataset_form)),
+            (
+                "DATA",
+                (self._dataset, self._own_data, self._columns, self._notes, self._dataset_form),
+            ),
             ("MODEL", (self._model, self._model_form)),
         ):
             column.addWidget(self._heading(title))
@@ -166,6 +176,7 @@ class SetupDock(QScrollArea):
         self._dataset.picked.connect(self._on_dataset_picked)
         self._model.picked.connect(self._on_model_picked)
         self._dataset_form.edited.connect(self._on_dataset_edited)
+        self._columns.edited.connect(self._on_dataset_edited)
         self._model_form.edited.connect(self._on_model_edited)
         self._device.activated.connect(self._on_device_picked)
         self._seed.valueChanged.connect(self._on_seed_changed)
@@ -186,8 +197,29 @@ class SetupDock(QScrollArea):
             self._model_form.set_values(spec.model_config)
         if dataset is not None:
             self._dataset.set_current(spec.dataset)
-            self._dataset_form.set_fields(dataset.fields)
-            self._dataset_form.set_values(spec.dataset_config)
+            own = spec.dataset == POINTS
+            hidden = columns_picker.FIELDS if own else ()
+            fields = tuple(field for field in dataset.fields if field.name not in hidden)
+            self._dataset_form.set_fields(fields)
+            names = {field.name for field in fields}
+            shown = {n: v for n, v in spec.dataset_config.items() if n in names}
+            self._dataset_form.set_values(shown)
+            self._show_columns(spec, own)
+
+    def _show_columns(self, spec: RunSpec, own: bool) -> None:
+        self._columns.setVisible(own)
+        wanted = f"{spec.dataset_config.get('path')}|{spec.dataset_config.get('key') or ''}"
+        if own and wanted != self._previewed:
+            self._previewed = wanted
+            self.preview_requested.emit(str(spec.dataset_config.get("path")))
+        elif own:
+            self._columns.set_values(spec.dataset_config)
+
+    def show_preview(self, text: str) -> None:
+        """The engine's look into the user's file."""
+        self._columns.show_preview(text)
+        if self._spec is not None:
+            self._columns.set_values(self._spec.dataset_config)
 
     def _on_dataset_picked(self, name: str) -> None:
         if self._spec is None or name == self._spec.dataset:
