@@ -72,12 +72,25 @@ class AffineFlow(Flow):
     def train_step(
         self, batch: Tensor, state: TrainState, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """One update; the same as the base class's, with the gradient written out by hand."""
-        nll, self.theta.grad = self.nll_and_gradient(batch)
+        """One update, with the gradient written out by hand.
+
+        Where ``max_gradient_norm`` is set the optimiser gets a gradient no longer than that;
+        ``theta.grad`` afterwards is the whole one.
+        """
+        nll, gradient = self.nll_and_gradient(batch)
+        self.theta.grad = clipped(gradient, self.config.max_gradient_norm)
         for optimiser in state.optimisers.values():
             optimiser.step()
+        self.theta.grad = gradient
         return {"total": nll, "nll": nll}
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies get their own buffers when they first train."""
         return {**self.__dict__, "_nll": None}
+
+
+def clipped(gradient: Tensor, max_norm: float | None) -> Tensor:
+    """The gradient, shortened to a Euclidean norm of at most ``max_norm``."""
+    if max_norm is None:
+        return gradient
+    return gradient * torch.clamp_max(max_norm / torch.linalg.vector_norm(gradient), 1.0)

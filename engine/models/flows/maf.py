@@ -72,6 +72,16 @@ class MAF(AffineFlow):
         batch_size: Annotated[
             int, Field(1, 65536, scale="log", symbol="B", help="Points per step.", live=True)
         ] = 256
+        max_gradient_norm: Annotated[
+            float | None,
+            Field(
+                1e-3,
+                1e6,
+                scale="log",
+                help="A longer gradient is shortened to this norm; none leaves it as it is.",
+                live=True,
+            ),
+        ] = 1.0
 
     @property
     def orders(self) -> Tensor:
