@@ -145,7 +145,7 @@ class MainWindow(QMainWindow):
         self.setup.device_edited.connect(self._on_device_edited)
         self.setup.open_data_requested.connect(self.open_data_dialog)
         self.setup.preview_requested.connect(
-            lambda path: session.preview_table(path, self.setup.show_preview)
+            lambda path, key: session.preview_table(path, key, self.setup.show_preview)
         )
         self.setup.start_requested.connect(lambda spec: session.start(spec, playing=True))
         self.workspace.opened.connect(self._on_panel_opened)

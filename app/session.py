@@ -276,9 +276,10 @@ class Session(QObject):
 
         self._command(SaveRun(self.link.next_id(), view.run, path), saved)
 
-    def preview_table(self, path: str, done: Callable[[str], None]) -> None:
+    def preview_table(self, path: str, key: str, done: Callable[[str], None]) -> None:
         """Look into a user's file; ``done`` gets the preview as JSON."""
-        self._command(PreviewTable(self.link.next_id(), path), lambda ack: done(ack.text))
+        command = PreviewTable(self.link.next_id(), path, key)
+        self._command(command, lambda ack: done(ack.text))
 
     def set_cursor(self, step: int | None) -> None:
         """Look at a stored step in all panels, or at the newest."""

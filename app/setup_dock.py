@@ -43,7 +43,7 @@ class SetupDock(QScrollArea):
         live_edited: Settings that change at once.
         device_edited: Another device.
         open_data_requested: The user wants to choose a file of points.
-        preview_requested: Path of a file whose columns are to be shown.
+        preview_requested: A file, and an archive's array, whose columns are to be shown.
         start_requested: No run is open and the user pressed start (a ``RunSpec``).
     """
 
@@ -51,7 +51,7 @@ class SetupDock(QScrollArea):
     live_edited = Signal(object)
     device_edited = Signal(str)
     open_data_requested = Signal()
-    preview_requested = Signal(str)
+    preview_requested = Signal(str, str)
     start_requested = Signal(object)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
@@ -61,7 +61,7 @@ class SetupDock(QScrollArea):
         self._datasets: dict[str, DatasetCard] = {}
         self._spec: RunSpec | None = None
         self._words = ""
-        self._previewed = ""
+        self._previewed = ("", "")
         self._has_run = False
         self._make_widgets()
         self._lay_out()
@@ -208,10 +208,10 @@ class SetupDock(QScrollArea):
 
     def _show_columns(self, spec: RunSpec, own: bool) -> None:
         self._columns.setVisible(own)
-        wanted = f"{spec.dataset_config.get('path')}|{spec.dataset_config.get('key') or ''}"
+        wanted = (str(spec.dataset_config.get("path")), str(spec.dataset_config.get("key") or ""))
         if own and wanted != self._previewed:
             self._previewed = wanted
-            self.preview_requested.emit(str(spec.dataset_config.get("path")))
+            self.preview_requested.emit(*wanted)
         elif own:
             self._columns.set_values(spec.dataset_config)
 

@@ -206,7 +206,7 @@ class Worker:
         return command.path
 
     def _preview(self, command: m.PreviewTable) -> str:
-        return msgspec.json.encode(preview(command.path)).decode()
+        return msgspec.json.encode(preview(command.path, key=command.key)).decode()
 
     def _close(self, command: m.CloseRun) -> None:
         self._run(command.run)

@@ -148,6 +148,7 @@ class PreviewTable(Command, frozen=True):
     """Look into a user's file; the ``Ack`` carries a ``TablePreview`` as JSON in ``text``."""
 
     path: str
+    key: str = ""
 
 
 class CloseRun(Command, frozen=True):
