@@ -47,12 +47,12 @@ class Plane:
 
     def project(self, x: Tensor) -> Tensor:
         """Events (N, *E) → drawn points (N, dims), float64 on the CPU."""
-        flat = x.detach().to("cpu", torch.float64).reshape(len(x), -1)
+        flat = x.detach().cpu().to(torch.float64).reshape(len(x), -1)
         return (flat - self.centre) @ self.basis.T
 
     def project_covariances(self, covariances: Tensor) -> Tensor:
         """(K, D, D) → (K, dims, dims): the covariances of the projected events."""
-        wide = covariances.detach().to("cpu", torch.float64)
+        wide = covariances.detach().cpu().to(torch.float64)
         return self.basis @ wide @ self.basis.T
 
 
@@ -67,7 +67,7 @@ def make_plane(dataset: Dataset, plane: PlaneKind = "axes", axes: Sequence[int] 
     Raises:
         ValueError: ``axes`` are not two different coordinates of the data.
     """
-    flat = dataset.train.reshape(len(dataset.train), -1).to("cpu", torch.float64)
+    flat = dataset.train.reshape(len(dataset.train), -1).cpu().to(torch.float64)
     size = flat.shape[1]
     names = coordinate_names(dataset)
     eye = torch.eye(size, dtype=torch.float64)

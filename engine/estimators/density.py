@@ -91,7 +91,7 @@ def score_points(
         if cancelled is not None and cancelled():
             raise CancellationError
         rows = slice(start, start + chunk)
-        scores[rows] = log_density.score(as_events(model, points[rows])).to("cpu", torch.float64)
+        scores[rows] = log_density.score(as_events(model, points[rows])).cpu().to(torch.float64)
     return scores
 
 
@@ -102,7 +102,7 @@ def widen(rows: int, model: GenerativeModel) -> int:
 
 def as_events(model: GenerativeModel, points: Tensor) -> Tensor:
     """(P, D) → (P, *E) in the model's dtype and on its device."""
-    x = points.to(model.device, model.location.dtype)
+    x = points.to(model.location.dtype).to(model.device)
     return x.reshape(len(points), *model.event_shape)
 
 

@@ -108,7 +108,7 @@ def _log_mass_in(box: Box, n: int, score: Callable[[Tensor], Tensor]) -> float:
 
 def _search_box(model: GenerativeModel, score: Callable[[Tensor], Tensor]) -> tuple[Box, float]:
     """The box that holds the mass, and the share of mass at the very edge of the search."""
-    location, scale = (t.to("cpu", torch.float64).tolist() for t in (model.location, model.scale))
+    location, scale = (t.cpu().to(torch.float64).tolist() for t in (model.location, model.scale))
     wide = tensor_grid(
         [
             sinh_axis(m - REACH * s, m + REACH * s, SEARCH_NODES, centre=m, scale=s)

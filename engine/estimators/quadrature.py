@@ -146,7 +146,7 @@ def _truth_cells(dataset: Dataset, spans: tuple[AxisSpan, ...], n: int) -> _Cell
 def _find_cells(dataset: Dataset, grid: Grid) -> _Cells:
     if not isinstance(dataset, KnownDensity):
         raise ValueError("KL(truth‖model): given data of unknown density, wanted a known one")
-    log_p = dataset.log_prob(grid.points).to("cpu", torch.float64)
+    log_p = dataset.log_prob(grid.points).cpu().to(torch.float64)
     mass = log_p.exp() * grid.weights
     ranked, order = mass.sort()
     kept = order[ranked.cumsum(0) > NEGLIGIBLE].sort().values

@@ -29,9 +29,9 @@ from engine.model import GenerativeModel
 #: Blocks a side of a picture.
 N_BLOCKS = 32
 #: Anchors a side of a block, at most.
-ANCHORS = 4
+ANCHORS = 2
 #: Values of p(x given z) held at once, counting coordinates.
-PAIRS = 2**20
+PAIRS = 2**18
 
 
 @runtime_checkable
@@ -121,7 +121,7 @@ def _score_blocks(
     log_x = model.decode({latent.name: flat}).log_prob(x).reshape(n_pixels, n_blocks, -1)
     weights = log_x + (log_prior - log_q)
     bound = torch.logsumexp(weights, -1) - math.log(z.shape[1])
-    return bound.T.to("cpu", torch.float64)
+    return bound.T.cpu().to(torch.float64)
 
 
 def _log_mixture(posterior: Distribution, z: Tensor, n_anchors: int) -> Tensor:

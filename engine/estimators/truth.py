@@ -59,7 +59,7 @@ def truth_spans(dataset: Dataset) -> tuple[AxisSpan, ...]:
     if size > 2:
         raise ValueError(f"truth: given {size} dimensions, wanted 1 or 2")
     generator = torch.Generator().manual_seed(SEED)
-    points = dataset.sample(N_DRAWS, generator=generator).to("cpu", torch.float64)
+    points = dataset.sample(N_DRAWS, generator=generator).cpu().to(torch.float64)
     floor = float(dataset.log_prob(points).max()) - DEPTH
     flat = points.reshape(N_DRAWS, size)
     return tuple(_span(_Tails(dataset, flat, axis, floor)) for axis in range(size))

@@ -61,5 +61,5 @@ def _score(view: View, known: KnownDensity, points: Tensor) -> Tensor:
     for piece in torch.split(points, CHUNK):
         if view.cancelled():
             raise CancellationError
-        pieces.append(known.log_prob(piece).to("cpu", torch.float64))
+        pieces.append(known.log_prob(piece).cpu().to(torch.float64))
     return torch.cat(pieces)
