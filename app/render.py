@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from PySide6.QtCore import QCoreApplication, QEvent, QSize, Qt
+from PySide6.QtCore import (
+    QCoreApplication,
+    QEvent,
+    QMessageLogContext,
+    QSize,
+    Qt,
+    QtMsgType,
+    qInstallMessageHandler,
+)
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
@@ -60,6 +69,12 @@ def find_panel(name: str) -> type[Panel]:
     return kinds[name]
 
 
+def _pass_on(_kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
+    """Qt's messages to stderr, but for one that the off-screen platform has for each window."""
+    if "propagateSizeHints" not in text:
+        sys.stderr.write(f"{text}\n")
+
+
 @contextmanager
 def easel(look: Look) -> Iterator[Look]:
     """A Qt application that needs no display, wearing the given look."""
@@ -69,7 +84,11 @@ def easel(look: Look) -> Iterator[Look]:
     if not isinstance(application, QApplication):
         raise RuntimeError("a Qt application without widgets is already there")
     theme.apply(application, look)
-    yield look
+    before = qInstallMessageHandler(_pass_on)
+    try:
+        yield look
+    finally:
+        qInstallMessageHandler(before)
 
 
 def save(image: QImage, out: Path) -> None:

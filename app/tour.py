@@ -41,9 +41,9 @@ class Stop:
 
 #: In the tour a panel is shown with the first of these that it can serve.
 STOPS = (
-    Stop("realnvp", "two_spirals", FRAME_STEPS[-1]),
+    Stop("realnvp", "two_moons", FRAME_STEPS[-1]),
     Stop("gaussian_mixture", "eight_gaussians", 60),
-    Stop("vae", "two_moons", 500),
+    Stop("vae", "two_rings", 500),
     Stop("ebm", "two_moons", 300),
     Stop("gan", "eight_gaussians", 500),
     Stop("wgan_gp", "eight_gaussians", 400),
@@ -99,8 +99,7 @@ def make_folder(folder: Path) -> None:
 
 def write_animation(frames: list[QImage], out: Path) -> None:
     """Pictures as one endless GIF; the last one stays a while."""
-    palette = Image.Palette.ADAPTIVE
-    pictures = [_pillow(frame).convert("P", palette=palette, colors=128) for frame in frames]
+    pictures = [_pillow(frame).quantize(255, dither=Image.Dither.NONE) for frame in frames]
     times = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
     pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=times, loop=0)
 
