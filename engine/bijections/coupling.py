@@ -14,7 +14,7 @@ def coupling(index: int, event_size: int, hidden_features: Sequence[int]) -> Wir
     .. math:: y_a = x_a, \qquad y_b = x_b \odot e^{s(x_a)} + t(x_a), \qquad
         \log|\det| = \sum_b s(x_a)
 
-    Even couplings read the coordinates 1, 3, … and move 0, 2, …; odd ones the other way round.
+    Even couplings read the coordinates 0, 2, … and move 1, 3, …; odd ones the other way round.
     With a single coordinate there is nothing to read: each layer scales and shifts it by
     learned constants.
 
@@ -22,7 +22,7 @@ def coupling(index: int, event_size: int, hidden_features: Sequence[int]) -> Wir
         Dinh, Sohl-Dickstein and Bengio, *Density Estimation Using Real NVP*, ICLR 2017, eq. 4–8.
     """
     parity = index % 2
-    inputs, targets = slice(1 - parity, None, 2), slice(parity, None, 2)
+    inputs, targets = slice(parity, None, 2), slice(1 - parity, None, 2)
     if event_size == 1:
         inputs, targets = slice(0, 0), slice(0, 1)
     n_inputs, n_targets = (len(range(event_size)[part]) for part in (inputs, targets))

@@ -111,7 +111,7 @@ def test_couplings_move_one_half_and_then_the_other(size: int) -> None:
         (layer.forward(x)[0] != x).all(0) for layer in bind(*stack("coupling", size, n_layers=2))
     ]
     assert torch.equal(moved[0], ~moved[1])
-    assert moved[0].tolist() == [index % 2 == 0 for index in range(size)]
+    assert moved[0].tolist() == [index % 2 == 1 for index in range(size)]
 
 
 @pytest.mark.parametrize("size", [2, 3, 6])
