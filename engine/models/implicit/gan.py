@@ -93,7 +93,7 @@ class GANConfig:
     ] = 0.99
     learning_rate: Annotated[
         float, Field(1e-6, 0.1, scale="log", symbol=r"\eta", live=True, help="Generator's rate.")
-    ] = 5e-4
+    ] = 1e-3
     batch_size: Annotated[
         int, Field(1, 65536, scale="log", symbol="B", live=True, help="Points per step.")
     ] = 256
