@@ -41,7 +41,7 @@ class ChipRow(QWidget):
         self._wrap = wrap
         self._chips: tuple[Chip, ...] = ()
         self._placed: list[tuple[QRectF, Chip]] = []
-        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, self._vertical(wrap))
         policy.setHeightForWidth(wrap)
         self.setSizePolicy(policy)
         look.changed.connect(self.restyle)
@@ -111,6 +111,10 @@ class ChipRow(QWidget):
             QToolTip.showText(event.globalPos(), text, self)
             return True
         return super().event(event)
+
+    def _vertical(self, wrap: bool) -> QSizePolicy.Policy:
+        """A fixed height would cut wrapped lines off: Qt takes the hint as the limit."""
+        return QSizePolicy.Policy.Preferred if wrap else QSizePolicy.Policy.Fixed
 
     def _line_height(self) -> float:
         return self.fontMetrics().height() + self._look.px(6)

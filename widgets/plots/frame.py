@@ -6,6 +6,7 @@ from typing import Any
 
 import pyqtgraph
 from PySide6.QtCore import QEvent, QPointF, Qt, QTimer, Signal
+from PySide6.QtGui import QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from widgets.look import Look
@@ -39,7 +40,7 @@ class Frame(QWidget):
         self._look = look
         self._layers: list[tuple[Any, Layer]] = []
         self.user_moved = False
-        self._x_name = ""
+        self._x_name = self._y_name = ""
         self._graphics = pyqtgraph.GraphicsLayoutWidget(self)
         self._graphics.setMinimumSize(1, 1)
         self.grid = self._graphics.ci
@@ -99,11 +100,11 @@ class Frame(QWidget):
 
     def set_names(self, x_name: str, y_name: str) -> None:
         """What stands at the axes."""
-        self._x_name = x_name
+        self._x_name, self._y_name = x_name, y_name
         self._bottom.setLabel(x_name)
         self._left.setLabel(y_name)
-        for axis, name in ((self._bottom, x_name), (self._left, y_name)):
-            axis.showLabel(bool(name))
+        self._bottom.showLabel(bool(x_name))
+        self._fit_label()
         self.restyle()
 
     def set_log_x(self, on: bool) -> None:
@@ -141,6 +142,13 @@ class Frame(QWidget):
             axis.label.setFont(font)
             axis.label.setDefaultTextColor(palette.muted)
 
+    def _fit_label(self) -> None:
+        """A label longer than its axis is left out instead of being cut."""
+        metrics = QFontMetrics(self._look.font(0.85))
+        room = self.height() - self._look.px(BOTTOM_HEIGHT)
+        fits = metrics.horizontalAdvance(self._y_name) <= room
+        self._left.showLabel(bool(self._y_name) and fits)
+
     def _on_range_changed(self, *_: object) -> None:
         for view, layer in self._layers:
             layer.set_view(view.viewRect())
@@ -163,6 +171,11 @@ class Frame(QWidget):
     def _on_mouse_clicked(self, event: Any) -> None:
         if event.double() and event.button() == Qt.MouseButton.LeftButton:
             self.reset_requested.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Labels may fit no longer."""
+        super().resizeEvent(event)
+        self._fit_label()
 
     def leaveEvent(self, event: QEvent) -> None:
         """The pointer is on nothing any more."""

@@ -157,7 +157,7 @@ class HeatMap(QWidget):
         """Small where the picture is small, so that dots never hide the density."""
         palette = self._look.palette
         share = min(self.width(), self.height()) / self._look.px(DOTS_FULL_FROM)
-        size = DOT * self._look.scale * min(max(share, 0.5), 1.0) * self.devicePixelRatioF()
+        size = DOT * self._look.scale * min(max(share, 0.35), 1.0) * self.devicePixelRatioF()
         if name == "samples":
             return Dots(palette.model, size, 0.95, colours, palette.panel)
         return Dots(palette.data, size, 0.75, colours, palette.panel)

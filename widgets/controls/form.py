@@ -1,0 +1,144 @@
+"""A form made from the fields of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
+
+from engine.wire.fields import FieldSpec, Value, wanted
+from widgets.controls.editors import Editor, make_editor
+from widgets.controls.icons import pixmap
+from widgets.look import Look
+
+RESTARTS = "changing this restarts the run"
+AT_ONCE = "changes at once, while training"
+
+
+class ConfigForm(QWidget):
+    """One row per field: name, editor, and a mark where a change restarts the run.
+
+    Signals:
+        edited: ``{name: value}`` of what the user changed, always valid.
+    """
+
+    edited = Signal(object)
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._specs: tuple[FieldSpec, ...] = ()
+        self._editors: dict[str, Editor] = {}
+        self._widgets: list[QWidget] = []
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setVerticalSpacing(4)
+        self._grid.setColumnStretch(1, 1)
+        look.changed.connect(self._rebuild)
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """By field: why what is typed cannot be used."""
+        return {name: e.problem for name, e in self._editors.items() if e.problem}
+
+    def editor(self, name: str) -> Editor:
+        """The editor of one field."""
+        return self._editors[name]
+
+    def set_fields(self, specs: tuple[FieldSpec, ...]) -> None:
+        """Make rows for these fields, with their defaults; the same fields keep their editors."""
+        if specs == self._specs:
+            self.set_values({spec.name: spec.default for spec in specs})
+            return
+        self._specs = specs
+        self._make_rows()
+
+    def values(self) -> dict[str, Value]:
+        """All values, each valid."""
+        return {name: editor.value for name, editor in self._editors.items()}
+
+    def set_values(self, values: Mapping[str, Value]) -> None:
+        """Show values without a signal; a field that the user is typing in is left alone."""
+        for name, value in values.items():
+            editor = self._editors.get(name)
+            if editor is not None and (not editor.problem) and editor.value != value:
+                editor.set_value(value)
+
+    def _rebuild(self) -> None:
+        values = self.values()
+        self._make_rows()
+        self.set_values(values)
+
+    def _make_rows(self) -> None:
+        for widget in self._widgets:
+            self._grid.removeWidget(widget)
+            widget.hide()
+            widget.deleteLater()
+        self._widgets, self._editors = [], {}
+        for row, spec in enumerate(self._specs):
+            self._make_row(row, spec)
+
+    def _make_row(self, row: int, spec: FieldSpec) -> None:
+        editor = make_editor(spec, self._look)
+        tooltip = tooltip_of(spec)
+        for part in (editor, *editor.findChildren(QWidget)):
+            if not part.toolTip():
+                part.setToolTip(tooltip)
+        label = QLabel(label_of(spec), self)
+        label.setToolTip(tooltip)
+        label.setBuddy(editor.focusProxy() or editor)
+        label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        label.setContentsMargins(0, self._look.px(4), 0, 0)
+        label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
+        mark = self._mark(spec)
+        for column, widget in enumerate((label, editor, mark)):
+            self._grid.addWidget(widget, row, column, Qt.AlignmentFlag.AlignTop if column == 2
+                                 else Qt.AlignmentFlag(0))  # fmt: skip
+            self._widgets.append(widget)
+        self._editors[spec.name] = editor
+        focus = editor.focusProxy() or editor
+        focus.setAccessibleName(label_of(spec))
+        focus.setAccessibleDescription(tooltip)
+        editor.edited.connect(lambda value, name=spec.name: self.edited.emit({name: value}))
+
+    def _mark(self, spec: FieldSpec) -> QLabel:
+        mark = QLabel(self)
+        side = self._look.px(13)
+        mark.setFixedWidth(side)
+        mark.setContentsMargins(0, self._look.px(5), 0, 0)
+        mark.setToolTip(AT_ONCE if spec.field.live else RESTARTS)
+        if not spec.field.live:
+            mark.setPixmap(pixmap("restart", self._look.palette.muted, side))
+        return mark
+
+
+def label_of(spec: FieldSpec) -> str:
+    """``learning_rate`` → ``learning rate``."""
+    return spec.name.replace("_", " ")
+
+
+def tooltip_of(spec: FieldSpec) -> str:
+    """Symbol, help, range, and whether a change restarts."""
+    symbol = f" ({plain_symbol(spec.field.symbol)})" if spec.field.symbol else ""
+    restart = AT_ONCE if spec.field.live else RESTARTS
+    sentence = spec.field.help.rstrip(".") or label_of(spec).capitalize()
+    return f"{sentence}{symbol}.\n{wanted(spec).capitalize()}; {restart}."
+
+
+#: LaTeX words of symbols as plain letters, for tooltips.
+_GREEK = {
+    r"\alpha": "α", r"\beta": "β", r"\gamma": "γ", r"\delta": "δ", r"\epsilon": "ε",
+    r"\varepsilon": "ε", r"\eta": "η", r"\lambda": "λ", r"\mu": "μ", r"\sigma": "σ", r"\tau": "τ",
+    r"\pi": "π", r"\theta": "θ", r"\phi": "φ", r"\rho": "ρ", r"\omega": "ω", r"\Sigma": "Σ",
+}  # fmt: skip
+
+
+def plain_symbol(latex: str) -> str:
+    r"""``\lambda_{GP}`` → ``λ_GP``."""
+    for word, letter in _GREEK.items():
+        latex = latex.replace(word, letter)
+    for bracket in (r"\mathrm", r"\text", r"\mathbf", "{", "}", "$", "\\"):
+        latex = latex.replace(bracket, "")
+    return latex.strip()

@@ -1,0 +1,191 @@
+"""The inspector: what model this is, its equation and paper, and what the pointer is on."""
+
+from __future__ import annotations
+
+from html import escape
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+
+from engine.wire.capability import WORDING, Capability
+from engine.wire.cards import ModelCard
+from engine.wire.messages import RunInfo
+from widgets.controls.chips import Chip, ChipRow
+from widgets.controls.equation import EquationView
+from widgets.look import Look
+from widgets.panel import Pointed
+
+FAMILY_WORDS = {
+    "flows": "normalising flow",
+    "autoregressive": "autoregressive model",
+    "latent": "latent-variable model",
+    "energy": "energy-based model",
+    "implicit": "implicit model",
+}
+NO_POINTER = "Rest the pointer on a picture to read its numbers here."
+NO_RUN = "Choose data and a model on the left, then press play (space)."
+
+
+class Inspector(QScrollArea):
+    """Facts about the open run, and under them the number at the pointer as a sum of terms."""
+
+    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._info: RunInfo | None = None
+        self._pointed: Pointed | None = None
+        self.title = self._label()
+        self.origin = self._label()
+        self.equation = EquationView(look)
+        self.summary = self._label()
+        self.capabilities = ChipRow(look, wrap=True)
+        self.facts = self._label()
+        self.heading = self._label()
+        self.rows = self._label()
+        self._lay_out()
+        look.changed.connect(self.restyle)
+        self.restyle()
+
+    def show_run(self, info: RunInfo | None) -> None:
+        """Describe another run, or say what to do."""
+        self._info = info
+        self._pointed = None
+        self._write()
+
+    def show_pointed(self, pointed: Pointed | None) -> None:
+        """Show what the pointer is on; the last thing stays when the pointer leaves."""
+        if pointed is not None and pointed != self._pointed:
+            self._pointed = pointed
+            self._write_pointed()
+
+    def restyle(self) -> None:
+        """Take fonts and colours from the look."""
+        palette, look = self._look.palette, self._look
+        sizes = {self.title: 1.45, self.heading: 1.15}
+        for label in self._labels:
+            label.setFont(look.font(sizes.get(label, 1.0), bold=label in sizes))
+            muted = label in (self.origin,)
+            label.setStyleSheet(f"color: {palette.muted if muted else palette.text}")
+        for line in self._lines:
+            line.setStyleSheet(f"background: {palette.border}")
+        margin = look.px(12)
+        self._column.setContentsMargins(margin, look.px(8), margin, margin)
+        self._column.setSpacing(look.px(9))
+        self._write()
+
+    def _label(self) -> QLabel:
+        label = QLabel()
+        label.setWordWrap(True)
+        label.setTextFormat(Qt.TextFormat.RichText)
+        label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        return label
+
+    def _lay_out(self) -> None:
+        inner = QWidget()
+        self._column = QVBoxLayout(inner)
+        self._lines = [QFrame(), QFrame()]
+        for line in self._lines:
+            line.setFixedHeight(1)
+        self._labels = (
+            self.title, self.origin, self.summary, self.facts, self.heading, self.rows,
+        )  # fmt: skip
+        for part in (
+            self.title, self.origin, self.equation, self.summary, self.capabilities,
+            self._lines[0], self.facts, self._lines[1], self.heading, self.rows,
+        ):  # fmt: skip
+            self._column.addWidget(part)
+        self._column.addStretch(1)
+        self.setWidget(inner)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def _write(self) -> None:
+        info = self._info
+        for part in (self.equation, self.summary, self.capabilities, self.facts, self.origin,
+                     *self._lines, self.heading, self.rows):  # fmt: skip
+            part.setVisible(info is not None)
+        if info is None:
+            self.title.setText("No run is open")
+            self.summary.setText(NO_RUN)
+            self.summary.show()
+            return
+        card = info.card
+        self.title.setText(escape(card.title))
+        self.origin.setText(origin_of(card))
+        self.equation.set_equation(card.equation)
+        self.summary.setText(escape(card.summary))
+        self.capabilities.set_chips(capability_chips(card))
+        self.facts.setText(_table(facts_of(info), self._look.palette.muted))
+        self._write_pointed()
+
+    def _write_pointed(self) -> None:
+        if self._info is None:
+            return
+        muted = self._look.palette.muted
+        if self._pointed is None:
+            self.heading.setText("Under the pointer")
+            self.rows.setText(f'<span style="color:{muted}">{NO_POINTER}</span>')
+            return
+        self.heading.setText(escape(self._pointed.heading))
+        self.rows.setText(_table(self._pointed.rows, muted))
+
+
+def origin_of(card: ModelCard) -> str:
+    """Family, and the paper that described the model first."""
+    paper = card.paper
+    place = f", {escape(paper.where)}" if paper.where else ""
+    family = FAMILY_WORDS.get(card.family, card.family)
+    return (
+        f"{escape(family)}, {paper.year}<br>{escape(paper.authors)}: "
+        f"<i>{escape(paper.title)}</i>{place}"
+    )
+
+
+def capability_chips(card: ModelCard) -> tuple[Chip, ...]:
+    """Every capability: what the model has first, then greyed what it lacks, with the reason."""
+    have = set(card.capabilities)
+    has = [
+        Chip(c.value.replace("_", " "), f"This model has {WORDING[c]}", framed=True)
+        for c in Capability
+        if c in have
+    ]
+    lacks = [
+        Chip(c.value.replace("_", " "), _lack(card, c), dim=True, framed=True)
+        for c in Capability
+        if c not in have
+    ]
+    return (*has, *lacks)
+
+
+def facts_of(info: RunInfo) -> tuple[tuple[str, str], ...]:
+    """Numbers about model and data."""
+    data = info.data
+    splits = f"{data.n_train} train, {data.n_valid} valid, {data.n_test} test"
+    shape = " × ".join("time" if side is None else str(side) for side in data.event.shape)
+    rows = [
+        ("parameters", f"{info.n_parameters:,}".replace(",", " ")),
+        ("data", info.dataset.title),
+        ("observations", splits),
+        ("event", f"{shape}, {data.event.support}"),
+    ]
+    if data.entropy is not None:
+        rows.append(("entropy of the truth", f"{data.entropy:.4g} nats".replace("-", "−")))
+    rows += [("device", info.device), ("seed", str(info.spec.seed))]
+    rows += [("note", note) for note in data.notes]
+    return tuple(rows)
+
+
+def _lack(card: ModelCard, capability: Capability) -> str:
+    reason = card.lacks.get(capability, "")
+    return f"Lacks {WORDING[capability]}" + (f": {reason}" if reason else "")
+
+
+def _table(rows: tuple[tuple[str, str], ...], muted: str) -> str:
+    lines = (
+        f'<tr><td style="color:{muted}; padding-right:10px">{escape(name)}</td>'
+        f"<td>{escape(value)}</td></tr>"
+        for name, value in rows
+    )
+    return f'<table cellspacing="1">{"".join(lines)}</table>'
