@@ -22,6 +22,7 @@ from tests.engine.toys import (
     LinearToy,
     QuadraticToy,
     UnknownData,
+    toy_card,
     view,
 )
 
@@ -160,3 +161,27 @@ def test_a_look_into_a_file(tmp_path: Path) -> None:
     assert len(result.values["keys"]) == 2  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="there is no file"):
         ask("preview_table", GaussianToy(2), GaussianData(), path=str(tmp_path / "none.csv"))
+
+
+class UnnormalisedToy(GaussianToy):
+    """A density of mass e^0.1, which breaks its law."""
+
+    card = toy_card("unnormalised")
+
+    def log_prob(self, x: torch.Tensor, **arguments: Any) -> torch.Tensor:
+        return super().log_prob(x, **arguments) + 0.1
+
+
+def test_laws_name_the_one_that_is_broken() -> None:
+    outcomes = []
+    for model in (GaussianToy(2), UnnormalisedToy(2)):
+        (result,) = ask("laws", model, GaussianData())
+        values: dict[str, Any] = dict(result.values)
+        assert len({len(column) for column in values.values()}) == 1
+        outcomes.append(dict(zip(values["names"], values["passed"], strict=True)))
+        broken = [m for m, p in zip(values["messages"], values["passed"], strict=True) if not p]
+        assert all(broken)
+    honest, wrong = outcomes
+    assert honest.keys() == wrong.keys()
+    assert all(honest.values())
+    assert not all(wrong.values())
