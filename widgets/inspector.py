@@ -61,11 +61,10 @@ class Inspector(QScrollArea):
     def restyle(self) -> None:
         """Take fonts and colours from the look."""
         palette, look = self._look.palette, self._look
-        sizes = {self.title: 1.45, self.heading: 1.15}
         for label in self._labels:
-            label.setFont(look.font(sizes.get(label, 1.0), bold=label in sizes))
-            muted = label in (self.origin,)
-            label.setStyleSheet(f"color: {palette.muted if muted else palette.text}")
+            label.setFont(look.font())
+            colour = palette.muted if label is self.origin else palette.text
+            label.setStyleSheet(f"color: {colour}")
         for line in self._lines:
             line.setStyleSheet(f"background: {palette.border}")
         margin = look.px(12)
@@ -107,12 +106,12 @@ class Inspector(QScrollArea):
                      *self._lines, self.heading, self.rows):  # fmt: skip
             part.setVisible(info is not None)
         if info is None:
-            self.title.setText("No run is open")
+            self.title.setText(self._large("No run is open", 1.3))
             self.summary.setText(NO_RUN)
             self.summary.show()
             return
         card = info.card
-        self.title.setText(escape(card.title))
+        self.title.setText(self._large(card.title, 1.5))
         self.origin.setText(origin_of(card))
         self.equation.set_equation(card.equation)
         self.summary.setText(escape(card.summary))
@@ -120,15 +119,19 @@ class Inspector(QScrollArea):
         self.facts.setText(_table(facts_of(info), self._look.palette.muted))
         self._write_pointed()
 
+    def _large(self, text: str, factor: float) -> str:
+        points = self._look.font_points * factor
+        return f'<span style="font-size:{points:.1f}pt; font-weight:600">{escape(text)}</span>'
+
     def _write_pointed(self) -> None:
         if self._info is None:
             return
         muted = self._look.palette.muted
         if self._pointed is None:
-            self.heading.setText("Under the pointer")
+            self.heading.setText(self._large("Under the pointer", 1.1))
             self.rows.setText(f'<span style="color:{muted}">{NO_POINTER}</span>')
             return
-        self.heading.setText(escape(self._pointed.heading))
+        self.heading.setText(self._large(self._pointed.heading, 1.15))
         self.rows.setText(_table(self._pointed.rows, muted))
 
 

@@ -155,7 +155,10 @@ class NumberEditor(Editor):
         if self._log:
             spin.setStepType(type(spin).StepType.AdaptiveDecimalStepType)
         spin.setKeyboardTracking(False)
-        spin.setButtonSymbols(type(spin).ButtonSymbols.NoButtons)
+        # WORKAROUND: with NoButtons Qt's style sheets lose the text; buttons of no width do not.
+        spin.setStyleSheet(
+            "QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; border: 0; }"
+        )
         spin.setFixedWidth(self.look.px(84))
         spin.valueChanged.connect(self._on_spun)
 
