@@ -13,18 +13,18 @@ from torch.distributions import Distribution
 
 from engine.drawing import draw, uniform_noise
 from engine.mcmc.mala import init
-from engine.mcmc.potential import Info, Potential, State, choose
+from engine.mcmc.target import Info, State, Target, choose
 
 
 @torch.no_grad()
 def step(
-    state: State, potential: Potential, *, proposals: Distribution, generator: torch.Generator
+    state: State, target: Target, *, proposals: Distribution, generator: torch.Generator
 ) -> tuple[State, Info]:
     """One step of every chain.
 
     Args:
         state: As :func:`engine.mcmc.mala.init` makes it.
-        potential: Energy and gradient.
+        target: Energy and gradient.
         proposals: q, a distribution with event shape *E and no batch shape.
         generator: The source of proposals and acceptance draws.
 
@@ -32,7 +32,7 @@ def step(
         The new state, and ``proposal`` (N, *E), ``acceptance`` (N,) and ``accepted`` (N,).
     """
     x = state["x"]
-    proposal = init(draw(proposals, generator, (len(x),)), potential)
+    proposal = init(draw(proposals, generator, (len(x),)), target)
     log_ratio = state["energy"] - proposal["energy"]
     log_ratio = log_ratio + proposals.log_prob(x) - proposals.log_prob(proposal["x"])
     accepted = uniform_noise(log_ratio.shape, generator, x).log() < log_ratio

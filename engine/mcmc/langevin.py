@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.drawing import normal_noise
-from engine.mcmc.potential import Info, Potential, State
+from engine.mcmc.target import Info, State, Target
 
 
 def init(x: Tensor) -> State:
@@ -26,7 +26,7 @@ def init(x: Tensor) -> State:
 @torch.no_grad()
 def step(
     state: State,
-    potential: Potential,
+    target: Target,
     *,
     step_size: Tensor | float,
     generator: torch.Generator,
@@ -36,7 +36,7 @@ def step(
 
     Args:
         state: ``{"x": (N, *E)}``.
-        potential: Energy and gradient.
+        target: Energy and gradient.
         step_size: λ, in squared units of x.
         generator: The source of ε.
         noise_scale: Standard deviation of ε; ``None`` is Langevin's own √λ.
@@ -46,7 +46,7 @@ def step(
         sum is the move.
     """
     x = state["x"]
-    energy, gradient = potential(x)
+    energy, gradient = target(x)
     rate = torch.as_tensor(step_size, dtype=x.dtype, device=x.device)
     scale = rate.sqrt() if noise_scale is None else noise_scale
     drift = -0.5 * rate * gradient

@@ -13,31 +13,31 @@ import torch
 from torch import Tensor
 
 from engine.drawing import normal_noise, uniform_noise
-from engine.mcmc.potential import Info, Potential, State, choose
+from engine.mcmc.target import Info, State, Target, choose
 
 
 @torch.no_grad()
-def init(x: Tensor, potential: Potential) -> State:
+def init(x: Tensor, target: Target) -> State:
     """Chains at x (N, *E), with energy (N,) and gradient (N, *E) kept for the next step."""
-    energy, gradient = potential(x)
+    energy, gradient = target(x)
     return {"x": x, "energy": energy, "gradient": gradient}
 
 
 @torch.no_grad()
 def step(
     state: State,
-    potential: Potential,
+    target: Target,
     *,
     step_size: Tensor | float,
     generator: torch.Generator,
 ) -> tuple[State, Info]:
-    """One step of every chain, one evaluation of the potential.
+    """One step of every chain, one evaluation of the target.
 
     A proposal whose energy is not a number is rejected.
 
     Args:
         state: As :func:`init` makes it.
-        potential: Energy and gradient.
+        target: Energy and gradient.
         step_size: λ, in squared units of x.
         generator: The source of the noise and of the acceptance draws.
 
@@ -49,7 +49,7 @@ def step(
     rate = torch.as_tensor(step_size, dtype=x.dtype, device=x.device)
     drift = -0.5 * rate * state["gradient"]
     noise = rate.sqrt() * normal_noise(x.shape, generator, x)
-    proposal = init(x + drift + noise, potential)
+    proposal = init(x + drift + noise, target)
     log_ratio = state["energy"] - proposal["energy"] + _log_q_ratio(noise, x, proposal, rate)
     uniform = uniform_noise(log_ratio.shape, generator, x)
     accepted = uniform.log() < log_ratio

@@ -27,7 +27,7 @@ from torch.distributions import Distribution, Independent, Normal
 from engine.capabilities import ChainState
 from engine.drawing import draw, normal_noise
 from engine.mcmc import independence, langevin, mala
-from engine.mcmc.potential import Info, Potential, State, autograd_potential
+from engine.mcmc.target import Info, State, Target
 from engine.model import GenerativeModel, TrainState
 from engine.nets.averaging import averaged_copy, update_average
 from engine.nets.energy_mlp import SMOOTH_ACTIVATIONS, EnergyMLP
@@ -199,25 +199,25 @@ class EBM(GenerativeModel):
         return self._energy(self.standardise(x), self.average)
 
     def score(self, x: Tensor) -> Tensor:
-        """−∂E/∂x, (B, *E), per unit of the data, by automatic differentiation."""
-        _, gradient = autograd_potential(self.energy)(x)
-        return -gradient
+        """−∂E/∂x, (B, *E), per unit of the data, without a graph."""
+        _, gradient = self._target(self.average)(self.standardise(x))
+        return (-gradient / self.scale).reshape(x.shape)
 
     def _energy(self, u: Tensor, net: EnergyMLP) -> Tensor:
         confining = 0.5 * self.config.confinement * u.square().sum(-1)
         energy: Tensor = net(u) + confining - self.standardise_log_det
         return energy
 
-    def _potential(self, net: EnergyMLP) -> Potential:
+    def _target(self, net: EnergyMLP) -> Target:
         """The energy in standardised units with its gradient, without autograd."""
         strength, constant = self.config.confinement, -self.standardise_log_det
 
-        def potential(u: Tensor) -> tuple[Tensor, Tensor]:
+        def evaluate(u: Tensor) -> tuple[Tensor, Tensor]:
             value, gradient = net.value_and_gradient(u)
             confining = 0.5 * strength * u.square().sum(-1)
             return value + confining + constant, gradient + strength * u
 
-        return potential
+        return evaluate
 
     def _fresh(self) -> Distribution:
         """Where chains start: exp(−c|u|²/2), what the model would be without its network."""
@@ -296,37 +296,33 @@ class EBM(GenerativeModel):
     @torch.no_grad()
     def _walk(self, u: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
         """Restarts, then K steps from (N, D): the chains, and the mean acceptance (mala only)."""
-        potential = self._potential(self.net)
+        target = self._target(self.net)
         count = round(self.config.restart_share * len(u))
         if self.config.restart == "always":
             u = torch.cat([draw(self._fresh(), generator, (count,)), u[count:]])
-        state = mala.init(u, potential)
+        state = mala.init(u, target)
         if self.config.restart == "metropolis" and count:
             first = {name: block[:count] for name, block in state.items()}
-            first, _ = self._move(first, "restart", potential, generator)
+            first, _ = self._move(first, "restart", target, generator)
             state = {name: torch.cat([first[name], state[name][count:]]) for name in state}
         rates = []
         for _ in range(self.config.langevin_steps):
-            state, info = self._move(state, self.config.sampler, potential, generator)
+            state, info = self._move(state, self.config.sampler, target, generator)
             if "acceptance" in info:
                 rates.append(info["acceptance"].mean())
         return state["x"], torch.stack(rates).mean() if rates else None
 
     def _move(
-        self, state: State, kernel: str, potential: Potential, generator: torch.Generator
+        self, state: State, kernel: str, target: Target, generator: torch.Generator
     ) -> tuple[State, Info]:
         """One step of a kernel on standardised chains."""
         if kernel == "restart":
-            return independence.step(
-                state, potential, proposals=self._fresh(), generator=generator
-            )
+            return independence.step(state, target, proposals=self._fresh(), generator=generator)
         rate = self.chain_step_size
         if kernel == "mala":
-            return mala.step(state, potential, step_size=rate, generator=generator)
+            return mala.step(state, target, step_size=rate, generator=generator)
         noise = self.config.noise_scale if kernel == "decoupled" else None
-        return langevin.step(
-            state, potential, step_size=rate, noise_scale=noise, generator=generator
-        )
+        return langevin.step(state, target, step_size=rate, noise_scale=noise, generator=generator)
 
     @torch.no_grad()
     def _adapt(self, acceptance: Tensor | None) -> None:
@@ -359,11 +355,11 @@ class EBM(GenerativeModel):
         """
         if kernel not in self.kernels:
             raise ValueError(f"kernel: given '{kernel}', wanted one of {', '.join(self.kernels)}")
-        potential = self._potential(self.average)
-        start = mala.init(self.standardise(state["x"]), potential)
-        moved, info = self._move(start, kernel, potential, generator)
+        target = self._target(self.average)
+        start = mala.init(self.standardise(state["x"]), target)
+        moved, info = self._move(start, kernel, target, generator)
         shown = {name: self._in_data_units(name, value) for name, value in info.items()}
-        shown["energy"] = potential(moved["x"])[0]
+        shown["energy"] = target(moved["x"])[0]
         return {"x": self.unstandardise(moved["x"])}, shown
 
     def _in_data_units(self, name: str, value: Tensor) -> Tensor:

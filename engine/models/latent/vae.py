@@ -154,7 +154,7 @@ class VAE(GenerativeModel):
         u = self.standardise(x)
         posterior = self._posterior(u)
         latents, _ = posterior.sample(1, generator)
-        reconstruction = -self._log_likelihood(u, latents["z"]).mean()
+        reconstruction = -self._decoder_log_prob(u, latents["z"]).mean()
         kl = posterior.kl.mean()
         total = reconstruction + kl
         return {"total": total, "nll": total, "reconstruction": reconstruction, "kl": kl}
@@ -172,13 +172,13 @@ class VAE(GenerativeModel):
         u = self.standardise(x)
         posterior = self._posterior(u)
         latents, log_q = posterior.sample(n_draws, generator)
-        log_likelihood = self._log_likelihood(u, latents["z"])
+        log_prob_given_z = self._decoder_log_prob(u, latents["z"])
         log_prior = normal_log_prob(latents["z"], torch.zeros_like(latents["z"]))
-        reconstruction, kl = log_likelihood.mean(0), posterior.kl
-        log_weights = log_likelihood + log_prior - log_q
+        reconstruction, kl = log_prob_given_z.mean(0), posterior.kl
+        log_weights = log_prob_given_z + log_prior - log_q
         return Elbo(reconstruction - kl, reconstruction, {"z": kl}, log_weights)
 
-    def _log_likelihood(self, u: Tensor, z: Tensor) -> Tensor:
+    def _decoder_log_prob(self, u: Tensor, z: Tensor) -> Tensor:
         """log p(x given z) in units of the data, of u (B, D) and z (K, B, Z), (K, B)."""
         mean, log_scale = self._decoded(z)
         noise = (u - mean) * torch.exp(-log_scale)

@@ -1,4 +1,4 @@
-"""Potentials: what every gradient-based kernel asks of an energy, its value and its gradient."""
+"""Targets: what every gradient-based kernel asks of an energy, its value and its gradient."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import torch
 from torch import Tensor
 
 #: x (N, *E) → energy (N,) in nats and its gradient (N, *E), both without a graph.
-Potential: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+Target: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 #: Named blocks, such as {"x": (N, *E)}.
 State: TypeAlias = dict[str, Tensor]
 #: What a panel draws of one step.
 Info: TypeAlias = dict[str, Tensor]
 
 
-def autograd_potential(energy: Callable[[Tensor], Tensor]) -> Potential:
-    """Turn an energy (N, *E) → (N,) into a potential by automatic differentiation."""
+def with_gradient(energy: Callable[[Tensor], Tensor]) -> Target:
+    """Turn an energy (N, *E) → (N,) into a target, by automatic differentiation."""
 
-    def potential(x: Tensor) -> tuple[Tensor, Tensor]:
+    def evaluate(x: Tensor) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             value = energy(x)
             (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), gradient
 
-    return potential
+    return evaluate
 
 
 def per_chain(values: Tensor, like: Tensor) -> Tensor:
