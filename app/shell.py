@@ -95,6 +95,7 @@ def list_(
 @app.command()
 def train(
     model: Annotated[str, typer.Argument(help="A model's name; see 'list models'.")],
+    *,
     data: Annotated[
         str, typer.Option(help="A data set's name, or a CSV, TSV, NPY or NPZ file of yours.")
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,10 +84,7 @@ def run_shots(folder: Path = Path("shots")) -> int:
         for stop in STOPS:
             sitting.start(stop.spec)
             sitting.train(stop.steps)
-            for theme, palette in PALETTES.items():
-                look.set(palette=palette)
-                with easel(look):
-                    _shoot(sitting, folder, f"{stop.model}-{theme}")
+            _shoot(sitting, look, folder, stop.model)
     _say(f"{len(list(folder.glob('*.png')))} pictures are in {folder}/")
     return 0
 
@@ -138,11 +136,14 @@ def _serving(sitting: Sitting) -> list[str]:
     return [name for name, kind in panel_kinds().items() if not kind.refusal(card)]
 
 
-def _shoot(sitting: Sitting, folder: Path, suffix: str) -> None:
-    for name in _serving(sitting):
-        for width, height in SIZES:
-            picture = sitting.picture(name, (width, height))
-            save(picture, folder / f"{name}-{suffix}-{width}x{height}.png")
+def _shoot(sitting: Sitting, look: Look, folder: Path, model: str) -> None:
+    """The run in hand in every panel that serves it, in every theme and size."""
+    for theme, palette in PALETTES.items():
+        look.set(palette=palette)
+        with easel(look):
+            for name, size in itertools.product(_serving(sitting), SIZES):
+                file = folder / f"{name}-{model}-{theme}-{size[0]}x{size[1]}.png"
+                save(sitting.picture(name, size), file)
 
 
 def _pillow(frame: QImage) -> Image.Image:
