@@ -71,7 +71,7 @@ class Flow(GenerativeModel):
         """log p(x) of (B, *E), shape (B,), nats, of the data in the units given."""
         self._refuse(context)
         x, layers = self._enter(x), self.layers()
-        if torch.is_grad_enabled() or len(x) <= CHUNK:
+        if len(x) <= CHUNK or self._wants_gradient(x):
             return self._log_prob(layers, x)
         return torch.cat([self._log_prob(layers, piece) for piece in torch.split(x, CHUNK)])
 
@@ -104,6 +104,10 @@ class Flow(GenerativeModel):
             total = total + log_det
         constant = 0.5 * self.event_size * math.log(2.0 * math.pi)
         return total - 0.5 * x.square().sum(1) - constant
+
+    def _wants_gradient(self, x: Tensor) -> bool:
+        trained = x.requires_grad or any(p.requires_grad for p in self.parameters())
+        return torch.is_grad_enabled() and trained
 
     def _enter(self, x: Tensor) -> Tensor:
         # Columns lie contiguously, which is how the layers read them.
