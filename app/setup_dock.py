@@ -66,6 +66,7 @@ class SetupDock(QScrollArea):
         self._make_widgets()
         self._lay_out()
         self._connect()
+        look.changed.connect(lambda: QTimer.singleShot(0, self._fit_width))
 
     # --- the window tells -----------------------------------------------------------------------
 
@@ -165,6 +166,13 @@ class SetupDock(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setEnabled(False)
 
+    def _fit_width(self) -> None:
+        """Never narrower than what it holds: a clipped control is a control that is not there."""
+        inner = self.widget()
+        if inner is not None:
+            bar = self.verticalScrollBar().sizeHint().width()
+            self.setMinimumWidth(inner.minimumSizeHint().width() + bar)
+
     def _heading(self, text: str) -> QLabel:
         label = QLabel(text)
         font = label.font()
@@ -205,6 +213,7 @@ class SetupDock(QScrollArea):
             shown = {n: v for n, v in spec.dataset_config.items() if n in names}
             self._dataset_form.set_values(shown)
             self._show_columns(spec, own)
+        QTimer.singleShot(0, self._fit_width)
 
     def _show_columns(self, spec: RunSpec, own: bool) -> None:
         self._columns.setVisible(own)

@@ -99,7 +99,7 @@ class Workspace(QMainWindow):
         kind = panel_kinds()[name]
         dock = QDockWidget(kind.title, self)
         dock.setObjectName(f"panel-{name}")
-        panel = kind(self._look, dock)
+        panel = kind(self._look)
         dock.setWidget(panel)
         dock.setToolTip(kind.summary)
         dock.visibilityChanged.connect(lambda visible: self.shown.emit(name, visible))
