@@ -63,6 +63,11 @@ class Editor(QWidget):
         """Why what is typed cannot be used, or ""."""
         return ""
 
+    @property
+    def is_typing(self) -> bool:
+        """Whether something is typed that has not been taken yet."""
+        return False
+
     def add(self, widget: QWidget, stretch: int = 0) -> None:
         """Put a control into the row; the first one takes the keyboard focus."""
         widget.setToolTip(self.toolTip())
@@ -214,6 +219,7 @@ class TextEditor(Editor):
         super().__init__(spec, look)
         self.line = QLineEdit()
         self._good: Value = spec.default
+        self._draft: Value = spec.default
         self._problem = ""
         self._sentence = QLabel()
         self._sentence.setWordWrap(True)
@@ -232,6 +238,10 @@ class TextEditor(Editor):
     def problem(self) -> str:  # noqa: D102
         return self._problem
 
+    @property
+    def is_typing(self) -> bool:  # noqa: D102
+        return self._typed
+
     def set_value(self, value: Value) -> None:  # noqa: D102
         self._good = value
         self._typed = False
@@ -248,12 +258,13 @@ class TextEditor(Editor):
         if good == [] and not self.spec.optional:
             self._say(f"{self.spec.name}: given nothing, wanted at least one entry")
             return
-        self._good = good
+        self._draft = good
         self._say("")
 
     def _on_finished(self) -> None:
         if self._typed and not self._problem:
             self._typed = False
+            self._good = self._draft
             self.edited.emit(self._good)
 
     def _say(self, sentence: str) -> None:

@@ -50,7 +50,8 @@ class ConfigForm(QWidget):
     def set_fields(self, specs: tuple[FieldSpec, ...]) -> None:
         """Make rows for these fields, with their defaults; the same fields keep their editors."""
         if specs == self._specs:
-            self.set_values({spec.name: spec.default for spec in specs})
+            for spec in specs:
+                self._editors[spec.name].set_value(spec.default)
             return
         self._specs = specs
         self._make_rows()
@@ -63,7 +64,7 @@ class ConfigForm(QWidget):
         """Show values without a signal; a field that the user is typing in is left alone."""
         for name, value in values.items():
             editor = self._editors.get(name)
-            if editor is not None and (not editor.problem) and editor.value != value:
+            if editor is not None and not editor.is_typing and editor.value != value:
                 editor.set_value(value)
 
     def _rebuild(self) -> None:
