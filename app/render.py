@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def find_panel(name: str) -> type[Panel]:
 
 
 def _pass_on(_kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
-    """Qt's messages to stderr, but for one that the off-screen platform has for each window."""
+    """Qt's messages to stderr, but for one."""
     if "propagateSizeHints" not in text:
         sys.stderr.write(f"{text}\n")
 
@@ -84,9 +84,16 @@ def easel(look: Look) -> Iterator[Look]:
     if not isinstance(application, QApplication):
         raise RuntimeError("a Qt application without widgets is already there")
     theme.apply(application, look)
+    with quiet_qt():
+        yield look
+
+
+@contextmanager
+def quiet_qt() -> Iterator[None]:
+    """Without the complaint that the off-screen platform has for each window."""
     before = qInstallMessageHandler(_pass_on)
     try:
-        yield look
+        yield
     finally:
         qInstallMessageHandler(before)
 
@@ -219,19 +226,3 @@ def dispose(panel: Panel) -> None:
     panel.close()
     panel.deleteLater()
     QCoreApplication.sendPostedEvents(panel, QEvent.Type.DeferredDelete.value)
-
-
-def side_by_side(pictures: Sequence[QImage]) -> QImage:
-    """Pictures of one height in one row."""
-    from PySide6.QtGui import QPainter
-
-    width = sum(picture.width() for picture in pictures)
-    height = max(picture.height() for picture in pictures)
-    image = QImage(width, height, QImage.Format.Format_RGB32)
-    painter = QPainter(image)
-    x = 0
-    for picture in pictures:
-        painter.drawImage(x, 0, picture)
-        x += picture.width()
-    painter.end()
-    return image

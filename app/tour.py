@@ -7,22 +7,15 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-from PySide6.QtGui import QImage
-
+from app.film import write_film
 from app.panel_manager import panel_kinds
-from app.render import Sitting, dispose, easel, grab, save, side_by_side
+from app.render import Sitting, easel, save
 from app.shell_engine import ShellEngine
 from engine.wire.fields import Value
 from engine.wire.messages import RunSpec
 from widgets.look import PALETTES, Look
 
 SIZES = ((1280, 720), (1920, 1080))
-#: The animated picture: panels side by side with their sizes, steps shown, milliseconds a frame.
-FRAME_PANELS = (("density", (600, 500)), ("training", (400, 500)))
-FRAME_STEPS = (0, 4, 8, 14, 20, 28, 38, 50, 64, 80, 100, 125, 155, 190, 230, 280, 340, 410, 500)
-FRAME_MS = 150
-LAST_FRAME_MS = 2000
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class Stop:
 
 #: In the tour a panel is shown with the first of these that it can serve.
 STOPS = (
-    Stop("realnvp", "two_moons", FRAME_STEPS[-1]),
+    Stop("realnvp", "two_moons", 600),
     Stop("gaussian_mixture", "eight_gaussians", 60),
     Stop("vae", "two_rings", 500),
     Stop("ebm", "two_moons", 300),
@@ -55,7 +48,7 @@ STOPS = (
 
 
 def run_tour(path: str | None = None, folder: Path = Path("tour")) -> int:
-    """Render every panel and one animated picture into a folder; returns the exit code.
+    """Render every panel and a film of the window into a folder; returns the exit code.
 
     Args:
         path: A saved run to show, or None for runs trained on the spot.
@@ -63,6 +56,8 @@ def run_tour(path: str | None = None, folder: Path = Path("tour")) -> int:
     """
     _say(f"there is no display: every panel is rendered into {folder}/ instead")
     make_folder(folder)
+    with easel(Look(PALETTES["dark"])):
+        write_film(folder / "tour.gif")
     with ShellEngine() as engine, easel(Look(PALETTES["dark"])) as look:
         sitting = Sitting(engine, look)
         if path is None:
@@ -95,39 +90,16 @@ def make_folder(folder: Path) -> None:
     (folder / ".gitignore").write_text("*\n", encoding="utf-8")
 
 
-def write_animation(frames: list[QImage], out: Path) -> None:
-    """Pictures as one endless GIF; the last one stays a while."""
-    pictures = [_pillow(frame).quantize(255, dither=Image.Dither.NONE) for frame in frames]
-    times = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
-    pictures[0].save(out, save_all=True, append_images=pictures[1:], duration=times, loop=0)
-
-
 def _show_stops(sitting: Sitting, folder: Path) -> None:
     left = set(panel_kinds())
     for stop in STOPS:
         if not left:
             return
         sitting.start(stop.spec)
-        if stop is STOPS[0]:
-            write_animation(_frames(sitting), folder / "tour.gif")
-        else:
-            sitting.train(stop.steps)
+        sitting.train(stop.steps)
         for name in left & set(_serving(sitting)):
             save(sitting.picture(name, SIZES[0]), folder / f"{name}.png")
             left.discard(name)
-
-
-def _frames(sitting: Sitting) -> list[QImage]:
-    panels = [sitting.panel(name, size) for name, size in FRAME_PANELS if name in panel_kinds()]
-    frames = []
-    for step in FRAME_STEPS:
-        sitting.train(step)
-        for panel in panels:
-            sitting.refresh(panel)
-        frames.append(side_by_side([grab(panel) for panel in panels]))
-    for panel in panels:
-        dispose(panel)
-    return frames
 
 
 def _serving(sitting: Sitting) -> list[str]:
@@ -144,13 +116,6 @@ def _shoot(sitting: Sitting, look: Look, folder: Path, model: str) -> None:
             for name, size in itertools.product(_serving(sitting), SIZES):
                 file = folder / f"{name}-{model}-{theme}-{size[0]}x{size[1]}.png"
                 save(sitting.picture(name, size), file)
-
-
-def _pillow(frame: QImage) -> Image.Image:
-    image = frame.convertToFormat(QImage.Format.Format_RGB888)
-    data = bytes(image.constBits())
-    size = (image.width(), image.height())
-    return Image.frombuffer("RGB", size, data, "raw", "RGB", image.bytesPerLine(), 1)
 
 
 def _say(sentence: str) -> None:
