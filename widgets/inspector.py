@@ -26,8 +26,8 @@ NO_POINTER = "Rest the pointer on a picture to read its numbers here."
 NO_RUN = "Choose data and a model on the left, then press play (space)."
 
 
-class Inspector(QScrollArea):
-    """Facts about the open run, and under them the number at the pointer as a sum of terms."""
+class Inspector(QWidget):
+    """Facts about the open run; below them, always in view, the number at the pointer."""
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,11 +65,12 @@ class Inspector(QScrollArea):
             label.setFont(look.font())
             colour = palette.muted if label is self.origin else palette.text
             label.setStyleSheet(f"color: {colour}")
-        for line in self._lines:
-            line.setStyleSheet(f"background: {palette.border}")
+        self._line.setFixedHeight(1)
+        self._line.setStyleSheet(f"background: {palette.border}")
         margin = look.px(12)
-        self._column.setContentsMargins(margin, look.px(8), margin, margin)
-        self._column.setSpacing(look.px(9))
+        for column in self._columns:
+            column.setContentsMargins(margin, look.px(8), margin, look.px(8))
+            column.setSpacing(look.px(9))
         self._write()
 
     def _label(self) -> QLabel:
@@ -81,34 +82,35 @@ class Inspector(QScrollArea):
         return label
 
     def _lay_out(self) -> None:
-        inner = QWidget()
-        self._column = QVBoxLayout(inner)
-        self._lines = [QFrame(), QFrame()]
-        for line in self._lines:
-            line.setFixedHeight(1)
+        self._line = QFrame()
         self._labels = (
             self.title, self.origin, self.summary, self.facts, self.heading, self.rows,
         )  # fmt: skip
-        for part in (
-            self.title, self.origin, self.equation, self.summary, self.capabilities,
-            self._lines[0], self.facts, self._lines[1], self.heading, self.rows,
-        ):  # fmt: skip
-            self._column.addWidget(part)
-        self._column.addStretch(1)
-        self.setWidget(inner)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        about = (
+            self.title, self.origin, self.equation, self.summary, self.capabilities, self.facts,
+        )  # fmt: skip
+        self._columns = [QVBoxLayout(), QVBoxLayout()]
+        self._areas = [
+            _scrolled(column, parts)
+            for column, parts in zip(
+                self._columns, (about, (self.heading, self.rows)), strict=True
+            )
+        ]
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.setSpacing(0)
+        whole.addWidget(self._areas[0], 3)
+        whole.addWidget(self._line)
+        whole.addWidget(self._areas[1], 2)
 
     def _write(self) -> None:
         info = self._info
-        for part in (self.equation, self.summary, self.capabilities, self.facts, self.origin,
-                     *self._lines, self.heading, self.rows):  # fmt: skip
+        for part in (self.equation, self.capabilities, self.facts, self.origin, self._line,
+                     self._areas[1]):  # fmt: skip
             part.setVisible(info is not None)
         if info is None:
             self.title.setText(self._large("No run is open", 1.3))
             self.summary.setText(NO_RUN)
-            self.summary.show()
             return
         card = info.card
         self.title.setText(self._large(card.title, 1.5))
@@ -133,6 +135,20 @@ class Inspector(QScrollArea):
             return
         self.heading.setText(self._large(self._pointed.heading, 1.15))
         self.rows.setText(_table(self._pointed.rows, muted))
+
+
+def _scrolled(column: QVBoxLayout, parts: tuple[QWidget, ...]) -> QScrollArea:
+    """A column of parts that scrolls by itself."""
+    inner, area = QWidget(), QScrollArea()
+    inner.setLayout(column)
+    for part in parts:
+        column.addWidget(part)
+    column.addStretch(1)
+    area.setWidget(inner)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
 
 
 def origin_of(card: ModelCard) -> str:

@@ -22,13 +22,21 @@ from tests.widgets.fakes import EQUATION, MODELS, model_card, run_info
 from widgets.controls.chips import Chip, ChipRow
 from widgets.controls.command_palette import CommandPalette, match
 from widgets.controls.editors import NumberEditor, OptionalEditor, PathEditor
-from widgets.controls.equation import EquationView, typeset
+from widgets.controls.equation import EquationView
 from widgets.controls.form import AT_ONCE, RESTARTS, ConfigForm, plain_symbol
 from widgets.controls.icons import ICONS, pixmap
 from widgets.controls.pickers import DatasetPicker, ModelPicker, preview
 from widgets.controls.status import StatusLine
 from widgets.controls.tool_row import Toggle, ToolRow
 from widgets.controls.transport import PACES, SLOW_PACE, TransportBar
+from widgets.controls.typesetting import (
+    WIDEST_EM,
+    Job,
+    Typesetter,
+    set_lines,
+    split_parts,
+    split_pieces,
+)
 from widgets.inspector import NO_POINTER, Inspector, capability_chips, facts_of
 from widgets.look import LIGHT, Look
 from widgets.panel import Pointed
@@ -362,7 +370,7 @@ def test_previews_of_anything(sample: Any, look: Look) -> None:
 def test_equation_is_typeset(qtbot: QtBot, look: Look) -> None:
     view = shown(EquationView(look), qtbot, 400, 60)
     view.set_equation(EQUATION)
-    assert view.is_typeset
+    qtbot.waitUntil(lambda: view.is_typeset)
     picture = view.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
     pixels = np.frombuffer(picture.constBits(), np.uint8).reshape(picture.height(), -1)
     assert 0.005 < (pixels != pixels[0, 0]).mean() < 0.5
@@ -380,15 +388,31 @@ def test_a_broken_equation_is_shown_as_text(
     monkeypatch.setattr(ziamath, "Latex", fail)
     view = shown(EquationView(look), qtbot, 400, 60)
     view.set_equation(r"\nonsense{x}")
+    qtbot.waitUntil(lambda: view._is_text)
     assert not view.is_typeset
     assert not view.grab().isNull()
 
 
-def test_equations_are_cached() -> None:
-    typeset.cache_clear()
-    first = typeset("x^2", "#ffffff", 15.0)
-    assert typeset("x^2", "#ffffff", 15.0) is first
-    assert typeset.cache_info().hits == 1
+def test_equations_are_typeset_once(qtbot: QtBot) -> None:
+    setter, job = Typesetter(), Job("x^2", "#ffffff", 15.0)
+    assert setter.find(job) is None
+    qtbot.waitUntil(lambda: setter.find(job) is not None)
+    assert setter.find(job) is setter.find(job)
+
+
+def test_long_equations_are_broken() -> None:
+    tail = r" + \sum_i \log \sigma_i(x_{a}) - \frac{1}{2}(a+b)"
+    job = Job(r"y_a = x_a, \quad " + EQUATION + tail, "#ffffff", 15.0)
+    lines = set_lines(job)
+    assert len(lines) > 2
+    assert max(line.width for line in lines) <= 1.1 * WIDEST_EM * 15.0
+
+
+def test_breaks_only_outside_brackets() -> None:
+    assert split_pieces(r"a = -b + \frac{c - d}{2} - \left(e + f\right)") == [
+        "a", "= -b", r"+ \frac{c - d}{2}", r"- \left(e + f\right)",
+    ]  # fmt: skip
+    assert split_parts(r"a = b,\quad c = d") == ["a = b", "c = d"]
 
 
 def test_chips_wrap_or_hide(look: Look, qapp: object) -> None:

@@ -1,18 +1,22 @@
-"""A typeset equation: LaTeX to SVG by ziamath, drawn at any scale."""
+"""A typeset equation, drawn at any scale; it appears as soon as it has been typeset."""
 
 from __future__ import annotations
 
-import logging
-from functools import lru_cache
-
-from PySide6.QtCore import QByteArray, QRectF, QSize, Qt
+from PySide6.QtCore import QByteArray, QRectF, QSize, QSizeF, Qt, QTimer
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from widgets.controls.typesetting import Job, Typesetter
 from widgets.look import Look
 
-_LOG = logging.getLogger(__name__)
+#: Milliseconds between two looks whether the equation is there.
+LOOK_MS = 25
+#: Room between lines, as a share of the font size.
+LEADING = 0.45
+
+#: Shared, so that no equation is typeset twice.
+TYPESETTER = Typesetter()
 
 
 class EquationView(QWidget):
@@ -22,16 +26,21 @@ class EquationView(QWidget):
         super().__init__(parent)
         self._look = look
         self._latex = ""
-        self._renderer: QSvgRenderer | None = None
+        self._lines: list[QSvgRenderer] = []
+        self._is_text = False
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.setInterval(LOOK_MS)
+        self._wait.timeout.connect(self._render)
         look.changed.connect(self._render)
 
     @property
     def is_typeset(self) -> bool:
         """Whether the equation is drawn as mathematics, not as plain text."""
-        return self._renderer is not None
+        return bool(self._lines)
 
     def set_equation(self, latex: str) -> None:
         """Show LaTeX, without dollar signs; "" shows nothing."""
@@ -62,45 +71,35 @@ class EquationView(QWidget):
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if self._renderer is None:
+        if self._is_text:
             painter.setPen(self._look.palette.text)
             wrap = int(Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextWrapAnywhere)
             painter.drawText(QRectF(self.rect()), wrap, self._latex)
-            return
         natural = self._natural()
-        share = min(1.0, self.width() / natural.width(), self.height() / natural.height())
-        size = natural.size() * share
-        top = (self.height() - size.height()) / 2
-        self._renderer.render(painter, QRectF(0, top, size.width(), size.height()))
+        share = min(1.0, self.width() / max(natural.width(), 1.0))
+        top = 0.0
+        for line in self._lines:
+            size = line.viewBoxF().size() * share
+            line.render(painter, QRectF(0, top, size.width(), size.height()))
+            top += size.height() + LEADING * self._look.font_points * share
 
-    def _natural(self) -> QRectF:
-        if self._renderer is not None:
-            return QRectF(self._renderer.viewBoxF())
-        height = self.fontMetrics().height() * (2.5 if self._latex else 0)
-        return QRectF(0, 0, 200, height)
+    def _natural(self) -> QSizeF:
+        if not self._lines:
+            return QSizeF(200, self.fontMetrics().height() * (2.5 if self._latex else 0))
+        sizes = [line.viewBoxF().size() for line in self._lines]
+        gaps = LEADING * self._look.font_points * (len(sizes) - 1)
+        return QSizeF(max(s.width() for s in sizes), sum(s.height() for s in sizes) + gaps)
 
     def _render(self) -> None:
-        self._renderer = None
+        self._lines, self._is_text = [], False
         if self._latex:
-            size = round(self._look.font_points * 1.55, 1)
-            svg = typeset(self._latex, self._look.palette.text, size)
-            if svg:
-                renderer = QSvgRenderer(QByteArray(svg.encode()), self)
-                self._renderer = renderer if renderer.isValid() else None
+            job = Job(self._latex, self._look.palette.text, round(self._look.font_points * 1.5, 1))
+            lines = TYPESETTER.find(job)
+            if lines is None:
+                self._wait.start()
+            else:
+                made = [QSvgRenderer(QByteArray(line.svg.encode()), self) for line in lines]
+                self._lines = made if all(line.isValid() for line in made) else []
+                self._is_text = not self._lines
         self.updateGeometry()
         self.update()
-
-
-@lru_cache(maxsize=128)
-def typeset(latex: str, colour: str, size: float) -> str:
-    """LaTeX as SVG text, or "" where it cannot be typeset."""
-    import ziamath
-
-    # QtSvg reads the older form, without shared symbols.
-    ziamath.config.svg2 = False
-    try:
-        svg = ziamath.Latex(latex, size=size, color=colour, inline=False).svg()
-    except Exception as error:
-        _LOG.info("the equation %r cannot be typeset: %s", latex, error)
-        return ""
-    return str(svg)

@@ -110,9 +110,8 @@ class DatasetPicker(_Picker):
             self._items.clear()
             for kind in dict.fromkeys(card.kind for card in cards):
                 self._add_heading(kind)
-                for card in cards:
-                    if card.kind == kind:
-                        self._add(card.name, card.title, card.summary)
+                for card in (card for card in cards if card.kind == kind):
+                    self._add(card.name, card.title, card.summary)
         self._paint_icons()
         self.set_refused(self._refused)
         self.set_current(current or (cards[0].name if cards else ""))
