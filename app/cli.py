@@ -47,6 +47,7 @@ def open_window(arguments: Sequence[str]) -> int:
     if not has_display():
         from app.tour import run_tour
 
+        sys.stderr.write("genscope: there is no display: rendering every panel into tour/\n")
         return run_tour(path)
     from app.bootstrap import run_window
 

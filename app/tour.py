@@ -54,7 +54,6 @@ def run_tour(path: str | None = None, folder: Path = Path("tour")) -> int:
         path: A saved run to show, or None for runs trained on the spot.
         folder: Where the pictures go; it keeps itself out of version control.
     """
-    _say(f"there is no display: every panel is rendered into {folder}/ instead")
     make_folder(folder)
     with easel(Look(PALETTES["dark"])):
         write_film(folder / "tour.gif")
