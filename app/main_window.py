@@ -70,7 +70,8 @@ class MainWindow(QMainWindow):
         self.actions_table = Actions(self)
         self.actions_table.add(entries(self))
         menus = self.actions_table.fill(self.menuBar(), MENUS)
-        menus["view"].aboutToShow.connect(self._refresh_panel_actions)
+        for menu in menus.values():
+            menu.aboutToShow.connect(self._refresh_actions)
         self._connect()
         self.watch = EngineWatch(self.session, notices)
         self._restore()
@@ -148,6 +149,7 @@ class MainWindow(QMainWindow):
             lambda path, key: session.preview_table(path, key, self.setup.show_preview)
         )
         self.setup.start_requested.connect(lambda spec: session.start(spec, playing=True))
+        self.undo_stack.indexChanged.connect(self._refresh_actions)
         self.workspace.opened.connect(self._on_panel_opened)
         self.asker.pictured.connect(self._on_pictured)
         self.notices.posted.connect(self._on_notice)
@@ -411,7 +413,7 @@ class MainWindow(QMainWindow):
         panel.pointed.connect(self.inspector.show_pointed)
         self.asker.add(panel)
 
-    def _refresh_panel_actions(self) -> None:
+    def _refresh_actions(self) -> None:
         self.actions_table.refresh()
 
     # --- layout ---------------------------------------------------------------------------------
@@ -437,6 +439,7 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the layout, then let the engine go."""
         self.remember_layout()
+        self.undo_stack.indexChanged.disconnect(self._refresh_actions)
         self.asker.stop()
         self._strip_timer.stop()
         self.link.stop()
