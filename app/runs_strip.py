@@ -44,7 +44,6 @@ class RunsStrip(QWidget):
         self._tabs = QTabBar(self)
         self._tabs.setDrawBase(False)
         self._tabs.setExpanding(False)
-        self._tabs.setTabsClosable(True)
         self._tabs.setUsesScrollButtons(True)
         self._tabs.setAccessibleName("Open runs")
         self._new = QToolButton(self)
@@ -56,7 +55,6 @@ class RunsStrip(QWidget):
         row.addWidget(self._new)
         row.addStretch(1)
         self._tabs.currentChanged.connect(self._on_tab_changed)
-        self._tabs.tabCloseRequested.connect(self._on_close)
         self._new.clicked.connect(self.new_requested)
 
     def show_runs(self, runs: tuple[RunView, ...], current: str | None) -> None:
@@ -76,7 +74,18 @@ class RunsStrip(QWidget):
         while self._tabs.count():
             self._tabs.removeTab(0)
         for view in runs:
-            self._tabs.addTab(self._dot(view.place), "")
+            index = self._tabs.addTab(self._dot(view.place), "")
+            side = QTabBar.ButtonPosition.RightSide
+            self._tabs.setTabButton(index, side, self._close_button(view.run))
+
+    def _close_button(self, run: str) -> QToolButton:
+        button = QToolButton(self._tabs)
+        button.setText("✕")
+        button.setAutoRaise(True)
+        button.setToolTip("Close this run (Ctrl+W)")
+        button.setAccessibleName("Close this run")
+        button.clicked.connect(lambda: self.close_requested.emit(run))
+        return button
 
     def _write(self, index: int, view: RunView) -> None:
         text = headline(view)
@@ -100,10 +109,6 @@ class RunsStrip(QWidget):
     def _on_tab_changed(self, index: int) -> None:
         if 0 <= index < len(self._ids):
             self.selected.emit(self._ids[index])
-
-    def _on_close(self, index: int) -> None:
-        if 0 <= index < len(self._ids):
-            self.close_requested.emit(self._ids[index])
 
 
 def headline(view: RunView) -> str:
