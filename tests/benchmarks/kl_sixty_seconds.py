@@ -36,6 +36,8 @@ PEER = "zuko_maf"
 BUDGET = 60.0
 QUICK_BUDGET = 3.0
 GRID = 512
+#: What zuko's MAF reached on a quiet machine: a bar for runs in which it comes out worse.
+PEER_REFERENCE = {"eight_gaussians": 0.099, "two_spirals": 0.403, "checkerboard": 0.152}
 #: Flows that must end below the peer, and models with a bar of their own on one data set.
 MUST_BEAT_PEER = ("realnvp", "maf")
 BARS = {("gaussian_mixture", "eight_gaussians"): 0.01, ("ebm", "eight_gaussians"): 0.10}
@@ -51,7 +53,7 @@ class Recipe:
     schedule: str = "constant"
 
 
-FLOW = Recipe(batch_size=512, learning_rate=5e-3, schedule="cosine")
+FLOW = Recipe({"n_layers": 12}, batch_size=256, learning_rate=5e-3, schedule="cosine")
 RECIPES = {"realnvp": FLOW, "maf": FLOW}
 PEER_LAYERS, PEER_BATCH, PEER_RATE = 8, 512, 2e-3
 
@@ -93,9 +95,10 @@ def our_figure(name: str, dataset: str, seconds: float, peer: float) -> dict[str
     kl, note = our_kl(name, dataset, seconds)
     found = figure(name, dataset, seconds, kl, note)
     if name in MUST_BEAT_PEER:
-        return {**found, "bar": f"< {peer:.4f} (zuko's MAF)", "met": kl < peer}
-    bar = BARS.get((name, dataset))
-    return found if bar is None else {**found, "bar": f"≤ {bar}", "met": kl <= bar}
+        bar = min(peer, PEER_REFERENCE[dataset]) if seconds >= BUDGET else peer
+        return {**found, "bar": f"< {bar:.4f} (zuko's MAF)", "met": kl < bar}
+    limit = BARS.get((name, dataset))
+    return found if limit is None else {**found, "bar": f"≤ {limit}", "met": kl <= limit}
 
 
 def our_kl(name: str, dataset: str, seconds: float) -> tuple[float, str]:
