@@ -167,7 +167,7 @@ class LineFace(Face):
     def _draw_rug(self, points: Floats, top: float) -> None:
         x = np.repeat(points, 3)
         y = np.tile([0.0, 0.04 * top, np.nan], len(points))
-        stroke = Stroke("", self.look.palette.data, 1.0, opacity=0.8, scaled=False)
+        stroke = Stroke("", self.look.palette.data, 1.0, opacity=0.8, scaled=False, thinned=False)
         self.plot.set_curve("rug", x, y, stroke)
 
     def _nodes(self, answer: Answer) -> Floats:

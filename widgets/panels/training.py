@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
 
 from engine.wire.capability import Capability
@@ -18,12 +19,15 @@ from widgets.density.words import number
 from widgets.look import Look
 from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Pointed
+from widgets.plots.colours import mix
 from widgets.plots.curves import CurvePlot, Stroke, smooth
 
 #: Milliseconds between two repaints: about twelve a second.
 REPAINT_MS = 80
 #: A smoothed line averages over this share of the recorded steps.
 WINDOW_SHARE = 1 / 25
+#: Figures that begin after this step are those of an opened run.
+LATE = 50
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,6 @@ class TrainingPanel(Panel):
         self._add_tools()
         self.losses = CurvePlot(look)
         self.gradient = CurvePlot(look)
-        self.gradient.set_pinned(x=0.0, y=0.0)
-        self.losses.set_pinned(x=0.0)
         self._plots = _stacked(self.losses, self.gradient)
         self._empty = EmptyState(look)
         self._pages = QStackedWidget()
@@ -100,6 +102,7 @@ class TrainingPanel(Panel):
         self._table: MetricsTable | None = None
         self._group = ""
         self._wish = ""
+        self._starts_late: bool | None = None
         self._wait = QTimer(self)
         self._wait.setSingleShot(True)
         self._wait.setInterval(REPAINT_MS)
@@ -121,6 +124,11 @@ class TrainingPanel(Panel):
         self._table = table
         if self.run is not None and not self._wait.isActive():
             self._wait.start()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what came while the panel was hidden."""
+        super().showEvent(event)
+        self._redraw()
 
     def show_state(self, state: RunState) -> None:
         """A reset empties the curves."""
@@ -174,7 +182,7 @@ class TrainingPanel(Panel):
 
     def _redraw(self) -> None:
         table = self._table
-        if table is None or self.run is None:
+        if table is None or self.run is None or not self.isVisible():
             return
         groups = [g for g in GROUPS if _present(g, table)]
         empty = not groups or not len(table.steps)
@@ -184,6 +192,7 @@ class TrainingPanel(Panel):
             return
         group = next((g for g in groups if g.name == self._wish), groups[0])
         self._switch_group(group, groups)
+        self._pin(table)
         self._draw_group(group, table)
         self._draw_gradient(table)
 
@@ -194,6 +203,7 @@ class TrainingPanel(Panel):
             return
         self._group = group.name
         self.losses.clear()
+        self._starts_late = None
         self.losses.set_names("training step", group.axis)
         self.gradient.set_names("", "")
         self.tools.set_choices("group", tuple((g.title, g.name) for g in choices))
@@ -225,7 +235,7 @@ class TrainingPanel(Panel):
         colour = getattr(self.look.palette, figure.role)
         window = int(len(values) * WINDOW_SHARE) if figure.smoothed else 0
         if window > 1 and self.tools.is_checked("raw"):
-            faint = Stroke("", colour, 1.0, opacity=0.28)
+            faint = Stroke("", mix(self.look.palette.panel, colour, 0.4), 1.0)
             plot.set_curve(raw, steps, values, faint)
         else:
             plot.remove(raw)
@@ -245,9 +255,15 @@ class TrainingPanel(Panel):
     def _apply_switches(self) -> None:
         for plot in (self.losses, self.gradient):
             plot.set_log_x(self.tools.is_checked("log"))
-            plot.set_pinned(x=None if self.tools.is_checked("log") else 0.0)
-        self.gradient.set_pinned(x=None if self.tools.is_checked("log") else 0.0, y=0.0)
         self._redraw()
+
+    def _pin(self, table: MetricsTable) -> None:
+        """Begin the axes at step 0, unless the figures are those of a run that was opened late."""
+        if self._starts_late is None:
+            self._starts_late = float(table.steps[0]) > LATE
+        free = self._starts_late or self.tools.is_checked("log")
+        self.losses.set_pinned(x=None if free else 0.0)
+        self.gradient.set_pinned(x=None if free else 0.0, y=0.0)
 
     def _on_chosen(self, _: str, value: object) -> None:
         self._wish = str(value)

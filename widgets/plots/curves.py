@@ -20,7 +20,7 @@ from widgets.plots.ranges import StickySpan, robust_ends
 Floats: TypeAlias = npt.NDArray[Any]
 
 #: Points per pixel of width beyond which a curve is thinned.
-PER_PIXEL = 2
+PER_PIXEL = 1
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Stroke:
         filled: Opacity of the area down to zero; 0 for none.
         tooltip: What the curve is.
         scaled: Whether the axis makes room for it.
+        thinned: Whether points closer than pixels may be left out.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Stroke:
     filled: float = 0.0
     tooltip: str = ""
     scaled: bool = True
+    thinned: bool = True
 
 
 @dataclass
@@ -198,7 +200,7 @@ class CurvePlot(QWidget):
     def _curve(self, name: str, stroke: Stroke) -> _Curve:
         curve = self._curves.get(name)
         if curve is None:
-            layer = LinesLayer(len(self._curves) + (0 if stroke.opacity < 1 else 20))
+            layer = LinesLayer(len(self._curves) + (20 if stroke.width > 1 else 0))
             self.frame.add(layer)
             curve = self._curves[name] = _Curve(np.empty(0), np.empty(0), stroke, layer)
         if curve.stroke != stroke or curve.layer.is_empty:
@@ -218,7 +220,9 @@ class CurvePlot(QWidget):
             width = x1 - x0
             curve.layer.set_lines(np.array([[x0 - width, y], [x1 + width, y]]))
             return
-        x, y = thin(self._shown_x(curve), curve.y, PER_PIXEL * max(self.width(), 100))
+        x, y = self._shown_x(curve), curve.y
+        if curve.stroke.thinned:
+            x, y = thin(x, y, PER_PIXEL * max(self.width(), 100))
         curve.layer.set_lines(np.stack([x, y], 1))
 
     def _draw_floors(self) -> None:
@@ -259,10 +263,14 @@ def thin(x: Floats, y: Floats, most: int) -> tuple[Floats, Floats]:
     """
     if len(x) <= most:
         return x, y
-    per_bucket = 2 * -(-len(x) // most)
-    starts = np.arange(0, len(x), per_bucket)
-    low, high = np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
-    return np.repeat(x[starts], 2), np.stack([low, high], 1).ravel()
+    width = 2 * -(-len(x) // most)
+    padding = -len(x) % width
+    rows = np.concatenate([y, np.full(padding, np.nan)]).reshape(-1, width)
+    starts = np.arange(0, len(rows) * width, width)
+    low = starts + np.argmin(np.where(np.isnan(rows), np.inf, rows), 1)
+    high = starts + np.argmax(np.where(np.isnan(rows), -np.inf, rows), 1)
+    index = np.sort(np.stack([low, high], 1), 1).ravel()
+    return x[index], y[index]
 
 
 def smooth(y: Floats, window: int) -> Floats:

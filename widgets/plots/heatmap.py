@@ -160,7 +160,7 @@ class HeatMap(QWidget):
         size = DOT * self._look.scale * min(max(share, 0.35), 1.0) * self.devicePixelRatioF()
         if name == "samples":
             return Dots(palette.model, size, 0.95, colours, palette.panel)
-        return Dots(palette.data, size, 0.75, colours, palette.panel)
+        return Dots(palette.data, size, 0.75, colours)
 
     def _has_room(self, needed: float) -> bool:
         return self.width() >= self._look.px(needed) and self.height() >= self._look.px(needed / 2)

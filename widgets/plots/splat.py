@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from widgets.plots.colours import rgb
+
+Floats: TypeAlias = npt.NDArray[Any]
 
 MOST_OPAQUE = 0.995
 
@@ -38,48 +40,49 @@ class Dots:
         return Dots(self.rim, self.diameter * 1.25 + 1.0, 0.45 * self.opacity)
 
 
-def splat(where: npt.NDArray[Any], width: int, height: int, dots: Dots) -> npt.NDArray[np.uint8]:
+def splat(where: Floats, width: int, height: int, dots: Dots) -> npt.NDArray[np.uint8]:
     """Draw dots at pixels ``where`` (N, 2) into (height, width, 4), premultiplied BGRA."""
     seen = _visible(where, width, height, dots.diameter)
     index, alpha = _cover(where[seen], width, height, dots)
-    opaque = 1.0 - np.exp(-np.bincount(index, -np.log1p(-alpha), width * height))
-    picture = np.empty((height * width, 4), np.uint8)
-    picture[:, 3] = np.rint(255.0 * opaque)
-    for channel, shade in enumerate(_shades(index, alpha, seen, dots, width * height)):
-        picture[:, channel] = np.rint(shade * opaque)
+    touched, place = _touched(index, width * height)
+    opaque = 1.0 - np.exp(-np.bincount(place, -np.log1p(-alpha), len(touched)))
+    picture = np.zeros((height * width, 4), np.uint8)
+    picture[touched, 3] = np.rint(255.0 * opaque)
+    for channel, shade in enumerate(_shades(place, alpha, seen, dots, len(touched))):
+        picture[touched, channel] = np.rint(shade * opaque)
     return picture.reshape(height, width, 4)
 
 
-def _shades(
-    index: npt.NDArray[Any],
-    alpha: npt.NDArray[Any],
-    seen: npt.NDArray[Any],
-    dots: Dots,
-    n_pixels: int,
-) -> list[Any]:
+def _touched(index: Floats, n_pixels: int) -> tuple[Floats, Floats]:
+    """The pixels that any dot covers, and for each cover where its pixel stands among them."""
+    marked = np.zeros(n_pixels, bool)
+    marked[index] = True
+    touched = np.flatnonzero(marked)
+    position = np.empty(n_pixels, np.int32)
+    position[touched] = np.arange(len(touched), dtype=np.int32)
+    return touched, position[index]
+
+
+def _shades(place: Floats, alpha: Floats, seen: Floats, dots: Dots, n_touched: int) -> list[Any]:
     """Blue, green and red of each pixel, or three numbers where all dots have one colour."""
     if dots.colours is None:
         return [float(value) for value in rgb(dots.colour)[::-1]]
     colours = dots.colours[seen].astype(np.float64)
-    repeats = len(index) // max(len(colours), 1)
-    total = np.maximum(np.bincount(index, alpha, n_pixels), 1e-9)
+    repeats = len(place) // max(len(colours), 1)
+    total = np.maximum(np.bincount(place, alpha, n_touched), 1e-9)
     return [
-        np.bincount(index, alpha * np.repeat(colours[:, c], repeats), n_pixels) / total
+        np.bincount(place, alpha * np.repeat(colours[:, c], repeats), n_touched) / total
         for c in (2, 1, 0)
     ]
 
 
-def _visible(
-    where: npt.NDArray[Any], width: int, height: int, diameter: float
-) -> npt.NDArray[Any]:
+def _visible(where: Floats, width: int, height: int, diameter: float) -> Floats:
     with np.errstate(invalid="ignore"):
         inside = (where > -diameter) & (where < np.array([width, height]) + diameter)
     return np.flatnonzero(inside.all(1))
 
 
-def _cover(
-    where: npt.NDArray[Any], width: int, height: int, dots: Dots
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _cover(where: Floats, width: int, height: int, dots: Dots) -> tuple[Floats, Floats]:
     """Flat pixel indices and opacities, both (N · sprite,); outside pixels get opacity 0."""
     offsets, sprite = _sprite(round(dots.diameter * 4) / 4)
     pixels = np.floor(where).astype(np.int64)[:, None, :] + offsets[None]
@@ -90,7 +93,7 @@ def _cover(
 
 
 @lru_cache(maxsize=32)
-def _sprite(diameter: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _sprite(diameter: float) -> tuple[Floats, Floats]:
     """Pixel offsets (S, 2) and coverages (S,) of one disc, smooth at its edge."""
     reach = int(np.ceil(diameter / 2 + 0.5))
     side = np.arange(-reach, reach + 1)
