@@ -15,7 +15,7 @@ from widgets.panel import Question
 #: The pointer must rest so long before the exact number is asked for.
 REST_MS = 60
 #: Importance weights drawn while training, and at rest.
-N_DRAWS = {False: 8, True: 32}
+N_DRAWS = {False: 32, True: 512}
 #: Grid points a side, for cheap and for costly (bound) densities, while training and at rest.
 SIZES = {"cheap": {False: 128, True: 512}, "costly": {False: 64, True: 256}}
 
