@@ -126,3 +126,53 @@ def test_reset_empties_the_training_panel(show_panel: Show, qtbot: QtBot) -> Non
     panel.show_metrics(table)
     panel.show_state(RunState("run-1", "ready", 0))
     assert not panel._plots.isVisible()
+
+
+def test_figures_are_drawn_at_once_and_then_at_a_steady_pace(
+    show_panel: Show, qtbot: QtBot
+) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info())
+    panel.show_metrics(training_curves("realnvp", 50))
+    assert "entropy" in panel.losses.names
+    assert panel.losses.value_at("held_out_nll", 50) is not None
+    longer = training_curves("realnvp", 400)
+    panel.show_metrics(longer)
+    assert panel.losses.frame.box.high[0] < 400
+    qtbot.waitUntil(lambda: panel.losses.frame.box.high[0] >= 400)
+
+
+@pytest.mark.parametrize(
+    ("model", "curves", "axis"),
+    [
+        ("realnvp", {"nll", "held_out_nll", "entropy"}, "nats per event"),
+        ("ebm", {"positive", "negative"}, "energy"),
+        ("gan", {"generator", "critic"}, "loss"),
+    ],
+)
+def test_figures_by_kind_of_model(
+    model: str, curves: set[str], axis: str, show_panel: Show
+) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info(model))
+    panel.show_metrics(training_curves(model))
+    assert curves <= set(panel.losses.names)
+    assert panel.losses.frame._y_name == axis
+    assert panel.gradient.names
+
+
+def test_a_bound_is_not_called_a_likelihood(show_panel: Show) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info("vae"))
+    panel.show_metrics(training_curves("vae"))
+    assert panel.losses.label_of("nll") == "train, −ELBO"
+
+
+def test_pointing_reads_the_curves(show_panel: Show, qtbot: QtBot) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info())
+    panel.show_metrics(training_curves("realnvp"))
+    with qtbot.waitSignal(panel.pointed) as caught:
+        panel.losses.hovered.emit((1200.2, 2.0))
+    assert caught.args[0].heading == "Step 1 200"
+    assert dict(caught.args[0].rows)["entropy of the truth"] == "1.698"

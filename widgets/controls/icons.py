@@ -101,6 +101,27 @@ def _search(painter: QPainter) -> None:
     painter.drawLine(QPointF(14.8, 14.8), QPointF(19.5, 19.5))
 
 
+def _points(painter: QPainter) -> None:
+    for spot in ((7, 8), (11, 14), (16, 7), (18, 15), (13, 10)):
+        painter.drawEllipse(QPointF(*spot), 1.0, 1.0)
+    painter.drawPolyline([QPointF(4, 4), QPointF(4, 20), QPointF(20, 20)])
+
+
+def _curve(painter: QPainter) -> None:
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    bell = QPainterPath(QPointF(4, 18))
+    bell.cubicTo(QPointF(10, 18), QPointF(9, 6), QPointF(12, 6))
+    bell.cubicTo(QPointF(15, 6), QPointF(14, 18), QPointF(20, 18))
+    painter.drawPath(bell)
+
+
+def _pictures(painter: QPainter) -> None:
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for x in (5.0, 13.5):
+        for y in (5.0, 13.5):
+            painter.drawRect(QRectF(x, y, 5.5, 5.5))
+
+
 #: Every icon by name.
 ICONS: dict[str, Draw] = {
     "play": _play,
@@ -112,4 +133,7 @@ ICONS: dict[str, Draw] = {
     "restart": _restart,
     "folder": _folder,
     "search": _search,
+    "points": _points,
+    "curve": _curve,
+    "pictures": _pictures,
 }

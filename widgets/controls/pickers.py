@@ -12,6 +12,7 @@ from PySide6.QtGui import QColor, QIcon, QImage, QPixmap, QStandardItem, QStanda
 from PySide6.QtWidgets import QComboBox, QWidget
 
 from engine.wire.cards import DatasetCard, ModelCard
+from widgets.controls.icons import pixmap
 from widgets.look import Look
 from widgets.plots.splat import Dots, splat
 
@@ -134,8 +135,10 @@ class DatasetPicker(_Picker):
             name = str(item.data(_NAME))
             sample = self._previews.get(name)
             if sample is None:
-                sample = generic_sample(name, kinds.get(name, "2-D"))
-            item.setIcon(QIcon(preview(sample, self._look, side)))
+                shape = generic_icon(kinds.get(name, "2-D"))
+                item.setIcon(QIcon(pixmap(shape, self._look.palette.muted, side)))
+            else:
+                item.setIcon(QIcon(preview(sample, self._look, side)))
 
 
 class ModelPicker(_Picker):
@@ -205,13 +208,8 @@ def _as_histogram(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return points
 
 
-def generic_sample(name: str, kind: str) -> npt.NDArray[Any]:
-    """A stand-in until a preview is known: a blob for points, a bell for one dimension."""
-    random = np.random.default_rng(len(name))
+def generic_icon(kind: str) -> str:
+    """Name of the icon that stands for a data set until a preview of it is known."""
     if kind.startswith("1"):
-        return random.normal(size=(400, 1))
-    if "picture" in kind or "image" in kind:
-        row, column = np.mgrid[0:8, 0:8]
-        ring: npt.NDArray[Any] = np.clip(1 - np.abs(np.hypot(row - 3.5, column - 3.5) - 2.4), 0, 1)
-        return ring
-    return random.normal(size=(120, 2))
+        return "curve"
+    return "pictures" if "picture" in kind or "image" in kind else "points"

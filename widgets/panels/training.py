@@ -103,10 +103,11 @@ class TrainingPanel(Panel):
         self._group = ""
         self._wish = ""
         self._starts_late: bool | None = None
+        self._is_late = False
         self._wait = QTimer(self)
         self._wait.setSingleShot(True)
         self._wait.setInterval(REPAINT_MS)
-        self._wait.timeout.connect(self._redraw)
+        self._wait.timeout.connect(self._on_late)
         for plot in (self.losses, self.gradient):
             plot.hovered.connect(self._on_hovered)
         self.clear()
@@ -116,14 +117,19 @@ class TrainingPanel(Panel):
     def open_run(self, info: RunInfo | None) -> None:
         """Another run: its curves come with the next figures."""
         super().open_run(info)
-        if info is not None:
+        if info is not None and info.step:
+            words = "Its curves begin with the next training step. " + HINT
+            self._empty.say(f"{info.card.title}, opened at step {info.step}", words)
+        elif info is not None:
             self._empty.say(f"{info.card.title} has not trained yet", HINT)
 
     def show_metrics(self, table: MetricsTable) -> None:
-        """New figures: draw them soon, at most twelve times a second."""
+        """New figures: draw them at once, but at most twelve times a second."""
         self._table = table
-        if self.run is not None and not self._wait.isActive():
-            self._wait.start()
+        if self._wait.isActive():
+            self._is_late = True
+        else:
+            self._on_waited()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Catch up with what came while the panel was hidden."""
@@ -179,6 +185,15 @@ class TrainingPanel(Panel):
         self.tools.toggled.connect(lambda *_: self._apply_switches())
         self.tools.chosen.connect(self._on_chosen)
         self.tools.pressed.connect(self._on_reset_pressed)
+
+    def _on_late(self) -> None:
+        if self._is_late:
+            self._on_waited()
+
+    def _on_waited(self) -> None:
+        self._is_late = False
+        self._redraw()
+        self._wait.start()
 
     def _redraw(self) -> None:
         table = self._table

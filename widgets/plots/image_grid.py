@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from widgets.look import Look
 
-GAP = 2
+#: Room between pictures, in pixels at scale 1.
+GAP = 5
 
 
 class ImageGrid(QWidget):
@@ -104,14 +105,15 @@ class ImageGrid(QWidget):
         rows = -(-self.count // columns)
         spare = self.height() - self._title_height() - rows * side
         top = self._title_height() + max(spare, 0.0) / 2
-        return QRectF(left + column * side, top + row * side, side - GAP, side - GAP)
+        inner = side - self._look.px(GAP)
+        return QRectF(left + column * side, top + row * side, inner, inner)
 
     def _tiling(self) -> tuple[int, float]:
         """Columns, and the side of one cell, that make the pictures largest."""
         width, height = self.width(), max(1, self.height() - self._title_height())
         sides = {c: min(width / c, height / -(-self.count // c)) for c in range(1, self.count + 1)}
         columns = max(sides, key=lambda c: sides[c])
-        return columns, max(sides[columns], GAP + 1.0)
+        return columns, max(sides[columns], self._look.px(GAP) + 1.0)
 
 
 def _grey_image(levels: npt.NDArray[np.uint8]) -> QImage:
