@@ -29,6 +29,7 @@ class Strips:
         frame.grid.addItem(self._top, 0, 1)
         frame.grid.addItem(self._right, 1, 2)
         self._ceilings = {"x": StickyCeiling(), "y": StickyCeiling()}
+        self._tops = {(axis, who): 0.0 for axis in ("x", "y") for who in ("model", "truth")}
         self._layers = {
             (axis, who): LinesLayer(z)
             for axis in ("x", "y")
@@ -42,8 +43,8 @@ class Strips:
         """Curves of ``"model"`` or ``"truth"`` over the box: x (W,), y (H,)."""
         for axis, values in (("x", x), ("y", y)):
             values = np.where(np.isfinite(values), values, 0.0)
-            if who == "model":
-                self._ceilings[axis].update(float(values.max(initial=0.0)))
+            self._tops[axis, who] = float(values.max(initial=0.0))
+            self._ceilings[axis].update(max(self._tops[axis, w] for w in ("model", "truth")))
             side = 0 if axis == "x" else 1
             where = centres(box.low[side], box.high[side], len(values))
             curve = np.stack([where, values], 1)
@@ -52,9 +53,10 @@ class Strips:
 
     def clear(self, who: str = "") -> None:
         """Empty the curves of one, or of both."""
-        for (_, own), layer in self._layers.items():
+        for (axis, own), layer in self._layers.items():
             if who in ("", own):
                 layer.clear()
+                self._tops[axis, own] = 0.0
         if not who:
             for ceiling in self._ceilings.values():
                 ceiling.reset()
