@@ -18,7 +18,7 @@ from engine.model import GenerativeModel
 
 #: Rows taken through all layers together where no gradient is wanted: few enough that their
 #: activations stay in a processor's cache.
-CHUNK = 2048
+CHUNK = 4096
 
 
 class Flow(GenerativeModel):

@@ -8,7 +8,8 @@ one pass of each network; drawing a sample takes D, one per coordinate.
     x_i = \mu_i(x_{<i}) + e^{\alpha_i(x_{<i})} u_i, \qquad
     \log p(x) = \log \mathcal N(u; 0, I) - \sum_l \sum_i \alpha_{l,i}(x_{<i})
 
-The log-scale is bounded, see :mod:`engine.bijections.affine`; the masks are MADE's.
+The network puts out s = −α, bounded, and t = −μ exp(−α), see :mod:`engine.bijections.affine`; the
+masks are MADE's.
 
 References:
     Papamakarios, Pavlakou and Murray, *Masked Autoregressive Flow for Density Estimation*,
@@ -68,7 +69,7 @@ class MAF(AffineFlow):
         learning_rate: Annotated[
             float,
             Field(1e-6, 0.1, scale="log", symbol=r"\eta", help="Step size of Adam.", live=True),
-        ] = 1e-3
+        ] = 2e-3
         batch_size: Annotated[
             int, Field(1, 65536, scale="log", symbol="B", help="Points per step.", live=True)
         ] = 256

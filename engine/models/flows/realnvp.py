@@ -63,7 +63,7 @@ class RealNVP(AffineFlow):
         learning_rate: Annotated[
             float,
             Field(1e-6, 0.1, scale="log", symbol=r"\eta", help="Step size of Adam.", live=True),
-        ] = 1e-3
+        ] = 2e-3
         batch_size: Annotated[
             int, Field(1, 65536, scale="log", symbol="B", help="Points per step.", live=True)
         ] = 256
