@@ -6,6 +6,8 @@ PY := .venv/bin/python
 FILE ?=
 FIGURE ?=
 TESTS ?= tests
+# The walls, the wire and the laws: what a change breaks first.
+FAST := tests/architecture tests/wire tests/engine/test_laws.py tests/engine/test_skeleton_model.py
 
 run: setup-run  ## Set up what is missing and open the window (FILE=run.safetensors opens that)
 	@$(PY) main.py $(FILE)
@@ -20,14 +22,14 @@ setup-bench:
 	@.ci/setup bench
 
 test: setup  ## The whole suite, GUI tests on a virtual display (TESTS=… runs a part)
-	@$(PY) -m pytest -q $(TESTS)
+	@$(PY) -m pytest -q -n 2 --dist loadscope $(TESTS)
 
 check: setup  ## Lint, types, import contracts and the fast tests
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-cache
-	@$(PY) -m pytest -q -m "not slow and not gl and not gpu" tests/architecture tests/wire tests/engine
+	@$(PY) -m pytest -q -n 2 -m "not slow and not gpu" $(FAST)
 
 bench: setup-bench  ## The figures of the README as a table and as bench/results.json
 	@$(PY) -m tests.benchmarks
