@@ -21,9 +21,9 @@ WALLS = {
 
 
 def test_import_contracts() -> None:
+    call = "from importlinter.cli import lint_imports_command as lint; lint()"
     found = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
-        + ["--no-cache"],
+        [sys.executable, "-c", call, "--no-cache"],
         cwd=ROOT,
         capture_output=True,
         text=True,
