@@ -16,10 +16,6 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from widgets.controls.command_palette import CommandPalette
-from widgets.controls.status import StatusLine
-from widgets.controls.transport import TransportBar
-from widgets.inspector import Inspector
 
 from app.actions import Actions
 from app.asking import Asker
@@ -36,6 +32,10 @@ from app.workspace import Workspace
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, Failed, Hello, RunSpec
 from widgets.controls.banner import Banner
+from widgets.controls.command_palette import CommandPalette
+from widgets.controls.status import StatusLine
+from widgets.controls.transport import TransportBar
+from widgets.inspector import Inspector
 from widgets.look import PALETTES, Look
 from widgets.panel import Panel
 

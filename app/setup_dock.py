@@ -19,8 +19,6 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from widgets.controls.form import ConfigForm
-from widgets.controls.pickers import DatasetPicker, ModelPicker
 
 from app import columns_picker
 from app.columns_picker import ColumnsPicker
@@ -28,6 +26,8 @@ from app.session import RunView
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import FieldSpec, Value
 from engine.wire.messages import Hello, RunSpec
+from widgets.controls.form import ConfigForm
+from widgets.controls.pickers import DatasetPicker, ModelPicker
 from widgets.look import Look
 
 #: A change is acted on when nothing more was typed for so long.
