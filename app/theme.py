@@ -69,11 +69,9 @@ def style_sheet(look: Look) -> str:
     QToolButton {{ background: transparent; border: 1px solid transparent;
         border-radius: {px(4)}px; padding: {px(3)}px; }}
     QToolButton:checked {{ background: {c.raised}; border-color: {c.accent}; }}
-    QLineEdit, QComboBox, QAbstractSpinBox {{ background: {c.raised};
-        border: 1px solid {c.border}; border-radius: {px(4)}px;
-        padding: {px(2)}px {px(6)}px; min-height: {px(20)}px; }}
-    QLineEdit:focus, QComboBox:focus, QAbstractSpinBox:focus {{ border-color: {c.accent}; }}
-    QComboBox QAbstractItemView {{ background: {c.panel}; border: 1px solid {c.border}; }}
+    QLineEdit {{ background: {c.raised}; border: 1px solid {c.border};
+        border-radius: {px(4)}px; padding: {px(2)}px {px(6)}px; min-height: {px(20)}px; }}
+    QLineEdit:focus {{ border-color: {c.accent}; }}
     QScrollArea {{ border: none; background: transparent; }}
     QScrollBar:vertical {{ background: transparent; width: {px(10)}px; margin: 0; }}
     QScrollBar::handle:vertical {{ background: {c.border}; border-radius: {px(4)}px;
