@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
@@ -25,7 +26,7 @@ from app.notices import Notice, Notices
 from app.runs_strip import RunsStrip
 from app.session import RunView, Session
 from app.settings import Settings
-from app.setup_dock import SetupDock
+from app.setup_dock import POINTS, SetupDock
 from app.undo import ChangeLive, ReplaceRun
 from app.watch import EngineWatch
 from app.workspace import Workspace
@@ -41,6 +42,8 @@ from widgets.panel import Panel
 
 RUN_SUFFIX = ".safetensors"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz")
+#: Milliseconds between two data sets' icons.
+ICON_MS = 250
 #: Milliseconds that a passing message stays.
 NOTICE_MS = 6000
 SCALE_STEP = 0.1
@@ -64,6 +67,7 @@ class MainWindow(QMainWindow):
         self.undo_stack = QUndoStack(self)
         self._pictures: list[tuple[float, float]] = []
         self._seen_density = False
+        self._iconless: list[str] = []
         self.setWindowTitle("Genscope")
         self.setAcceptDrops(True)
         self._make_parts()
@@ -159,6 +163,9 @@ class MainWindow(QMainWindow):
         self._strip_timer.setInterval(500)
         self._strip_timer.timeout.connect(self._refresh_strip)
         self._strip_timer.start()
+        self._icon_timer = QTimer(self)
+        self._icon_timer.setInterval(ICON_MS)
+        self._icon_timer.timeout.connect(self._fetch_icon)
 
     # --- what actions do ------------------------------------------------------------------------
 
@@ -316,6 +323,7 @@ class MainWindow(QMainWindow):
 
     def _on_catalogue(self, hello: Hello) -> None:
         self.setup.show_catalogue(hello)
+        self._iconless = [card.name for card in hello.datasets if card.name != POINTS]
         device = hello.devices[0] if hello.devices else "cpu"
         self.status.set_device(f"{device} · torch {hello.torch_version}")
 
@@ -333,6 +341,7 @@ class MainWindow(QMainWindow):
         self.inspector.show_run(info)
         if view is not None and view.state is not None:
             self.transport.set_state(view.state)
+        self.transport.set_pace(view.pace if view else None)
         if info is not None:
             self.status.set_device(info.device)
         title = view.title if view else "no run"
@@ -371,6 +380,15 @@ class MainWindow(QMainWindow):
         if not self._seen_density:
             self._seen_density = True
             self.first_density.emit()
+            self._icon_timer.start()
+
+    def _fetch_icon(self) -> None:
+        """One data set's picture for the list, one after the other so that nothing stutters."""
+        if not self._iconless:
+            self._icon_timer.stop()
+            return
+        name = self._iconless.pop(0)
+        self.session.sample_dataset(name, partial(self.setup.show_sample, name))
 
     def _on_notice(self, notice: Notice) -> None:
         if notice.kind == "info" and not notice.lasting:
@@ -442,6 +460,7 @@ class MainWindow(QMainWindow):
         self.undo_stack.indexChanged.disconnect(self._refresh_actions)
         self.asker.stop()
         self._strip_timer.stop()
+        self._icon_timer.stop()
         self.link.stop()
         super().closeEvent(event)
 

@@ -16,6 +16,7 @@ from app.notices import Notices
 from engine.wire.fields import Value
 from engine.wire.messages import (
     Ack,
+    Array,
     CloseRun,
     Command,
     Failed,
@@ -29,6 +30,7 @@ from engine.wire.messages import (
     RunInfo,
     RunSpec,
     RunState,
+    SampleDataset,
     SaveRun,
     SetDevice,
     SetLive,
@@ -281,6 +283,11 @@ class Session(QObject):
         command = PreviewTable(self.link.next_id(), path, key)
         self._command(command, lambda ack: done(ack.text))
 
+    def sample_dataset(self, name: str, done: Callable[[Array], None]) -> None:
+        """A few observations of a data set; ``done`` gets points or one picture."""
+        command = SampleDataset(self.link.next_id(), name)
+        self._command(command, lambda ack: done(ack.arrays["sample"]), lambda _: None)
+
     def set_cursor(self, step: int | None) -> None:
         """Look at a stored step in all panels, or at the newest."""
         if step != self.cursor:
@@ -326,6 +333,8 @@ class Session(QObject):
             if ack.info is None:
                 return
             view.info, view.spec = ack.info, ack.info.spec
+            if view.pace is None and ack.info.natural_pace is not None:
+                self.set_pace(view, ack.info.natural_pace)
             self.runs_changed.emit()
             if select or view is self.current:
                 self._current = view.run

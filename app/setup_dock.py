@@ -25,7 +25,7 @@ from app.columns_picker import ColumnsPicker
 from app.session import RunView
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import FieldSpec, Value
-from engine.wire.messages import Hello, RunSpec
+from engine.wire.messages import Array, Hello, RunSpec
 from widgets.controls.form import ConfigForm
 from widgets.controls.pickers import DatasetPicker, ModelPicker
 from widgets.look import Look
@@ -223,6 +223,10 @@ class SetupDock(QScrollArea):
             self.preview_requested.emit(*wanted)
         elif own:
             self._columns.set_values(spec.dataset_config)
+
+    def show_sample(self, dataset: str, sample: Array) -> None:
+        """Points or a picture for the list of data sets."""
+        self._dataset.set_preview(dataset, sample)
 
     def show_preview(self, text: str) -> None:
         """The engine's look into the user's file."""

@@ -31,6 +31,8 @@ SAFE_SECONDS = 1.0
 #: The gradient norm is recorded at every so many steps, the held-out score at every so many.
 GRADIENT_EVERY = 10
 HELD_OUT_EVERY = 50
+#: Steps a second at which sweeps over the whole data (EM) can be watched.
+FULL_BATCH_PACE = 5.0
 #: Held-out points scored while training.
 HELD_OUT_POINTS = 2000
 #: Losses are checked one by one on the CPU, where that is free, and at this interval elsewhere.
@@ -186,7 +188,8 @@ class Run:
         row: dict[str, Tensor | float] = dict(losses)
         if self.step % GRADIENT_EVERY == 0 or self.step == 1:
             row["gradient_norm"] = self.trainer.gradient_norm()
-        if self.step % HELD_OUT_EVERY == 0 or self.step == 1:
+        every = 1 if self.trainer.model.full_batch else HELD_OUT_EVERY
+        if self.step % every == 0 or self.step == 1:
             self._record_held_out(row)
         self._rows.append((self.step, row))
 
@@ -248,6 +251,7 @@ class Run:
             device=str(self.trainer.device),
             step=self.step,
             path=self.path,
+            natural_pace=FULL_BATCH_PACE if model.full_batch else None,
         )
 
     def report(self) -> RunState:

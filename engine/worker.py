@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import torch
@@ -24,13 +24,15 @@ from engine.answering import Answering
 from engine.failures import describe
 from engine.launch import Options
 from engine.outbox import Outbox
-from engine.registry import dataset_card, datasets, model_card, models, probes
+from engine.registry import build_dataset, dataset_card, datasets, model_card, models, probes
 from engine.run import Run
 from engine.tables import preview
 from engine.training import available_devices
 from engine.wire import messages as m
 from engine.wire.channel import EngineEnd, WireError
 
+#: What a command gives back beside being acknowledged.
+Outcome: TypeAlias = m.RunInfo | str | dict[str, m.Array] | None
 #: Seconds of training between two looks at the other runs.
 SLICE_SECONDS = 0.02
 #: Seconds between two reports of metrics and state.
@@ -62,7 +64,7 @@ class Worker:
         self._kept: dict[str, tuple[float, int]] = {}
         self._leaving = False
         self._phases = (self._training, answering)
-        self._handlers: dict[type[m.Command], Callable[[Any], m.RunInfo | str | None]] = {
+        self._handlers: dict[type[m.Command], Callable[[Any], Outcome]] = {
             m.StartRun: self._start,
             m.OpenRun: self._open,
             m.Play: self._play,
@@ -74,6 +76,7 @@ class Worker:
             m.SetDevice: self._set_device,
             m.SaveRun: self._save,
             m.PreviewTable: self._preview,
+            m.SampleDataset: self._sample_dataset,
             m.CloseRun: self._close,
             m.Shutdown: self._shutdown,
         }
@@ -141,8 +144,9 @@ class Worker:
                 return
         info = outcome if isinstance(outcome, m.RunInfo) else None
         text = outcome if isinstance(outcome, str) else ""
+        arrays = outcome if isinstance(outcome, dict) else {}
         run_id = getattr(command, "run", "")
-        self._outbox.post(m.Ack(command.id, info, text))
+        self._outbox.post(m.Ack(command.id, info, text, arrays))
         if run_id in self._runs:
             self._tell(self._runs[run_id])
 
@@ -207,6 +211,13 @@ class Worker:
 
     def _preview(self, command: m.PreviewTable) -> str:
         return msgspec.json.encode(preview(command.path, key=command.key)).decode()
+
+    def _sample_dataset(self, command: m.SampleDataset) -> dict[str, m.Array]:
+        data = build_dataset(command.dataset).train
+        if data.dim() == 2:
+            return {"sample": data[: command.n, :2].numpy()}
+        picture = data[0].reshape(data.shape[-2:]).to(torch.float32)
+        return {"sample": (picture / picture.max().clamp_min(1e-9)).numpy()}
 
     def _close(self, command: m.CloseRun) -> None:
         self._run(command.run)

@@ -41,7 +41,10 @@ class RunSpec(Record, frozen=True):
 
 
 class RunInfo(Record, frozen=True):
-    """A run as the engine built it."""
+    """A run as the engine built it.
+
+    ``natural_pace`` is set where single steps are worth watching: steps a second.
+    """
 
     run: str
     spec: RunSpec
@@ -52,6 +55,7 @@ class RunInfo(Record, frozen=True):
     device: str
     step: int = 0
     path: str = ""
+    natural_pace: float | None = None
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -151,6 +155,16 @@ class PreviewTable(Command, frozen=True):
     key: str = ""
 
 
+class SampleDataset(Command, frozen=True):
+    """A few observations of a data set with its default settings, as ``sample`` in the ``Ack``.
+
+    They are points (N, 1 or 2), or one grey picture (H, W) of 0 … 1.
+    """
+
+    dataset: str
+    n: int = 300
+
+
 class CloseRun(Command, frozen=True):
     """Forget a run."""
 
@@ -200,6 +214,7 @@ class Ack(Record, frozen=True):
     id: int
     info: RunInfo | None = None
     text: str = ""
+    arrays: Arrays = {}
 
 
 class Answer(Record, frozen=True):
@@ -285,6 +300,7 @@ ToEngine: TypeAlias = (
     | SetDevice
     | SaveRun
     | PreviewTable
+    | SampleDataset
     | CloseRun
     | Shutdown
     | Ask

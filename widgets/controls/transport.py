@@ -84,6 +84,17 @@ class TransportBar(QWidget):
         self.live.setChecked(cursor is None)
         self._write_step()
 
+    def set_pace(self, pace: float | None) -> None:
+        """Show a run's speed limit, rounded to the slider's scale; emits nothing."""
+        limits = [entry for entry in PACES if entry is not None]
+        place = len(PACES) - 1
+        if pace is not None:
+            place = PACES.index(min(limits, key=lambda entry: abs(entry - pace)))
+        with QSignalBlocker(self.speed), QSignalBlocker(self.buttons["slow"]):
+            self.buttons["slow"].setChecked(False)
+            self.speed.setValue(place)
+        self._write_pace()
+
     # --- actions call -------------------------------------------------------------------------
 
     def toggle_slow(self) -> None:
