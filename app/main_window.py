@@ -42,6 +42,8 @@ from widgets.panel import Panel
 
 RUN_SUFFIX = ".safetensors"
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz")
+#: Below this width, at scale 1, there is no room for three columns.
+CROWDED_WIDTH = 900
 #: Milliseconds between two data sets' icons.
 ICON_MS = 250
 #: Milliseconds that a passing message stays.
@@ -68,6 +70,7 @@ class MainWindow(QMainWindow):
         self._pictures: list[tuple[float, float]] = []
         self._seen_density = False
         self._iconless: list[str] = []
+        self._crowded = False
         self.setWindowTitle("Genscope")
         self.setAcceptDrops(True)
         self._make_parts()
@@ -136,6 +139,7 @@ class MainWindow(QMainWindow):
         session.current_changed.connect(self._on_current_changed)
         session.state_changed.connect(self._on_state_changed)
         session.cursor_changed.connect(transport.set_cursor)
+        self.look.changed.connect(self._fit_docks)
         session.run_failed.connect(self._on_run_failed)
         transport.play_toggled.connect(self.set_playing)
         transport.step_requested.connect(self.step)
@@ -445,6 +449,20 @@ class MainWindow(QMainWindow):
             self.workspace.arrange()
         if layout.geometry:
             self.restoreGeometry(QByteArray(base64.b64decode(layout.geometry)))
+        self._fit_docks()
+
+    def _fit_docks(self) -> None:
+        """On a small screen at lecture size docks share their place as tabs."""
+        crowded = self.width() < CROWDED_WIDTH * self.look.scale
+        if crowded == self._crowded:
+            return
+        self._crowded = crowded
+        if crowded:
+            self.tabifyDockWidget(self.setup_dock, self.inspector_dock)
+            self.setup_dock.raise_()
+        else:
+            self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.inspector_dock)
+        self.workspace.stack(crowded)
 
     def remember_layout(self) -> None:
         """Write geometry, docks and panel choices into the settings."""

@@ -79,6 +79,16 @@ class Workspace(QMainWindow):
         sizes = [height * share // 100 for share in FIRST_SHARES[: len(docks)]]
         self.resizeDocks(docks, sizes, Qt.Orientation.Vertical)
 
+    def stack(self, crowded: bool) -> None:
+        """Panels as tabs where there is no room to tile them, else the first layout."""
+        shown = [dock for dock in self._docks.values() if dock.isVisibleTo(self)]
+        if not crowded:
+            self.arrange()
+        elif len(shown) > 1:
+            for dock in shown[1:]:
+                self.tabifyDockWidget(shown[0], dock)
+            shown[0].raise_()
+
     def save(self) -> tuple[str, dict[str, dict[str, Any]]]:
         """Docks as base64, and each panel's choices."""
         state = base64.b64encode(bytes(self.saveState().data())).decode()
