@@ -66,7 +66,7 @@ class Actions(QObject):
             if entry.shortcut:
                 action.setShortcut(QKeySequence(entry.shortcut))
             if entry.checkable:
-                action.triggered.connect(entry.call)
+                action.triggered.connect(lambda on, call=entry.call: call(on))
             else:
                 action.triggered.connect(lambda _=False, call=entry.call: call())
             self._window.addAction(action)
