@@ -21,7 +21,7 @@ from engine.wire.messages import RunState
 from tests.widgets.fakes import EQUATION, MODELS, model_card, run_info
 from widgets.controls.chips import Chip, ChipRow
 from widgets.controls.command_palette import CommandPalette, match
-from widgets.controls.editors import NumberEditor, OptionalEditor, PathEditor
+from widgets.controls.editors import SPIN_LEAST, NumberEditor, OptionalEditor, PathEditor
 from widgets.controls.equation import EquationView
 from widgets.controls.form import AT_ONCE, RESTARTS, ConfigForm, plain_symbol
 from widgets.controls.icons import ICONS, pixmap
@@ -180,6 +180,42 @@ def test_slider_places_and_values_are_inverse(share: float) -> None:
 
 def test_symbols_in_tooltips() -> None:
     assert plain_symbol(r"\lambda_{\mathrm{GP}}") == "λ_GP"
+
+
+@pytest.mark.parametrize(("scale", "most"), [(1.0, 250), (1.3, 300), (1.5, 210), (2.0, 210)])
+def test_the_form_fits_a_narrow_column(scale: float, most: int, qtbot: QtBot, look: Look) -> None:
+    look.set(scale=scale)
+    form = ConfigForm(look)
+    form.set_fields(field_specs(Config))
+    shown(form, qtbot)
+    assert form.minimumSizeHint().width() <= most * scale
+    form.resize(form.minimumSizeHint().width(), 700)
+    spin = form.editor("levels").inner.spin
+    assert spin.width() >= look.px(SPIN_LEAST)
+
+
+def test_names_stand_above_their_editors_at_large_scales(
+    form: Any, look: Look, qtbot: QtBot
+) -> None:
+    def places() -> tuple[Any, Any]:
+        label = next(w for w in form._widgets if getattr(w, "text", str)() == "n layers")
+        return label.geometry(), form.editor("n_layers").geometry()
+
+    label, editor = places()
+    assert editor.left() >= label.right()
+    look.set(scale=2.0)
+    qtbot.waitUntil(lambda: places()[1].top() >= places()[0].bottom())
+    label, editor = places()
+    assert editor.left() == label.left() == 0
+    assert editor.width() == form.width()
+
+
+def test_a_slider_too_short_to_aim_at_is_hidden(form: Any, qtbot: QtBot) -> None:
+    editor = form.editor("n_layers")
+    editor.resize(SPIN_LEAST, 24)
+    assert editor.slider.isHidden()
+    editor.resize(220, 24)
+    assert not editor.slider.isHidden()
 
 
 # --- transport --------------------------------------------------------------------------------

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
+    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QSizePolicy,
     QSlider,
     QSpinBox,
     QToolButton,
@@ -22,6 +25,9 @@ from widgets.controls.calm import CalmComboBox, CalmSlider, CalmSpinBox, NumberB
 from widgets.controls.icons import icon
 from widgets.look import Look
 
+#: Pixels at scale 1: how wide a number may be, how far it gives way to its slider, and the
+#: narrowest slider that can be aimed at.
+SPIN_WIDTH, SPIN_LEAST, SLIDER_LEAST = 84, 56, 36
 #: Positions of a slider.
 SLIDER_STEPS = 1000
 INT_LIMIT = 2**31 - 1
@@ -102,6 +108,10 @@ class ChoiceEditor(Editor):
     def __init__(self, spec: FieldSpec, look: Look) -> None:
         super().__init__(spec, look)
         self.box = CalmComboBox()
+        self.box.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.box.setMinimumContentsLength(5)
         for choice in spec.field.choices:
             self.box.addItem(choice.replace("_", " "), choice)
         self.add(self.box, 1)
@@ -148,6 +158,17 @@ class NumberEditor(Editor):
                 self.spin.setValue(value)  # type: ignore[arg-type]
             self._move_slider()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow column the number gives way to its slider; in a narrower one it is alone."""
+        super().resizeEvent(event)
+        if self.slider is None:
+            return
+        px = self.look.px
+        room = self.width() - px(SLIDER_LEAST) - self.row.spacing()
+        fits = room >= px(SPIN_LEAST)
+        self.slider.setVisible(fits)
+        self.spin.setMaximumWidth(min(max(room, px(SPIN_LEAST)), px(SPIN_WIDTH)))
+
     def _set_up_spin(self, step: float | None) -> None:
         spin = self.spin
         if isinstance(spin, QSpinBox):
@@ -164,13 +185,15 @@ class NumberEditor(Editor):
         spin.setStyleSheet(
             "QAbstractSpinBox::up-button, QAbstractSpinBox::down-button { width: 0; border: 0; }"
         )
-        spin.setFixedWidth(self.look.px(84))
+        spin.setMinimumWidth(self.look.px(SPIN_LEAST))
+        spin.setMaximumWidth(self.look.px(SPIN_WIDTH))
         spin.valueChanged.connect(self._on_spun)
 
     def _add_slider(self) -> None:
         self.slider = CalmSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, SLIDER_STEPS)
-        self.slider.setMinimumWidth(self.look.px(50))
+        self.slider.setMinimumWidth(1)
+        self.slider.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.slider.setAccessibleName(self.spec.name)
         self.slider.valueChanged.connect(self._on_slid)
         self.add(self.slider, 1)

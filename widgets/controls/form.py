@@ -14,10 +14,14 @@ from widgets.look import Look
 
 RESTARTS = "changing this restarts the run"
 AT_ONCE = "changes at once, while training"
+#: Above this UI scale a name stands over its editor instead of beside it.
+WRAP_FROM = 1.4
 
 
 class ConfigForm(QWidget):
     """One row per field: name, editor, and a mark where a change restarts the run.
+
+    At large UI scales each name stands above its editor, so that the form stays narrow.
 
     Signals:
         edited: ``{name: value}`` of what the user changed, always valid.
@@ -33,9 +37,8 @@ class ConfigForm(QWidget):
         self._widgets: list[QWidget] = []
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(6)
+        self._grid.setHorizontalSpacing(5)
         self._grid.setVerticalSpacing(4)
-        self._grid.setColumnStretch(1, 1)
         look.changed.connect(self._rebuild)
 
     @property
@@ -78,8 +81,14 @@ class ConfigForm(QWidget):
             widget.hide()
             widget.deleteLater()
         self._widgets, self._editors = [], {}
+        self._grid.setColumnStretch(0, 1 if self._wraps else 0)
+        self._grid.setColumnStretch(1, 0 if self._wraps else 1)
         for row, spec in enumerate(self._specs):
             self._make_row(row, spec)
+
+    @property
+    def _wraps(self) -> bool:
+        return self._look.scale > WRAP_FROM
 
     def _make_row(self, row: int, spec: FieldSpec) -> None:
         editor = make_editor(spec, self._look)
@@ -92,17 +101,26 @@ class ConfigForm(QWidget):
         label.setBuddy(editor.focusProxy() or editor)
         label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         label.setContentsMargins(0, self._look.px(4), 0, 0)
-        label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
-        mark = self._mark(spec)
-        for column, widget in enumerate((label, editor, mark)):
-            self._grid.addWidget(widget, row, column, Qt.AlignmentFlag.AlignTop if column == 2
-                                 else Qt.AlignmentFlag(0))  # fmt: skip
-            self._widgets.append(widget)
+        self._place(row, label, editor, self._mark(spec))
         self._editors[spec.name] = editor
         focus = editor.focusProxy() or editor
         focus.setAccessibleName(label_of(spec))
         focus.setAccessibleDescription(tooltip)
         editor.edited.connect(lambda value, name=spec.name: self.edited.emit({name: value}))
+
+    def _place(self, row: int, label: QLabel, editor: Editor, mark: QLabel) -> None:
+        top = Qt.AlignmentFlag.AlignTop
+        wide = QSizePolicy.Policy.Preferred if self._wraps else QSizePolicy.Policy.Maximum
+        label.setSizePolicy(wide, QSizePolicy.Policy.Preferred)
+        if self._wraps:
+            self._grid.addWidget(label, 2 * row, 0)
+            self._grid.addWidget(mark, 2 * row, 1, top)
+            self._grid.addWidget(editor, 2 * row + 1, 0, 1, 2)
+        else:
+            self._grid.addWidget(label, row, 0)
+            self._grid.addWidget(editor, row, 1)
+            self._grid.addWidget(mark, row, 2, top)
+        self._widgets += [label, editor, mark]
 
     def _mark(self, spec: FieldSpec) -> QLabel:
         mark = QLabel(self)

@@ -44,7 +44,7 @@ class _Picker(QComboBox):
         self._refused: dict[str, str] = {}
         self.setModel(self._items)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(10)
+        self.setMinimumContentsLength(8)
         self.setMaxVisibleItems(30)
         self.activated.connect(lambda index: self.picked.emit(self.itemData(index, _NAME)))
         look.changed.connect(self.restyle)
