@@ -123,6 +123,7 @@ class Session(QObject):
         link.failed.connect(self._on_failed)
         link.state_changed.connect(self._on_state)
         link.metrics.connect(self._on_metrics)
+        link.died.connect(self._on_died)
 
     # --- what there is ------------------------------------------------------------------------
 
@@ -295,6 +296,16 @@ class Session(QObject):
             self.cursor_changed.emit(step)
 
     # --- the engine died ----------------------------------------------------------------------
+
+    def _on_died(self, _: str) -> None:
+        """Nothing trains any more, and nothing may look as if it did."""
+        for view in self._runs.values():
+            if view.state is not None:
+                view.state = msgspec.structs.replace(
+                    view.state, state="stopped", steps_per_second=0.0
+                )
+                self.state_changed.emit(view)
+        self._waiting.clear()
 
     def restart_engine(self) -> None:
         """Start a fresh engine; runs come back from their last keyframe on disk."""

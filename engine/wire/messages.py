@@ -264,7 +264,10 @@ class Metrics(Record, frozen=True):
 
 
 class RunState(Record, frozen=True):
-    """Where a run is. ``state``: ready, training, paused, diverged or failed."""
+    """Where a run is.
+
+    ``state``: ready, training, paused, diverged, failed, or stopped (its engine is gone).
+    """
 
     run: str
     state: str

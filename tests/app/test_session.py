@@ -162,3 +162,15 @@ def test_play_returns_to_the_newest_step(session: Session, link: FakeLink, step:
     assert session.current is not None
     session.play(session.current)
     assert session.cursor is None
+
+
+def test_nothing_looks_as_if_it_trained_once_the_engine_is_gone(
+    session: Session, link: FakeLink
+) -> None:
+    run = start(session, link)
+    link.tell(run, "training", 9, steps_per_second=100.0)
+    link.died.emit("gone")
+    view = session.find(run)
+    assert view is not None
+    assert not view.is_training
+    assert view.step == 9
