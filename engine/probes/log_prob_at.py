@@ -8,34 +8,37 @@ from contextlib import suppress
 
 import msgspec
 import torch
+from torch import Tensor
 
 from engine.estimators.density import CancellationError, as_events
 from engine.estimators.terms import terms_at
-from engine.plane import coordinate_names
+from engine.plane import PlaneKind, coordinate_names, make_plane
 from engine.probe import Result, View, probe
 from engine.wire.fields import Value
 
 
 class Arguments(msgspec.Struct, frozen=True):
-    """One event, flat, in data units."""
+    """One event, flat, in data units; or, where a plane is named, one point drawn on it."""
 
     point: tuple[float, ...]
     n_draws: int = 512
+    plane: PlaneKind | None = None
+    axes: tuple[int, ...] = (0, 1)
 
 
 @probe(summary="log p at one point, as a sum of terms.", arguments=Arguments)
 def log_prob_at(view: View, arguments: Arguments) -> Iterator[Result]:
     """``log_prob`` (or the bound, energy or critic that stands for it) and its terms.
 
+    A point of a plane stands for the event x = centre + aᵀ basis of :class:`engine.plane.Plane`.
+
     Raises:
-        ValueError: The point does not have D finite numbers, or the model has no number to give.
+        ValueError: The point does not have D finite numbers (the plane's 1 or 2 where a plane is
+            named), the axes are no two coordinates, or the model has no number to give.
     """
-    size, given = view.model.event_size, len(arguments.point)
-    if given != size or not all(map(math.isfinite, arguments.point)):
-        raise ValueError(f"point: given {given} numbers, wanted {size} finite ones")
     if arguments.n_draws < 1:
         raise ValueError(f"n_draws: given {arguments.n_draws}, wanted 1 or more")
-    x = as_events(view.model, torch.tensor([arguments.point], dtype=torch.float64))
+    x = as_events(view.model, _flat_event(view, arguments))
     with suppress(CancellationError):
         found = terms_at(
             view.model,
@@ -54,3 +57,16 @@ def log_prob_at(view: View, arguments: Arguments) -> Iterator[Result]:
             "term_values": [value for _, value in found.terms],
         }
         yield Result({}, values)
+
+
+def _flat_event(view: View, arguments: Arguments) -> Tensor:
+    """(1, D), float64."""
+    plane = None
+    if arguments.plane is not None:
+        plane = make_plane(view.dataset, arguments.plane, arguments.axes)
+    size = view.model.event_size if plane is None else plane.dims
+    given = len(arguments.point)
+    if given != size or not all(map(math.isfinite, arguments.point)):
+        raise ValueError(f"point: given {given} numbers, wanted {size} finite ones")
+    point = torch.tensor([arguments.point], dtype=torch.float64)
+    return point if plane is None else plane.lift(point)

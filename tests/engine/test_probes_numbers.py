@@ -91,6 +91,29 @@ def test_point_must_be_an_event() -> None:
         ask("log_prob_at", GaussianToy(2), GaussianData(), point=[0.0, math.inf])
 
 
+def test_a_point_of_a_plane_stands_for_its_event() -> None:
+    model, data = GaussianToy(3, mean=0.3), GaussianData((1.0, 2.0, 0.5))
+    mean = data.train.double().mean(0)
+    event = torch.tensor([[POINT[1], float(mean[1]), POINT[0]]], dtype=torch.float64)
+    (result,) = ask("log_prob_at", model, data, point=POINT, plane="axes", axes=(2, 0))
+    assert result.values["log_prob"] == pytest.approx(float(model.log_prob(event)))
+    (middle,) = ask("log_prob_at", model, data, point=[0.0, 0.0], plane="pca")
+    assert middle.values["log_prob"] == pytest.approx(float(model.log_prob(mean[None])))
+
+
+def test_a_plane_of_two_dimensions_is_the_data_itself() -> None:
+    plain = terms(GaussianToy(2))
+    assert terms(GaussianToy(2), plane="pca", axes=(1, 0)) == plain
+
+
+def test_points_and_axes_of_a_plane_are_checked() -> None:
+    model, data = GaussianToy(3), GaussianData((1.0, 2.0, 0.5))
+    with pytest.raises(ValueError, match="given 3 numbers, wanted 2"):
+        ask("log_prob_at", model, data, point=[0.0] * 3, plane="axes")
+    with pytest.raises(ValueError, match="two different coordinates from 0 to 2"):
+        ask("log_prob_at", model, data, point=POINT, plane="axes", axes=(1, 3))
+
+
 def test_evaluation_of_the_truth() -> None:
     data = GaussianData((1.0, 0.5), n=5000)
     partial, final = ask("evaluate", GaussianToy(2, sigma=(1.0, 0.5)), data, grid=128)

@@ -110,6 +110,7 @@ def test_a_bound_is_called_a_bound(show_panel: Show) -> None:
 def test_components_only_for_mixtures(show_panel: Show) -> None:
     panel, _ = opened(show_panel, "gaussian_mixture")
     assert panel.asks(rest=True)["responsibilities"].probe == "responsibilities"
+    assert not panel.tools.is_on("grid")
     panel.open_run(run_info("realnvp"))
     assert "responsibilities" not in panel.asks(rest=True)
 
@@ -123,6 +124,16 @@ def test_planes_of_tables(show_panel: Show) -> None:
     assert asked["data"].arguments["plane"] == "pca"
     assert "density" not in asked
     assert "at" not in asked
+
+
+def test_the_pointer_on_a_plane_names_it(show_panel: Show, qtbot: QtBot) -> None:
+    panel, engine = opened(show_panel, shape=(5,))
+    panel.tools.chosen.emit("x", 3)
+    engine.serve(panel)
+    panel.faces["map"].map.hovered.emit((0.5, -1.0))
+    qtbot.waitUntil(lambda: "at" in panel.asks(rest=True))
+    wanted = {"point": [0.5, -1.0], "plane": "axes", "axes": [3, 1]}
+    assert panel.asks(rest=True)["at"].arguments == wanted
 
 
 def test_the_plane_waits_for_its_box(show_panel: Show, qtbot: QtBot) -> None:

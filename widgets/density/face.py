@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QWidget
 
 from engine.wire.capability import Capability
 from engine.wire.cards import ModelCard
+from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
 from widgets.controls.chips import Chip
 from widgets.look import Look
@@ -90,7 +91,12 @@ class Face(QWidget):
         """The question for the exact number, while the pointer rests."""
         if self.exact_at is None or self.info is None or not has_number(self.info.card):
             return {}
-        return {"at": Question("log_prob_at", {"point": list(self.exact_at)})}
+        wanted: dict[str, Value] = {"point": list(self.exact_at), **self.at_plane()}
+        return {"at": Question("log_prob_at", wanted)}
+
+    def at_plane(self) -> dict[str, Value]:
+        """The plane on which the pointer moves; nothing where it gives the event itself."""
+        return {}
 
     def _on_rested(self) -> None:
         self.exact_at = self._pending

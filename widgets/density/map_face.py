@@ -83,7 +83,12 @@ class MapFace(Face):
             asked["grid"] = Question("warped_grid", {})
         if "components" in self.shown:
             asked["responsibilities"] = Question("responsibilities", dict(self._plane))
-        return asked | (self.at_question() if self.info.data.event.size == 2 else {})
+        return asked | self.at_question()
+
+    def at_plane(self) -> dict[str, Value]:
+        """The chosen plane, where the space has more dimensions."""
+        flat = self.info is None or self.info.data.event.size == 2
+        return {} if flat else dict(self._plane)
 
     def _wants_truth(self) -> bool:
         known = self.info is not None and self.info.data.has_density
