@@ -31,6 +31,8 @@ class ModelCard(msgspec.Struct, frozen=True):
         capabilities: Filled in by the registry from the methods that the class has.
         fields: Filled in by the registry from the class's ``Config``.
         lacks: Why a capability is missing, where a sentence teaches something.
+        features: What the model is made of that can be shown beyond its capabilities:
+            ``"components"`` (a mixture, whose responsibilities can be asked).
     """
 
     name: str
@@ -42,6 +44,7 @@ class ModelCard(msgspec.Struct, frozen=True):
     capabilities: tuple[Capability, ...] = ()
     fields: tuple[FieldSpec, ...] = ()
     lacks: dict[Capability, str] = {}
+    features: tuple[str, ...] = ()
 
 
 class DatasetCard(msgspec.Struct, frozen=True):

@@ -55,6 +55,7 @@ LACKS = {
         Capability.LOG_PROB: "its samples are a deterministic map of noise, which has no density."
     },
 }
+FEATURES = {"gaussian_mixture": ("components",)}
 EQUATION = r"\log p(x) = \log p_Z(f(x)) + \sum_l \log \left| \det J_l \right|"
 CENTRES = 2 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
 SIGMA = 0.25
@@ -67,7 +68,7 @@ def model_card(name: str = "realnvp") -> ModelCard:
     )
     summary = "Invertible layers that scale and shift one half of the coordinates by the other."
     return ModelCard(name, title, family, summary, EQUATION, paper, capabilities,
-                     lacks=LACKS.get(name, {}))  # fmt: skip
+                     lacks=LACKS.get(name, {}), features=FEATURES.get(name, ()))  # fmt: skip
 
 
 def run_info(model: str = "realnvp", shape: tuple[int, ...] = (2,), **changes: Any) -> RunInfo:

@@ -39,8 +39,8 @@ USES = {
     "line": {"data", "samples", "truth", "log"},
     "pictures": {"data", "samples"},
 }
-#: Models whose latent is a component.
-MIXTURES = {"gaussian_mixture"}
+#: What a mixture's card calls its parts.
+COMPONENTS = "components"
 HINT = "Choose data and a model on the left, then press play (space) to start training."
 
 
@@ -255,8 +255,8 @@ def _usable(info: RunInfo) -> dict[str, tuple[bool, str]]:
             "the true density of these data is unknown",
         ),
         "marginals": (density, ""),
-        "grid": (decodes and card.name not in MIXTURES, ""),
-        "components": (card.name in MIXTURES, ""),
+        "grid": (decodes and COMPONENTS not in card.features, ""),
+        "components": (COMPONENTS in card.features, ""),
         "log": (density, ""),
     }
 
@@ -267,4 +267,4 @@ def _defaults(card: ModelCard, kind: str) -> set[str]:
         return on | {"samples" if kind == "pictures" else "truth"}
     if not has_density(card):
         return (on - {"contours"}) | {"samples", "grid"}
-    return on | ({"components"} if card.name in MIXTURES else set())
+    return on | ({"components"} if COMPONENTS in card.features else set())

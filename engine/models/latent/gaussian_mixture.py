@@ -122,6 +122,7 @@ class GaussianMixture(GenerativeModel):
             title="Maximum Likelihood from Incomplete Data via the EM Algorithm",
             where="Journal of the Royal Statistical Society B",
         ),
+        features=("components",),
     )
 
     weights: Tensor
