@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -11,8 +14,10 @@ from PySide6.QtGui import QImage
 
 from app.bootstrap import make_window, start_engine
 from app.main_window import MainWindow
-from app.render import quiet_qt
+from app.render import quiet_qt, save
+from app.session import RunView
 from engine.wire.messages import RunSpec
+from widgets.look import PALETTES
 
 #: What is filmed, and at which size; the picture is made smaller afterwards.
 SPEC = RunSpec("realnvp", "two_moons", {"n_layers": 8, "hidden_features": [64, 64]})
@@ -23,6 +28,7 @@ FIRST_GAP, GROWTH, N_FRAMES = 0.12, 1.13, 26
 FRAME_MS, LAST_FRAME_MS = 170, 2500
 COLOURS = 192
 START_SECONDS = 60.0
+STILL_SECONDS = 6.0
 
 
 def write_film(out: Path) -> None:
@@ -31,16 +37,42 @@ def write_film(out: Path) -> None:
     Raises:
         TimeoutError: The engine did not start.
     """
+    with _open_window() as window:
+        frames = _frames(window)
+    write_animation(frames, out)
+
+
+def write_stills(folder: Path, sizes: Iterable[tuple[int, int]]) -> None:
+    """The whole window after a while of training, in both themes and several sizes.
+
+    Raises:
+        TimeoutError: The engine did not start.
+    """
+    with _open_window() as window:
+        view = _begin(window)
+        window.session.play(view)
+        _pump(STILL_SECONDS)
+        for theme, size in itertools.product(PALETTES, sizes):
+            window.look.set(palette=PALETTES[theme])
+            window.resize(*size)
+            _pump(1.0)
+            save(window.grab().toImage(), folder / f"window-{theme}-{size[0]}x{size[1]}.png")
+
+
+@contextmanager
+def _open_window() -> Iterator[MainWindow]:
+    """A window with the first layout, whatever the user's own settings say."""
     with tempfile.TemporaryDirectory() as folder, quiet_qt():
         keyframes = Path(folder)
         application, window = make_window(start_engine(keyframes), lambda: start_engine(keyframes))
+        window.look.set(palette=PALETTES["dark"], scale=1.0)
+        window.reset_layout()
         try:
-            frames = _frames(window)
+            yield window
         finally:
             window.close()
             window.link.stop()
             application.processEvents()
-    write_animation(frames, out)
 
 
 def write_animation(frames: list[QImage], out: Path) -> None:
@@ -54,7 +86,8 @@ def write_animation(frames: list[QImage], out: Path) -> None:
     )
 
 
-def _frames(window: MainWindow) -> list[QImage]:
+def _begin(window: MainWindow) -> RunView:
+    """A run at step 0 whose density is on the screen."""
     window.resize(*SIZE)
     window.show()
     pictured: list[object] = []
@@ -67,6 +100,11 @@ def _frames(window: MainWindow) -> list[QImage]:
     else:
         raise TimeoutError(f"no picture came within {START_SECONDS:.0f} s")
     _pump(0.6)
+    return view
+
+
+def _frames(window: MainWindow) -> list[QImage]:
+    view = _begin(window)
     frames = [window.grab().toImage()]
     window.session.play(view)
     for index in range(N_FRAMES - 1):

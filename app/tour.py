@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.film import write_film
+from app.film import write_film, write_stills
 from app.panel_manager import panel_kinds
 from app.render import Sitting, easel, save
 from app.shell_engine import ShellEngine
@@ -70,7 +70,7 @@ def run_tour(path: str | None = None, folder: Path = Path("tour")) -> int:
 
 
 def run_shots(folder: Path = Path("shots")) -> int:
-    """Every panel with every model it can serve, in both themes and two sizes."""
+    """Every panel with every model it can serve, and the window, in both themes and two sizes."""
     make_folder(folder)
     look = Look(PALETTES["dark"])
     with ShellEngine() as engine, easel(look):
@@ -79,6 +79,7 @@ def run_shots(folder: Path = Path("shots")) -> int:
             sitting.start(stop.spec)
             sitting.train(stop.steps)
             _shoot(sitting, look, folder, stop.model)
+    write_stills(folder, SIZES)
     _say(f"{len(list(folder.glob('*.png')))} pictures are in {folder}/")
     return 0
 
