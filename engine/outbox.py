@@ -6,11 +6,16 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from engine.wire.messages import ToWindow
+import msgspec
+
+from engine.failures import describe
+from engine.wire.messages import Failed, ToWindow
 
 
 class Outbox:
     """Records in order; one posted under a key replaces an unsent one of the same key.
+
+    A record that cannot be packed goes as a ``Failed`` that says so, in its place.
 
     Args:
         send: Sends one record; raises ``OSError`` when the window is gone.
@@ -53,3 +58,16 @@ class Outbox:
                 self._send(record)
             except OSError:
                 return
+            except Exception as error:  # what one probe made must not silence all others
+                self._send(_unsendable(record, error))
+
+
+def _unsendable(record: ToWindow, error: Exception) -> Failed:
+    failed = describe(error, f"sending {type(record).__name__}")
+    return msgspec.structs.replace(
+        failed,
+        slot=getattr(record, "slot", None),
+        generation=getattr(record, "generation", 0),
+        run=getattr(record, "run", ""),
+        id=getattr(record, "id", None),
+    )

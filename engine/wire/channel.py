@@ -6,6 +6,8 @@ map with the record and, for each array, its dtype and shape; buffers start at m
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 import threading
 from multiprocessing.connection import Connection
@@ -20,6 +22,7 @@ S = TypeVar("S")
 R = TypeVar("R")
 _ALIGN = 16
 _KINDS = frozenset("biufc")
+_DTYPE = re.compile(r"[<>|]?[biufc]\d{1,2}")
 
 
 class WireError(ValueError):
@@ -74,18 +77,20 @@ def decode(frame: bytes, kind: Any) -> Any:
     def hook(_: type, value: object) -> object:
         nonlocal cursor
         head = msgspec.convert(value, _ArrayHead)
-        dtype = np.dtype(head.dtype)
-        if dtype.kind not in _KINDS or any(side < 0 for side in head.shape):
+        if not _DTYPE.fullmatch(head.dtype) or any(side < 0 for side in head.shape):
             raise ValueError("an array of a kind that may not cross")
+        dtype = np.dtype(head.dtype)
         cursor += -cursor % _ALIGN
-        count = int(np.prod(head.shape, dtype=np.int64))
+        count = math.prod(head.shape)
+        if cursor + count * dtype.itemsize > len(frame):
+            raise ValueError("an array that is longer than its frame")
         array = np.frombuffer(frame, dtype, count, cursor).reshape(head.shape)
         cursor += array.nbytes
         return array
 
     try:
         return msgspec.msgpack.decode(memoryview(frame)[4 : 4 + length], type=kind, dec_hook=hook)
-    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise WireError(f"a frame that cannot be read: {error}") from error
 
 

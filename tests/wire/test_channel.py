@@ -133,13 +133,32 @@ def test_the_other_side_s_records_are_refused() -> None:
         decode(encode(Ack(1)), ToEngine)
 
 
-@pytest.mark.parametrize("head", [[0, "|O", [1]], [0, "<f8", [-1]], [0, "<f8", [10**12]]])
+@pytest.mark.parametrize(
+    "head",
+    [
+        [0, "|O", [1]],
+        [0, "<f8", [-1]],
+        [0, "<f8", [10**12]],
+        [0, "<f8", [2**40, 2**40]],
+        [0, "<f8", [2**64 - 1]],
+        [0, ",", [1]],
+        [0, "(99999999,)f8", [1]],
+        [0, "<f8", [0] * 70],
+    ],
+)
 def test_forged_heads_are_refused(head: list[Any]) -> None:
     slot = {"panel": "", "run": "", "part": ""}
     body = {"type": "Answer", "slot": slot, "generation": 0, "step": 0, "arrays": {"a": head}}
     header = msgspec.msgpack.encode(body)
     with pytest.raises(WireError):
         decode(struct.pack("<I", len(header)) + header + bytes(64), ToWindow)
+
+
+@pytest.mark.parametrize("head", [b"\x81\xa1a", b"\x84\xa4type\xa3Ask\xa1z"])
+def test_a_frame_nested_without_end_is_an_error(head: bytes) -> None:
+    header = head + b"\x91" * 200_000
+    with pytest.raises(WireError):
+        decode(struct.pack("<I", len(header)) + header, ToEngine)
 
 
 def test_two_ends() -> None:
