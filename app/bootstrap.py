@@ -42,7 +42,7 @@ def run_window(path: str | None = None) -> int:
     window.first_density.connect(lambda: mark("first_density"))
     window.show()
     if path is not None:
-        window.open_path(path)
+        window.files.open_path(path)
     elif WELCOME.is_file():
         window.session.open_file(str(WELCOME), playing=True)
     code = application.exec()

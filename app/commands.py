@@ -34,30 +34,36 @@ def _needs_run(window: MainWindow) -> Callable[[], str]:
 def _file(w: MainWindow) -> list[Entry]:
     needs = _needs_run(w)
     return [
-        Entry("file.open", "Open a run …", w.open_dialog, "Ctrl+O", "Open a saved run."),
+        Entry("file.open", "Open a run …", w.files.open_dialog, "Ctrl+O", "Open a saved run."),
         Entry(
             "file.open_data",
             "Open own data …",
-            w.open_data_dialog,
+            w.files.open_data_dialog,
             "Ctrl+D",
             "Train on a table of your own: CSV, TSV, NPY or NPZ.",
         ),
         Entry(
             "file.save",
             "Save the run",
-            w.save,
+            w.files.save,
             "Ctrl+S",
             "Write one .safetensors file.",
             False,
             needs,
         ),
         Entry(
-            "file.save_as", "Save the run as …", w.save_dialog, "Ctrl+Shift+S", "", False, needs
+            "file.save_as",
+            "Save the run as …",
+            w.files.save_dialog,
+            "Ctrl+Shift+S",
+            "",
+            False,
+            needs,
         ),
         Entry(
             "file.picture",
             "Save a picture of the window",
-            w.save_screenshot,
+            w.files.save_screenshot,
             "Ctrl+P",
             "A PNG of the window in the folder last used.",
         ),

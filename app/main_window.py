@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import time
 from functools import partial
-from pathlib import Path
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QUndoStack
 from PySide6.QtWidgets import (
     QDockWidget,
-    QFileDialog,
     QMainWindow,
     QToolBar,
     QVBoxLayout,
@@ -22,6 +20,7 @@ from app.actions import Actions
 from app.asking import Asker
 from app.commands import MENUS, entries
 from app.engine_link import EngineLink
+from app.files import Files, can_open
 from app.notices import Notice, Notices
 from app.runs_strip import RunsStrip
 from app.session import RunView, Session
@@ -40,8 +39,6 @@ from widgets.inspector import Inspector
 from widgets.look import PALETTES, Look
 from widgets.panel import Panel
 
-RUN_SUFFIX = ".safetensors"
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz")
 #: Below this width, at scale 1, there is no room for three columns.
 CROWDED_WIDTH = 900
 #: Milliseconds between two data sets' icons.
@@ -73,6 +70,7 @@ class MainWindow(QMainWindow):
         self._crowded = False
         self.setWindowTitle("Genscope")
         self.setAcceptDrops(True)
+        self.files = Files(self)
         self._make_parts()
         self.actions_table = Actions(self)
         self.actions_table.add(entries(self))
@@ -152,7 +150,7 @@ class MainWindow(QMainWindow):
         self.setup.spec_edited.connect(self._on_spec_edited)
         self.setup.live_edited.connect(self._on_live_edited)
         self.setup.device_edited.connect(self._on_device_edited)
-        self.setup.open_data_requested.connect(self.open_data_dialog)
+        self.setup.open_data_requested.connect(self.files.open_data_dialog)
         self.setup.preview_requested.connect(
             lambda path, key: session.preview_table(path, key, self.setup.show_preview)
         )
@@ -223,49 +221,6 @@ class MainWindow(QMainWindow):
             place = runs.index(self.session.current.run) + direction
             self.session.select(runs[place % len(runs)])
 
-    def open_dialog(self) -> None:
-        """Choose a saved run to open."""
-        self._choose("Open a run", f"Runs (*{RUN_SUFFIX})", self.open_path)
-
-    def open_data_dialog(self) -> None:
-        """Choose a file of points."""
-        patterns = " ".join(f"*{suffix}" for suffix in TABLE_SUFFIXES)
-        self._choose("Open own data", f"Tables ({patterns})", self.open_path)
-
-    def open_path(self, path: str) -> None:
-        """Open a saved run or a file of points, by its ending."""
-        self._remember(path)
-        if Path(path).suffix.lower() in TABLE_SUFFIXES:
-            self.setup.show_file(path)
-        else:
-            self.session.open_file(path, playing=False)
-
-    def save(self) -> None:
-        """Save the run in view where it was saved before."""
-        view = self.session.current
-        if view is not None and view.path and not view.path.startswith(str(_assets())):
-            self.session.save(view, view.path)
-        else:
-            self.save_dialog()
-
-    def save_dialog(self) -> None:
-        """Choose where to save the run in view."""
-        if self.session.current is None:
-            return
-        dialog = QFileDialog(self, "Save the run", self.settings.files.folder)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(f"Runs (*{RUN_SUFFIX})")
-        dialog.setDefaultSuffix(RUN_SUFFIX.lstrip("."))
-        dialog.fileSelected.connect(self.save_path)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
-
-    def save_path(self, path: str) -> None:
-        """Save the run in view to a path."""
-        if self.session.current is not None:
-            self._remember(path)
-            self.session.save(self.session.current, path)
-
     def set_theme(self, name: str) -> None:
         """Dark or light."""
         self.settings.appearance.theme = name
@@ -301,27 +256,6 @@ class MainWindow(QMainWindow):
             dock.setFloating(False)
             dock.show()
         self.workspace.arrange()
-
-    def save_screenshot(self) -> None:
-        """A picture of the window beside the runs."""
-        folder = Path(self.settings.files.folder or Path.home())
-        path = folder / time.strftime("genscope-%Y%m%d-%H%M%S.png")
-        if self.grab().save(str(path)):
-            self.notices.info(f"Saved {path}")
-        else:
-            self.notices.error(f"The picture could not be written to {path}")
-
-    def _choose(self, title: str, pattern: str, done: object) -> None:
-        dialog = QFileDialog(self, title, self.settings.files.folder, pattern)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(done)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
-
-    def _remember(self, path: str) -> None:
-        files = self.settings.files
-        files.folder = str(Path(path).resolve().parent)
-        files.recent = [path, *[other for other in files.recent if other != path]][:10]
 
     # --- the session speaks ---------------------------------------------------------------------
 
@@ -484,23 +418,15 @@ class MainWindow(QMainWindow):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files that can be opened."""
-        if any(_can_open(url.toLocalFile()) for url in event.mimeData().urls()):
+        if any(can_open(url.toLocalFile()) for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Open what was dropped."""
         for url in event.mimeData().urls():
-            if _can_open(url.toLocalFile()):
-                self.open_path(url.toLocalFile())
+            if can_open(url.toLocalFile()):
+                self.files.open_path(url.toLocalFile())
         event.acceptProposedAction()
-
-
-def _can_open(path: str) -> bool:
-    return Path(path).suffix.lower() in (RUN_SUFFIX, *TABLE_SUFFIXES)
-
-
-def _assets() -> Path:
-    return Path(__file__).parents[1] / "assets"
 
 
 def _short(value: Value) -> str:

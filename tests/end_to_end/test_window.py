@@ -162,9 +162,9 @@ def test_saved_run_opens_and_goes_on(driver: Driver, tmp_path: Path) -> None:
     driver.do("run.step")
     driver.until(lambda: driver.run.step == 1)
     path = tmp_path / "run.safetensors"
-    driver.window.save_path(str(path))
+    driver.window.files.save_path(str(path))
     driver.until(path.is_file)
-    driver.window.open_path(str(path))
+    driver.window.files.open_path(str(path))
     driver.until(lambda: len(driver.window.session.runs) == 2)
     second = driver.window.session.runs[1]
     driver.until(lambda: driver.run is second and second.info)
@@ -177,7 +177,7 @@ def test_damaged_files_are_refused_with_a_sentence(driver: Driver, tmp_path: Pat
     driver.start()
     path = tmp_path / "bad.safetensors"
     path.write_bytes(b"\x80\x04not a run")
-    driver.window.open_path(str(path))
+    driver.window.files.open_path(str(path))
     driver.until(lambda: "bad.safetensors" in driver.window.banner.text)
     assert driver.run.spec.model == "realnvp"
     assert len(driver.window.session.runs) == 1

@@ -118,4 +118,4 @@ def test_the_learning_rate_is_live(name: str) -> None:
     run_.step()
     after = dict(run_.model.named_parameters())
     trained = [k for k, p in after.items() if p.requires_grad]
-    assert 0.0 < max(float((after[k] - before[k]).abs().max()) for k in trained) < 1e-5
+    assert 0.0 < max(float((after[k].detach() - before[k]).abs().max()) for k in trained) < 1e-5

@@ -1,0 +1,95 @@
+"""Opening and saving: file dialogs, what is remembered of them, and pictures of the window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QFileDialog
+
+if TYPE_CHECKING:
+    from app.main_window import MainWindow
+
+RUN_SUFFIX = ".safetensors"
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz")
+ASSETS = Path(__file__).parents[1] / "assets"
+
+
+def can_open(path: str) -> bool:
+    """Whether a file's ending says that it is a run or a table."""
+    return Path(path).suffix.lower() in (RUN_SUFFIX, *TABLE_SUFFIXES)
+
+
+class Files(QObject):
+    """What the File menu does for one window."""
+
+    def __init__(self, window: MainWindow) -> None:
+        super().__init__(window)
+        self._window = window
+
+    def open_dialog(self) -> None:
+        """Choose a saved run to open."""
+        self._choose("Open a run", f"Runs (*{RUN_SUFFIX})", self.open_path)
+
+    def open_data_dialog(self) -> None:
+        """Choose a file of points."""
+        patterns = " ".join(f"*{suffix}" for suffix in TABLE_SUFFIXES)
+        self._choose("Open own data", f"Tables ({patterns})", self.open_path)
+
+    def open_path(self, path: str) -> None:
+        """Open a saved run or a file of points, by its ending."""
+        self._remember(path)
+        if Path(path).suffix.lower() in TABLE_SUFFIXES:
+            self._window.setup.show_file(path)
+        else:
+            self._window.session.open_file(path, playing=False)
+
+    def save(self) -> None:
+        """Save the run in view where it was saved before."""
+        view = self._window.session.current
+        if view is not None and view.path and not view.path.startswith(str(ASSETS)):
+            self._window.session.save(view, view.path)
+        else:
+            self.save_dialog()
+
+    def save_dialog(self) -> None:
+        """Choose where to save the run in view."""
+        if self._window.session.current is None:
+            return
+        dialog = QFileDialog(self._window, "Save the run", self._window.settings.files.folder)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(f"Runs (*{RUN_SUFFIX})")
+        dialog.setDefaultSuffix(RUN_SUFFIX.lstrip("."))
+        dialog.fileSelected.connect(self.save_path)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def save_path(self, path: str) -> None:
+        """Save the run in view to a path."""
+        if self._window.session.current is not None:
+            self._remember(path)
+            self._window.session.save(self._window.session.current, path)
+
+    def save_screenshot(self) -> None:
+        """A picture of the window beside the runs."""
+        folder = Path(self._window.settings.files.folder or Path.home())
+        path = folder / time.strftime("genscope-%Y%m%d-%H%M%S.png")
+        if self._window.grab().save(str(path)):
+            self._window.notices.info(f"Saved {path}")
+        else:
+            self._window.notices.error(f"The picture could not be written to {path}")
+
+    def _choose(self, title: str, pattern: str, done: Callable[[str], None]) -> None:
+        dialog = QFileDialog(self._window, title, self._window.settings.files.folder, pattern)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(done)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _remember(self, path: str) -> None:
+        files = self._window.settings.files
+        files.folder = str(Path(path).resolve().parent)
+        files.recent = [path, *[other for other in files.recent if other != path]][:10]
