@@ -149,7 +149,8 @@ def test_runs_train_beside_each_other(driver: Driver) -> None:
     driver.start(playing=True)
     driver.do("run.new")
     driver.until(lambda: len(driver.window.session.runs) == 2)
-    driver.until(lambda: driver.run.info and driver.run.step == 0)
+    second = driver.window.session.runs[1]
+    driver.until(lambda: driver.run is second and second.info)
     driver.do("run.play")
     driver.until(lambda: all(view.step > 10 for view in driver.window.session.runs))
     driver.do("run.next")
