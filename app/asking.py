@@ -1,8 +1,9 @@
 """From what panels ask to what they show: stamping, pacing, and dropping what is out of date.
 
 A slot (panel, run, part) has at most one ask on its way. What the user changes is asked at once,
-or as soon as the answer on its way is there, so a drag never starves the picture; while a run
-trains, live questions are asked again at a pace that leaves the training its time.
+or as soon as the answer on its way is there, so a drag never starves the picture: coarse while
+something moves, in full when it has come to rest. While a run trains, live questions are asked
+again at a pace that leaves the training its time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ LIVE_SECONDS = 1 / 18
 DUTY = 1.5
 #: An ask on its way for longer than this is superseded when the user changes something.
 SUPERSEDE_SECONDS = 0.12
+#: Detail is asked for once nothing was dragged, zoomed or scrubbed for so many seconds.
+SETTLE_SECONDS = 0.3
 #: After a failure a live question rests for so many seconds.
 FAILURE_SECONDS = 1.0
 
@@ -37,6 +40,7 @@ class _Flight:
     key: str
     generation: int
     sent: float
+    detailed: bool
     in_flight: bool = True
     step: int = -1
     due: float = 0.0
@@ -59,6 +63,7 @@ class Asker(QObject):
         self._flights: dict[Slot, _Flight] = {}
         self._generation = 0
         self._hurried: set[str] = set()
+        self._moved = 0.0
         self._wishes: dict[str, Callable[[], None]] = {}
         link.answered.connect(self._on_answered)
         link.failed.connect(self._on_failed)
@@ -66,7 +71,7 @@ class Asker(QObject):
         session.current_changed.connect(self._on_current)
         session.state_changed.connect(self._on_state)
         session.metrics_changed.connect(self._on_metrics)
-        session.cursor_changed.connect(lambda _: self.tick())
+        session.cursor_changed.connect(self._on_cursor)
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -108,11 +113,12 @@ class Asker(QObject):
         live = view.is_training and cursor is None
         hurried = panel.name in self._hurried
         self._hurried.discard(panel.name)
-        for part, question in panel.asks(rest=not live).items():
+        rest = not live and time.monotonic() - self._moved > SETTLE_SECONDS
+        for part, question in panel.asks(rest=rest).items():
             slot = Slot(panel.name, view.run, part)
             key = _key(question, cursor)
             if self._is_due(slot, key, question.live, live, hurried):
-                self._send(slot, key, question, cursor)
+                self._send(slot, key, question, rest)
 
     def _is_due(self, slot: Slot, key: str, follows: bool, live: bool, hurried: bool) -> bool:
         flight = self._flights.get(slot)
@@ -121,7 +127,7 @@ class Asker(QObject):
         now = time.monotonic()
         changed = flight.key != key
         if flight.in_flight:
-            return changed and now - flight.sent > SUPERSEDE_SECONDS
+            return changed and (flight.detailed or now - flight.sent > SUPERSEDE_SECONDS)
         if changed:
             return hurried or not live or now >= flight.due
         if not follows:
@@ -132,7 +138,7 @@ class Asker(QObject):
         wanted = view.step if view is not None and self._session.cursor is None else None
         return wanted is not None and flight.step != wanted and now >= flight.due
 
-    def _send(self, slot: Slot, key: str, question: Question, cursor: int | None) -> None:
+    def _send(self, slot: Slot, key: str, question: Question, rest: bool) -> None:
         self._generation += 1
         ask = Ask(
             slot,
@@ -140,10 +146,10 @@ class Asker(QObject):
             question.probe,
             dict(question.arguments),
             dict(question.arrays),
-            cursor,
+            self._session.cursor,
         )
         if self._link.send(ask):
-            self._flights[slot] = _Flight(key, self._generation, time.monotonic())
+            self._flights[slot] = _Flight(key, self._generation, time.monotonic(), rest)
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -185,7 +191,14 @@ class Asker(QObject):
 
     # --- session ------------------------------------------------------------------------------
 
+    def _on_cursor(self, _: int | None) -> None:
+        """A scrub: coarse pictures at once, detail when it comes to rest."""
+        self._moved = time.monotonic()
+        self._hurried.update(self._panels)
+        self.tick()
+
     def _on_asks_changed(self, panel: Panel) -> None:
+        self._moved = time.monotonic()
         self._hurried.add(panel.name)
         view = self._session.current
         if view is not None and view.info is not None and panel.isVisible() and panel.run:

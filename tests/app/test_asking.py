@@ -97,15 +97,28 @@ def test_a_change_is_asked_at_once_and_old_answers_are_dropped(
 def test_a_drag_waits_for_the_answer_on_its_way(
     panel: Probe, link: FakeLink, asker: Asker
 ) -> None:
-    first = link.last(m.Ask)
     for value in range(1, 20):
         panel.value = value
         panel.asks_changed.emit()
-    assert link.count(m.Ask) == 1
-    link.answered.emit(answer(first))
-    asker.tick()
-    assert link.last(m.Ask).arguments["value"] == 19
+    # The detailed ask from before the drag is superseded at once, the coarse one after it is not.
     assert link.count(m.Ask) == 2
+    coarse = link.last(m.Ask)
+    assert coarse.arguments == {"value": 1, "rest": False}
+    link.answered.emit(answer(coarse))
+    assert len(panel.shown) == 1
+    asker.tick()
+    assert link.last(m.Ask).arguments == {"value": 19, "rest": False}
+
+
+def test_detail_follows_when_the_drag_has_come_to_rest(
+    panel: Probe, link: FakeLink, asker: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel.value = 1
+    panel.asks_changed.emit()
+    link.answered.emit(answer(link.last(m.Ask)))
+    monkeypatch.setattr("app.asking.SETTLE_SECONDS", -1.0)
+    asker.tick()
+    assert link.last(m.Ask).arguments == {"value": 1, "rest": True}
 
 
 def test_live_questions_are_asked_again_while_training(

@@ -17,8 +17,8 @@ LONG = False
 
 FRAMES, COARSE, FINE = 10.0, 128, 512
 REST_SECONDS, SHARE, SLIDER_MS = 1.0, 0.60, 100.0
-#: Milliseconds between two moves of the slider.
-MOVE_SECONDS = 0.25
+#: Seconds between two moves of the slider: long enough for a picture in full to have begun.
+MOVE_SECONDS = 0.45
 
 
 class Pictures:
