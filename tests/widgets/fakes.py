@@ -8,6 +8,8 @@ from typing import Any
 
 import contourpy
 import numpy as np
+from PySide6.QtCore import QCoreApplication
+from pytestqt.qtbot import QtBot
 
 from engine.wire.capability import Capability
 from engine.wire.cards import DatasetCard, DatasetInfo, ModelCard, Paper
@@ -294,3 +296,19 @@ def training_curves(model: str, n: int = 1500) -> MetricsTable:
         held[::25] = fall[::25] + 0.03
         columns |= {"held_out_nll": held}
     return metrics(columns, steps)
+
+
+def resize(panel: Panel, width: int, height: int) -> None:
+    """Give a shown panel another size and let its layouts settle."""
+    panel.resize(width, height)
+    for _ in range(4):
+        QCoreApplication.processEvents()
+
+
+def shown(widget: Any, qtbot: QtBot, width: int = 320, height: int = 480) -> Any:
+    """A widget on the screen, destroyed at the end of the test."""
+    qtbot.addWidget(widget)
+    widget.resize(width, height)
+    widget.show()
+    qtbot.waitExposed(widget)
+    return widget
