@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PySide6.QtWidgets import QToolButton
 from pytestqt.qtbot import QtBot
 
 from engine.wire.messages import Answer, Slot
-from tests.widgets.fakes import FakeEngine, pdf, run_info
+from tests.widgets.fakes import FakeEngine, pdf, resize, run_info
 from widgets.density.scale import ColourScale
 from widgets.density.words import density_chips, exact_reading, number
-from widgets.look import DARK
+from widgets.look import DARK, Look
 from widgets.panel import Panel, Pointed
 from widgets.panels.density import DensityPanel, _other_axis
 from widgets.plots.layers import Box
@@ -198,3 +199,48 @@ def test_exact_reading_lists_the_terms() -> None:
 )
 def test_numbers_for_people(value: float, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("height", [120, 160, 205, 215, 262, 268, 350, 380, 600])
+def test_the_picture_keeps_most_of_the_height(
+    height: int, scale: float, show_panel: Show, look: Look
+) -> None:
+    look.set(scale=scale)
+    panel, engine = opened(show_panel)
+    engine.serve(panel)
+    resize(panel, int(640 * scale), int(height * scale))
+    assert panel.faces["map"].map.frame.view.height() >= 0.55 * panel.height()
+
+
+def test_a_low_panel_still_says_what_kind_of_number_it_shows(show_panel: Show) -> None:
+    panel, engine = opened(show_panel, "vae")
+    engine.serve(panel)
+    resize(panel, 640, 180)
+    assert [chip.text for chip in panel.chips.chips] == ["lower bound"]
+    assert panel.chips.isVisible()
+    picture = panel.faces["map"]
+    assert picture.rect().contains(panel.chips.geometry())
+    resize(panel, 640, 480)
+    assert len(panel.chips.chips) > 1
+    assert panel.chips.geometry().top() >= picture.height()
+
+
+@pytest.mark.parametrize("model", ["vae", "gan", "wgan_gp", "ebm", "realnvp", "gaussian_mixture"])
+def test_all_switches_fit_a_narrow_panel(model: str, show_panel: Show) -> None:
+    panel, _ = opened(show_panel, model)
+    resize(panel, 640, 480)
+    more = panel.tools.findChild(QToolButton, "qt_toolbar_ext_button")
+    assert panel.tools.sizeHint().width() <= panel.tools.width()
+    assert not more.isVisible()
+
+
+def test_words_go_from_the_colour_bar_before_the_bar(show_panel: Show) -> None:
+    panel, engine = opened(show_panel)
+    engine.serve(panel)
+    widths = []
+    for width in (640, 380, 240):
+        resize(panel, width, 400)
+        bar = panel.faces["map"].map.bar
+        widths.append(bar.width() if bar.isVisible() else 0)
+    assert widths[0] > widths[1] > widths[2] == 0

@@ -10,6 +10,9 @@ from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from widgets.look import Look
 
+#: Pixels at scale 1: the sign that there are more, and the least room in which words are cut.
+MORE, CUT_FROM = 20, 72
+
 
 @dataclass(frozen=True)
 class Chip:
@@ -68,20 +71,37 @@ class ChipRow(QWidget):
 
     def place(self, width: float) -> tuple[list[tuple[QRectF, Chip]], float]:
         """Where each chip goes at a width, and the height that takes."""
+        return self._place_wrapped(width) if self._wrap else self._place_in_line(width)
+
+    def _place_wrapped(self, width: float) -> tuple[list[tuple[QRectF, Chip]], float]:
         gap, height = self._look.px(5), self._line_height()
         x, y = 0.0, 0.0
         placed: list[tuple[QRectF, Chip]] = []
-        for index, chip in enumerate(self._chips):
+        for chip in self._chips:
             wide = self._chip_width(chip)
             if x > 0 and x + wide > width:
-                if not self._wrap:
-                    rest = "\n".join(c.text for c in self._chips[index:])
-                    placed.append((QRectF(x, y, self._look.px(20), height), Chip("…", rest)))
-                    break
                 x, y = 0.0, y + height + gap
             placed.append((QRectF(x, y, min(wide, max(width - x, 1)), height), chip))
             x += wide + gap
         return placed, y + height
+
+    def _place_in_line(self, width: float) -> tuple[list[tuple[QRectF, Chip]], float]:
+        """The last one that has some room is cut short; room for the "…" is kept free."""
+        gap, height, more = self._look.px(5), self._line_height(), self._look.px(MORE)
+        x, placed = 0.0, list[tuple[QRectF, Chip]]()
+        for index, chip in enumerate(self._chips):
+            wide, rest = self._chip_width(chip), self._chips[index + 1 :]
+            room = width - x - (gap + more if rest else 0.0)
+            if wide <= room or room >= self._look.px(CUT_FROM) or not placed:
+                placed.append((QRectF(x, 0.0, max(min(wide, room), 1.0), height), chip))
+                x += placed[-1][0].width() + gap
+            if wide > room:
+                hidden = rest if placed[-1][1] is chip else (chip, *rest)
+                words = "\n".join(c.text for c in hidden)
+                if hidden:
+                    placed.append((QRectF(x, 0.0, more, height), Chip("…", words)))
+                break
+        return placed, height
 
     def sizeHint(self) -> QSize:
         """One line high."""
@@ -107,10 +127,17 @@ class ChipRow(QWidget):
         """Tooltips belong to single chips."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             spot = QPointF(event.pos())
-            text = next((c.tooltip for area, c in self._placed if area.contains(spot)), "")
+            found = next(((a, c) for a, c in self._placed if a.contains(spot)), None)
+            text = self._explain(*found) if found is not None else ""
             QToolTip.showText(event.globalPos(), text, self)
             return True
         return super().event(event)
+
+    def _explain(self, area: QRectF, chip: Chip) -> str:
+        """What a chip means; first all of its words where they are cut short."""
+        if area.width() >= self._chip_width(chip) - 1 or chip.text == "…":
+            return chip.tooltip
+        return f"{chip.text}\n{chip.tooltip}".strip()
 
     def _vertical(self, wrap: bool) -> QSizePolicy.Policy:
         """A fixed height would cut wrapped lines off: Qt takes the hint as the limit."""

@@ -10,6 +10,9 @@ from PySide6.QtWidgets import QComboBox, QSizePolicy, QToolBar, QToolButton, QWi
 
 from widgets.look import Look
 
+#: Pixels at scale 1: side of a mark, its distance from the word, and the room around both.
+MARK, GAP, PADDING = 10, 4, 4
+
 
 @dataclass(frozen=True)
 class Toggle:
@@ -56,6 +59,7 @@ class ToolRow(QToolBar):
         self._toggles[toggle.name] = (toggle, action)
         self.addAction(action)
         self._paint_mark(toggle, action)
+        self._fit(action)
 
     def add_choice(self, name: str, tooltip: str) -> None:
         """Append a drop-down list, empty until :meth:`set_choices`."""
@@ -79,6 +83,7 @@ class ToolRow(QToolBar):
                 owner.addAction(action)
         action.triggered.connect(lambda: self.pressed.emit(name))
         self.addAction(action)
+        self._fit(action)
 
     def set_choices(self, name: str, entries: tuple[tuple[str, object], ...]) -> None:
         """The (text, value) entries of a list."""
@@ -118,15 +123,20 @@ class ToolRow(QToolBar):
         action.setVisible(usable or bool(reason))
         action.setToolTip(toggle.tooltip if usable else f"{toggle.tooltip} – {reason}")
 
+    def set_fixed(self, on: bool) -> None:
+        """Take just the width that all parts need, to share a row; else all the width there is."""
+        policy = QSizePolicy.Policy.Maximum if on else QSizePolicy.Policy.Ignored
+        self.setSizePolicy(policy, QSizePolicy.Policy.Fixed)
+
     def restyle(self) -> None:
         """Take colours and sizes from the look."""
-        side = self._look.px(11)
-        self.setIconSize(QSize(side, side))
-        self.setFont(self._look.font(0.9))
         palette, px = self._look.palette, self._look.px
+        side = px(MARK)
+        self.setIconSize(QSize(side + px(GAP) - 2, side))
+        self.setFont(self._look.font(0.9))
         self.setStyleSheet(
             f"ToolRow {{ background: transparent; border: none; spacing: {px(2)}px; }}"
-            f"QToolButton {{ color: {palette.text}; padding: {px(2)}px {px(5)}px; }}"
+            f"QToolButton {{ color: {palette.text}; padding: {px(2)}px {px(PADDING)}px; }}"
             f"QToolButton:disabled {{ color: {palette.muted}; }}"
             "QToolButton#qt_toolbar_ext_button { padding: 0; border: none; }"
         )
@@ -136,18 +146,31 @@ class ToolRow(QToolBar):
             extension.setToolTip("More")
         for toggle, action in self._toggles.values():
             self._paint_mark(toggle, action)
+        for action in self.actions():
+            self._fit(action)
+
+    def _fit(self, action: QAction) -> None:
+        """As wide as its mark and its word: Qt would add room for two spaces and more."""
+        button = self.widgetForAction(action)
+        if isinstance(button, QToolButton):
+            button.setFont(self.font())
+            mark = 0 if action.icon().isNull() else self.iconSize().width() + 4
+            word = button.fontMetrics().horizontalAdvance(action.text())
+            button.setFixedWidth(mark + word + 2 * self._look.px(PADDING) + 4)
 
     def _paint_mark(self, toggle: Toggle, action: QAction) -> None:
         colour = getattr(self._look.palette, toggle.role or "muted")
-        side = self._look.px(11)
+        side = self._look.px(MARK)
         icon = QIcon()
-        icon.addPixmap(_mark(colour, side, filled=True), state=QIcon.State.On)
-        icon.addPixmap(_mark(colour, side, filled=False), state=QIcon.State.Off)
+        for filled, state in ((True, QIcon.State.On), (False, QIcon.State.Off)):
+            picture = _mark(colour, side, self.iconSize().width(), filled=filled)
+            icon.addPixmap(picture, state=state)
         action.setIcon(icon)
 
 
-def _mark(colour: str, side: int, *, filled: bool) -> QPixmap:
-    pixmap = QPixmap(side, side)
+def _mark(colour: str, side: int, width: int, *, filled: bool) -> QPixmap:
+    """A dot at the left of a picture that is wider, so that the word keeps its distance."""
+    pixmap = QPixmap(width, side)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)

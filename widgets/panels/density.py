@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QStackedWidget
 
 from engine.wire.capability import Capability
@@ -27,11 +29,11 @@ TOGGLES = (
            "text", True),
     Toggle("truth", "truth", "The known density of the data: its contours or curve", "truth"),
     Toggle("marginals", "marginals", "Densities along each axis, model and truth", "model", True),
-    Toggle("grid", "warped grid", "A lattice of the latent space, decoded", "model"),
+    Toggle("grid", "grid", "The warped grid: a lattice of the latent space, decoded", "model"),
     Toggle("components", "components",
            "Each component at one and two standard deviations; data coloured by responsibility",
            "text"),
-    Toggle("log", "log scale", "Colour log p(x) instead of p(x), to see the tails", "muted"),
+    Toggle("log", "log p", "Colour log p(x) instead of p(x), to see the tails", "muted"),
 )  # fmt: skip
 #: What a face can draw; the other switches are hidden.
 USES = {
@@ -41,6 +43,9 @@ USES = {
 }
 #: What a mixture's card calls its parts.
 COMPONENTS = "components"
+#: Below this height (pixels at scale 1) the kind of density is written into the picture, and
+#: the rest of the chips wait for more room.
+CHIPS_FROM = 210
 HINT = "Choose data and a model on the left, then press play (space) to start training."
 
 
@@ -74,6 +79,7 @@ class DensityPanel(Panel):
         self._empty = EmptyState(look)
         self._pages = QStackedWidget()
         self._pages.addWidget(self._empty)
+        self._is_low = False
         self._touched: set[str] = set()
         self._explained: set[str] = set()
         self._plane: tuple[str, int, int] = ("axes", 0, 1)
@@ -132,6 +138,7 @@ class DensityPanel(Panel):
         """Take colours from the look."""
         for face in self.faces.values():
             face.restyle()
+        self._fit_height()
         self._show_chips()
 
     def save_state(self) -> dict[str, Value]:
@@ -146,6 +153,11 @@ class DensityPanel(Panel):
                 self._touched.add(name)
                 self.tools.set_on(name, on)
         self._apply_shown()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low panel everything gives way to the picture."""
+        super().resizeEvent(event)
+        self._fit_height()
 
     # --- switches -----------------------------------------------------------------------------
 
@@ -201,7 +213,37 @@ class DensityPanel(Panel):
             self.tools.show_choice(name, on and self._plane[0] == "axes")
 
     def _show_chips(self) -> None:
-        self.chips.set_chips(self.face.chips() if self.face is not None else ())
+        chips = self.face.chips() if self.face is not None else ()
+        self.chips.set_chips(chips[:1] if self._is_low else chips)
+        self._place_chips()
+
+    def _fit_height(self) -> None:
+        low = self.height() < self.look.px(CHIPS_FROM)
+        if low != self._is_low:
+            self._is_low = low
+            if low:
+                self.body.removeWidget(self.chips)
+                self.chips.setParent(self._pages)
+                self.chips.show()
+                self.chips.restyle()
+            else:
+                self.body.addWidget(self.chips)
+            margin = 2 if low else 6
+            self.body.setContentsMargins(6, margin, 6, margin)
+            self.body.setSpacing(margin)
+            self._show_chips()
+        self._place_chips()
+
+    def _place_chips(self) -> None:
+        """Over the picture's upper left corner, while the panel is low."""
+        if self._is_low:
+            left, top = self.look.px(56), self.look.px(6)
+            width = max(1, self._pages.width() - left - self.look.px(30))
+            self.chips.setGeometry(left, top, width, self.chips.sizeHint().height())
+            self.chips.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+            self.chips.raise_()
+        else:
+            self.chips.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents, False)
 
     def _on_toggled(self, name: str, on: bool) -> None:
         self._touched.add(name)

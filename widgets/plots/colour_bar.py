@@ -11,6 +11,7 @@ from widgets.look import Look
 from widgets.plots.colours import Table
 
 BAR_WIDTH = 12
+STAYS = "The colour scale; it stays as it is until the values leave it."
 
 
 class ColourBar(QWidget):
@@ -22,9 +23,9 @@ class ColourBar(QWidget):
         self._image = QImage()
         self._ends = (0.0, 1.0)
         self._label = ""
-        self._open_top = False
+        self._open_top = self._is_bare = False
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
-        self.setToolTip("The colour scale; it stays as it is until the values leave it")
+        self.setToolTip(STAYS)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -40,10 +41,20 @@ class ColourBar(QWidget):
             column.tobytes(), 1, len(column), 4, QImage.Format.Format_RGB32
         ).copy()
         self._ends, self._label, self._open_top = (low, high), label, open_top
+        self.setToolTip(f"{label}: {_short(low)} … {_short(high)}.\n{STAYS}")
         self.update()
 
+    def set_bare(self, on: bool) -> None:
+        """Colours without words, where there is little room; the tooltip has the words."""
+        if on != self._is_bare:
+            self._is_bare = on
+            self.updateGeometry()
+            self.update()
+
     def sizeHint(self) -> QSize:
-        """Wide enough for the numbers."""
+        """Wide enough for the numbers, if there are any."""
+        if self._is_bare:
+            return QSize(self._look.px(BAR_WIDTH + 8), self._look.px(40))
         metrics = self.fontMetrics()
         return QSize(
             self._look.px(BAR_WIDTH + 12) + metrics.horizontalAdvance("≥ 0.0005")
@@ -69,6 +80,8 @@ class ColourBar(QWidget):
         painter.drawImage(bar, self._image)
         painter.setPen(self._look.palette.border)
         painter.drawRect(bar)
+        if self._is_bare:
+            return
         painter.setPen(self._look.palette.muted)
         self._draw_numbers(painter, bar)
         self._draw_label(painter)
@@ -78,7 +91,7 @@ class ColourBar(QWidget):
         height = self.fontMetrics().height()
         shares = (0.0, 0.5, 1.0) if bar.height() > 4 * height else (0.0, 1.0)
         for share in shares:
-            text = f"{low + share * (high - low):.3g}".replace("-", "−")
+            text = _short(low + share * (high - low))
             if share == 1.0 and self._open_top:
                 text = "≥ " + text
             y = bar.bottom() - share * bar.height() - height / 2
@@ -95,3 +108,7 @@ class ColourBar(QWidget):
         area = QRectF(-self.height() / 2, 0, self.height(), height)
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self._label)
         painter.restore()
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")

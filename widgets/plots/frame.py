@@ -6,18 +6,24 @@ from typing import Any
 
 import pyqtgraph
 from PySide6.QtCore import QEvent, QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetrics, QResizeEvent
+from PySide6.QtGui import QFont, QFontMetrics, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from widgets.look import Look
+from widgets.plots.axis import Axis
 from widgets.plots.layers import Box, Layer
 
-#: Pixels at scale 1.
+#: Pixels at scale 1: an axis with its name, and without.
 LEFT_WIDTH = 50
+BARE_WIDTH = 36
 BOTTOM_HEIGHT = 33
 BARE_HEIGHT = 18
+#: Below this height the lower axis goes without its name, below this width the left one.
+NAMED_FROM = 190
+NAMED_FROM_WIDTH = 220
 #: Room at the top and on the right, for the outermost tick labels.
 EDGE = 8
+TIGHT_EDGE = 3
 #: A view is reported this long after it moved, so that a drag asks some thirty times a second.
 REPORT_MS = 30
 
@@ -47,11 +53,9 @@ class Frame(QWidget):
         self.grid.setContentsMargins(0, 0, 0, 0)
         self.grid.setSpacing(0)
         self.view = self.new_view(equal=equal)
-        self._left = pyqtgraph.AxisItem("left")
-        self._bottom = pyqtgraph.AxisItem("bottom")
+        self._left, self._bottom = Axis("left"), Axis("bottom")
         for axis in (self._left, self._bottom):
             axis.linkToView(self.view)
-            axis.enableAutoSIPrefix(False)
         self.grid.addItem(self._left, 1, 0)
         self.grid.addItem(self.view, 1, 1)
         self.grid.addItem(self._bottom, 2, 1)
@@ -103,8 +107,6 @@ class Frame(QWidget):
         self._x_name, self._y_name = x_name, y_name
         self._bottom.setLabel(x_name)
         self._left.setLabel(y_name)
-        self._bottom.showLabel(bool(x_name))
-        self._fit_label()
         self.restyle()
 
     def set_log_x(self, on: bool) -> None:
@@ -114,11 +116,20 @@ class Frame(QWidget):
     def restyle(self) -> None:
         """Take colours, fonts and sizes from the look."""
         self._graphics.setBackground(self._look.palette.panel)
-        self._left.setWidth(self._look.px(LEFT_WIDTH))
-        self._bottom.setHeight(self._look.px(BOTTOM_HEIGHT if self._x_name else BARE_HEIGHT))
-        self.grid.layout.setRowMinimumHeight(0, self._look.px(EDGE))
-        self.grid.layout.setColumnMinimumWidth(2, self._look.px(EDGE))
         self._style_axes()
+        self._fit_names()
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether the frame is so low that everything beside the picture gives way to it."""
+        return self.height() < self._look.px(NAMED_FROM)
+
+    @property
+    def names_shown(self) -> tuple[str, str]:
+        """The names that stand at the axes now, "" for those that have no room."""
+        labels = zip((self._bottom, self._left), (self._x_name, self._y_name), strict=True)
+        x, y = (name if axis.label.isVisible() else "" for axis, name in labels)
+        return x, y
 
     def repaint_now(self) -> None:
         """Paint synchronously, for measurements."""
@@ -134,20 +145,32 @@ class Frame(QWidget):
         scene.sigMouseClicked.connect(self._on_mouse_clicked)
 
     def _style_axes(self) -> None:
-        palette, font = self._look.palette, self._look.font(0.85)
+        palette, font = self._look.palette, self._font()
         for axis in (self._left, self._bottom):
             axis.setPen(palette.border)
             axis.setTextPen(palette.muted)
-            axis.setStyle(tickFont=font, tickLength=-self._look.px(4), maxTickLevel=1)
+            axis.setStyle(tickFont=font, tickLength=-self._look.px(4))
             axis.label.setFont(font)
             axis.label.setDefaultTextColor(palette.muted)
 
-    def _fit_label(self) -> None:
-        """A label longer than its axis is left out instead of being cut."""
-        metrics = QFontMetrics(self._look.font(0.85))
-        room = self.height() - self._look.px(BOTTOM_HEIGHT)
-        fits = metrics.horizontalAdvance(self._y_name) <= room
-        self._left.showLabel(bool(self._y_name) and fits)
+    def _font(self) -> QFont:
+        return self._look.font(0.75 if self.is_tight else 0.85)
+
+    def _fit_names(self) -> None:
+        """A name that has no room, or is longer than its axis, is left out and gives its room."""
+        px = self._look.px
+        x_named = bool(self._x_name) and not self.is_tight
+        bottom = px(BOTTOM_HEIGHT if x_named else BARE_HEIGHT)
+        room = self.height() - bottom - 2
+        length = QFontMetrics(self._font()).horizontalAdvance(self._y_name)
+        y_named = bool(self._y_name) and length <= room and self.width() >= px(NAMED_FROM_WIDTH)
+        self._bottom.showLabel(x_named)
+        self._left.showLabel(y_named)
+        self._bottom.setHeight(bottom)
+        self._left.setWidth(px(LEFT_WIDTH if y_named else BARE_WIDTH))
+        edge = px(TIGHT_EDGE if self.is_tight else EDGE)
+        self.grid.layout.setRowMinimumHeight(0, edge)
+        self.grid.layout.setColumnMinimumWidth(2, px(EDGE))
 
     def _on_range_changed(self, *_: object) -> None:
         for view, layer in self._layers:
@@ -173,9 +196,10 @@ class Frame(QWidget):
             self.reset_requested.emit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Labels may fit no longer."""
+        """Names may fit no longer, or again."""
         super().resizeEvent(event)
-        self._fit_label()
+        self._style_axes()
+        self._fit_names()
 
     def leaveEvent(self, event: QEvent) -> None:
         """The pointer is on nothing any more."""

@@ -22,8 +22,9 @@ from widgets.plots.strips import Strips
 Floats: TypeAlias = npt.NDArray[Any]
 
 #: Below these sizes (pixels at scale 1) colour bar and marginals give their room to the picture.
-BAR_FROM = 300
-STRIPS_FROM = 380
+BAR_FROM, BAR_FROM_HEIGHT = 260, 90
+BAR_TEXT_FROM, BAR_TEXT_FROM_HEIGHT = 420, 130
+STRIPS_FROM, STRIPS_FROM_HEIGHT = 380, 290
 #: Diameter of a dot, in pictures of at least this height.
 DOT = 3.0
 DOTS_FULL_FROM = 560
@@ -88,7 +89,7 @@ class HeatMap(QWidget):
         colours = table(scale.colours)
         self._image.set_image(to_bytes(values, scale.low, scale.high), colours, box)
         self.bar.set_scale(colours, scale.low, scale.high, scale.label, open_top=scale.open_top)
-        self.bar.setVisible(self._has_room(BAR_FROM))
+        self.bar.setVisible(self._has_room(BAR_FROM, BAR_FROM_HEIGHT))
 
     def value_at(self, x: float, y: float) -> float | None:
         """The nearest grid value, or None outside the grid."""
@@ -162,14 +163,18 @@ class HeatMap(QWidget):
             return Dots(palette.model, size, 0.95, colours, palette.panel)
         return Dots(palette.data, size, 0.75, colours)
 
-    def _has_room(self, needed: float) -> bool:
-        return self.width() >= self._look.px(needed) and self.height() >= self._look.px(needed / 2)
+    def _has_room(self, width: float, height: float) -> bool:
+        return self.width() >= self._look.px(width) and self.height() >= self._look.px(height)
 
     def _lay_out(self) -> None:
         for name, layer in self._points.items():
             layer.set_dots(self._dots(name, self._colours.get(name)))
-        self.strips.set_shown(self._wants_strips and self._has_room(STRIPS_FROM))
-        self.bar.setVisible(self._values is not None and self._has_room(BAR_FROM))
+        self.strips.set_shown(
+            self._wants_strips and self._has_room(STRIPS_FROM, STRIPS_FROM_HEIGHT)
+        )
+        self.bar.set_bare(not self._has_room(BAR_TEXT_FROM, BAR_TEXT_FROM_HEIGHT))
+        room = self._has_room(BAR_FROM, BAR_FROM_HEIGHT)
+        self.bar.setVisible(self._values is not None and room)
 
 
 def nearest(shape: tuple[int, ...], box: Box, x: float, y: float) -> tuple[int, int] | None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from widgets.look import Look
 from widgets.plots.colours import with_alpha
-from widgets.plots.frame import EDGE, Frame
+from widgets.plots.frame import EDGE, TIGHT_EDGE, Frame
 from widgets.plots.layers import Box, LinesLayer
 from widgets.plots.ranges import StickyCeiling
 
@@ -63,7 +63,8 @@ class Strips:
 
     def set_shown(self, on: bool) -> None:
         """Take or give back the room."""
-        self._top.setFixedHeight(self._look.px(THICKNESS if on else EDGE))
+        edge = TIGHT_EDGE if self._frame.is_tight else EDGE
+        self._top.setFixedHeight(self._look.px(THICKNESS if on else edge))
         self._right.setFixedWidth(self._look.px(THICKNESS if on else EDGE))
         for layer in self._layers.values():
             layer.setVisible(on)
