@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import shiboken6
-from PySide6.QtCore import QCoreApplication, QEvent, QObject
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QPoint
 from pytestqt.qtbot import QtBot
 
 from app.panel_manager import panel_kinds
 from engine.wire.messages import Failed, RunState, Slot
 from tests.skeletons.skeleton_panel import SkeletonPanel
-from tests.widgets.fakes import FakeEngine, metrics, model_card, run_info, training_curves
+from tests.widgets.fakes import FakeEngine, metrics, model_card, resize, run_info, training_curves
 from widgets.look import LIGHT, Look
 from widgets.panel import Panel
+from widgets.plots.layers import Box
 
 Show = Callable[[type[Panel]], Any]
 KINDS = {**panel_kinds(), "skeleton": SkeletonPanel}
@@ -145,8 +146,8 @@ def test_figures_are_drawn_at_once_and_then_at_a_steady_pace(
 @pytest.mark.parametrize(
     ("model", "curves", "axis"),
     [
-        ("realnvp", {"nll", "held_out_nll", "entropy"}, "nats per event"),
-        ("ebm", {"positive", "negative"}, "energy"),
+        ("realnvp", {"nll", "held_out_nll", "entropy"}, "NLL, nats"),
+        ("ebm", {"positive", "negative"}, "energy, nats"),
         ("gan", {"generator", "critic"}, "loss"),
     ],
 )
@@ -175,4 +176,84 @@ def test_pointing_reads_the_curves(show_panel: Show, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.pointed) as caught:
         panel.losses.hovered.emit((1200.2, 2.0))
     assert caught.args[0].heading == "Step 1 200"
-    assert dict(caught.args[0].rows)["entropy of the truth"] == "1.698"
+    assert dict(caught.args[0].rows)["true entropy H"] == "1.698"
+
+
+STEPS = np.arange(1, 401)
+#: As a VAE on small data: thousands at first, then a slow fall to 2.6.
+FALL = 2.6 + 0.5 * np.exp(-STEPS / 150) + 3000 * np.exp(-STEPS / 3)
+
+
+def test_the_first_steps_do_not_flatten_the_curve(show_panel: Show) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info("vae"))
+    panel.show_metrics(metrics({"nll": FALL}, STEPS))
+    box = panel.losses.frame.box
+    assert box.low[1] <= 1.698
+    assert FALL[-1] < box.high[1] < 6.0
+
+
+def test_the_whole_range_is_one_switch_away(show_panel: Show) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info("vae"))
+    panel.show_metrics(metrics({"nll": FALL}, STEPS))
+    settled = panel.losses.frame.box
+    panel.tools._toggles["whole"][1].trigger()
+    assert panel.losses.frame.box.high[1] >= FALL.max()
+    panel.tools._toggles["whole"][1].trigger()
+    assert panel.losses.frame.box == settled
+    panel.losses.frame.set_box(Box((0.0, 0.0), (10.0, 9000.0)))
+    panel.tools.pressed.emit("reset")
+    assert panel.losses.frame.box == settled
+
+
+def test_the_newest_values_are_always_in_view(show_panel: Show, qtbot: QtBot) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info())
+    panel.show_metrics(metrics({"nll": FALL}, STEPS))
+    before = panel.losses.frame.box
+    longer = np.arange(1, 421)
+    risen = np.concatenate([FALL, np.linspace(2.7, 9.0, 20)])
+    panel.show_metrics(metrics({"nll": risen}, longer))
+    qtbot.waitUntil(lambda: panel.losses.frame.box != before)
+    assert panel.losses.frame.box.high[1] >= panel.losses.value_at("nll", 420)
+
+
+def test_the_settled_range_stays_while_training_goes_on(show_panel: Show, qtbot: QtBot) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info())
+    ends = set()
+    for n in range(200, 401, 20):
+        panel.show_metrics(metrics({"nll": FALL[:n]}, STEPS[:n]))
+        panel._on_waited()
+        ends.add((panel.losses.frame.box.low[1], panel.losses.frame.box.high[1]))
+    assert len(ends) <= 2
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("height", [130, 166, 260, 480])
+def test_curves_keep_their_axis_name_and_their_room(
+    height: int, scale: float, show_panel: Show, look: Look, qtbot: QtBot
+) -> None:
+    look.set(scale=scale)
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info("vae"))
+    panel.show_metrics(metrics({"nll": FALL}, STEPS))
+    resize(panel, int(640 * scale), int(height * scale))
+    plot = panel.losses.frame.view.height()
+    assert plot >= 0.5 * panel.height()
+    if plot >= look.px(90):
+        assert panel.losses.frame.names_shown[1] == "−ELBO, nats"
+
+
+def test_a_low_panel_has_its_legend_beside_the_switches(show_panel: Show, qtbot: QtBot) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info())
+    panel.show_metrics(training_curves("realnvp", 400))
+    for height, beside in ((480, False), (166, True), (480, False)):
+        resize(panel, 720, height)
+        legend, tools = panel.losses.legend, panel.tools
+        assert legend.isVisible()
+        top = legend.mapTo(panel, QPoint(0, 0)).y()
+        assert (top < tools.geometry().bottom()) is beside
+        assert panel.gradient.isVisible() is not beside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PySide6.QtGui import QFont, QFontMetricsF
 from pytestqt.qtbot import QtBot
 
 from tests.widgets.fakes import training_curves
+from widgets.controls.chips import Chip, ChipRow
 from widgets.look import DARK, LIGHT, Look
+from widgets.plots.axis import Axis, written
 from widgets.plots.bars import BarPlot, bar_outline
 from widgets.plots.colours import STOPS, rgb, table, to_bytes
 from widgets.plots.curves import CurvePlot, Stroke, smooth, thin
@@ -26,6 +30,7 @@ from widgets.plots.ranges import (
     mass_ceiling,
     nice_ceiling,
     robust_ends,
+    settled_ends,
 )
 from widgets.plots.splat import Dots, splat
 
@@ -253,3 +258,63 @@ def test_image_layer_keeps_its_pixels() -> None:
 def test_training_table_is_complete() -> None:
     table_of = training_curves("realnvp", 100)
     assert len(table_of.column("held_out_nll")[0]) == 4
+
+
+@pytest.mark.parametrize("side", ["left", "bottom"])
+@given(
+    st.floats(-1e6, 1e6), st.floats(-4, 5).map(lambda p: 10.0**p), st.integers(20, 1500)
+)  # fmt: skip
+def test_numbers_at_ticks_never_touch(side: str, low: float, spread: float, size: int) -> None:
+    axis = Axis(side)
+    metrics = QFontMetricsF(QFont())
+    ((_, ticks),) = axis.tickValues(low, low + spread, size)
+    spacing = axis.tickSpacing(low, low + spread, size)[0][0]
+    texts = axis.tickStrings(ticks, 1.0, spacing)
+    places = [(tick - low) / spread * size for tick in ticks]
+    for (a, text_a), (b, text_b) in itertools.pairwise(zip(places, texts, strict=True)):
+        if side == "left":
+            assert b - a >= metrics.height()
+        else:
+            halves = (metrics.horizontalAdvance(t) / 2 for t in (text_a, text_b))
+            assert b - a > sum(halves)
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("value", "spacing", "text"),
+    [(0.25, 0.05, "0.25"), (-3.0, 1.0, "−3"), (1e-17, 0.5, "0"), (250000.0, 50000.0, "250000"),
+     (3e-7, 1e-7, "3e−07"), (2e6, 1e6, "2e+06")],
+)  # fmt: skip
+def test_numbers_at_ticks(value: float, spacing: float, text: str) -> None:
+    assert written(value, spacing) == text
+
+
+def test_log_axes_are_numbered_by_powers(qapp: object) -> None:
+    axis = Axis("bottom")
+    axis.setLogMode(True, True)
+    for low, high, wanted in ((0.0, 3.3, ["1", "10", "100", "1000"]), (2.1, 2.9, ["200", "500"])):
+        ((_, ticks),) = axis.tickValues(low, high, 600)
+        assert axis.tickStrings(ticks, 1.0, 1.0) == wanted
+
+
+def test_settled_ends_leave_the_first_steps_out() -> None:
+    x = np.arange(1000.0)
+    y = np.where(x < 100, 5000.0, 2.0 + 0.5 * np.sin(x))
+    low, high = settled_ends(x, y, 200.0)
+    assert (low, high) == (pytest.approx(y.min()), pytest.approx(2.5 + 1 / 3, abs=0.01))
+    assert all(map(math.isnan, settled_ends(x, y, 2000.0)))
+
+
+def test_chips_are_cut_short_before_they_hide(look: Look, qapp: object) -> None:
+    row = ChipRow(look)
+    row.set_chips((Chip("train"), Chip("entropy of the truth, H = 1.698 nats"), Chip("last")))
+    whole, _ = row.place(2000)
+    assert [chip.text for _, chip in whole][-1] == "last"
+    for width in range(30, 400, 7):
+        placed, _ = row.place(width)
+        assert placed[-1][0].right() <= max(width, 30)
+        assert placed[0][1].text == "train"
+    cut, _ = row.place(whole[0][0].width() + 140)
+    assert [chip.text for _, chip in cut] == ["train", whole[1][1].text, "…"]
+    assert cut[1][0].width() < whole[1][0].width()
+    assert cut[2][1].tooltip == "last"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QResizeEvent, QShowEvent
+from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
@@ -26,6 +26,12 @@ from widgets.plots.curves import CurvePlot, Stroke, smooth
 REPAINT_MS = 80
 #: A smoothed line averages over this share of the recorded steps.
 WINDOW_SHARE = 1 / 25
+#: Below these heights (pixels at scale 1) the gradient norm, and the legend's own row, go.
+GRADIENT_FROM = 340
+LEGEND_FROM = 200
+#: Below this width there is no room for a legend beside the switches.
+LEGEND_FROM_WIDTH = 420
+SWITCHES = ("raw", "gradient", "log", "whole")
 #: Figures that begin after this step are those of an opened run.
 LATE = 50
 
@@ -52,7 +58,7 @@ class Group:
 
 
 GROUPS = (
-    Group("energies", "energies", "energy", (
+    Group("energies", "energies", "energy, nats", (
         Figure("positive", "positive phase, E(data)", "data", "Mean energy of the data"),
         Figure("negative", "negative phase, E(samples)", "model",
                "Mean energy of the chain's samples; training pulls it towards the data's"),
@@ -64,7 +70,7 @@ GROUPS = (
                "Critic's mean on data minus its mean on samples"),
         Figure("penalty", "gradient penalty", "muted", "What a steep critic pays"),
     )),
-    Group("likelihood", "likelihood", "nats per event", (
+    Group("likelihood", "likelihood", "NLL, nats", (
         Figure("nll", "train", "model", "−log p(x) of the training batches"),
         Figure("held_out_nll", "held out", "text",
                "−log p(x) of data never trained on; rising while train falls: over-fitting",
@@ -97,7 +103,10 @@ class TrainingPanel(Panel):
         self._pages = QStackedWidget()
         self._pages.addWidget(self._empty)
         self._pages.addWidget(self._plots)
-        self.body.addWidget(self.tools)
+        self._top = QHBoxLayout()
+        self._top.addWidget(self.tools)
+        self._is_low = False
+        self.body.addLayout(self._top)
         self.body.addWidget(self._pages, 1)
         self._table: MetricsTable | None = None
         self._group = ""
@@ -109,6 +118,7 @@ class TrainingPanel(Panel):
         self._wait.setInterval(REPAINT_MS)
         self._wait.timeout.connect(self._on_late)
         for plot in (self.losses, self.gradient):
+            plot.set_fit("settled")
             plot.hovered.connect(self._on_hovered)
         self.clear()
 
@@ -136,6 +146,11 @@ class TrainingPanel(Panel):
         super().showEvent(event)
         self._redraw()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a low panel everything gives way to the curves."""
+        super().resizeEvent(event)
+        self._fit_height()
+
     def show_state(self, state: RunState) -> None:
         """A reset empties the curves."""
         if state.step == 0 and self._table is not None and not len(self._table.steps):
@@ -156,15 +171,16 @@ class TrainingPanel(Panel):
         """Take colours from the look."""
         for plot in (self.losses, self.gradient):
             plot.restyle()
+        self._fit_height()
         self._redraw()
 
     def save_state(self) -> dict[str, Value]:
         """Switches and the chosen group."""
-        return {name: self.tools.is_checked(name) for name in ("raw", "gradient", "log")}
+        return {name: self.tools.is_checked(name) for name in SWITCHES}
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
         """Set the switches again."""
-        for name in ("raw", "gradient", "log"):
+        for name in SWITCHES:
             if isinstance(state.get(name), bool):
                 self.tools.set_on(name, bool(state[name]))
         self._apply_switches()
@@ -174,13 +190,14 @@ class TrainingPanel(Panel):
     def _add_tools(self) -> None:
         for toggle in (
             Toggle("raw", "every step", "The unsmoothed figures, faint", "muted", True),
-            Toggle("gradient", "gradient norm", GRADIENT.tooltip, "muted", True),
+            Toggle("gradient", "gradient", f"Gradient norm {GRADIENT.tooltip}", "muted", True),
             Toggle("log", "log steps", "Space training steps by powers of ten", "muted"),
+            Toggle("whole", "whole range", "Every value, the wild first steps too", "muted"),
         ):
             self.tools.add_toggle(toggle)
         self.tools.add_choice("group", "Which figures are drawn")
         self.tools.add_button(
-            "reset", "reset view", "Show all steps again; or double-click", "Home"
+            "reset", "reset view", "All steps, at the height of the settled ones", "Home"
         )
         self.tools.toggled.connect(lambda *_: self._apply_switches())
         self.tools.chosen.connect(self._on_chosen)
@@ -219,7 +236,7 @@ class TrainingPanel(Panel):
         self._group = group.name
         self.losses.clear()
         self._starts_late = None
-        self.losses.set_names("training step", group.axis)
+        self.losses.set_names("training step", self._axis(group))
         self.gradient.set_names("", "")
         self.tools.set_choices("group", tuple((g.title, g.name) for g in choices))
         self.tools.set_choice("group", group.name)
@@ -229,7 +246,7 @@ class TrainingPanel(Panel):
             self._draw_figure(self.losses, figure, table)
         entropy = self.run.data.entropy if self.run is not None else None
         if group.name == "likelihood" and entropy is not None:
-            label = f"entropy of the truth, H = {number(entropy)} nats"
+            label = f"true entropy H = {number(entropy)} nats"
             words = "No model can have a lower expected −log p(x) than the entropy of the data"
             floor = Stroke(label, self.look.palette.truth, 1.6, dashed=True, tooltip=words)
             self.losses.set_floor("entropy", entropy, floor)
@@ -257,19 +274,41 @@ class TrainingPanel(Panel):
         line = Stroke(self._label(figure), colour, 1.8, tooltip=figure.tooltip)
         plot.set_curve(figure.column, steps, smooth(values, window), line)
 
+    @property
+    def _is_exact(self) -> bool:
+        return self.run is None or Capability.LOG_PROB in self.run.card.capabilities
+
     def _label(self, figure: Figure) -> str:
-        exact = self.run is None or Capability.LOG_PROB in self.run.card.capabilities
-        if exact or figure.column not in ("nll", "held_out_nll"):
+        if self._is_exact or figure.column not in ("nll", "held_out_nll"):
             return figure.label
         return f"{figure.label}, −ELBO"
 
+    def _axis(self, group: Group) -> str:
+        return "−ELBO, nats" if group.name == "likelihood" and not self._is_exact else group.axis
+
     def _wants_gradient(self, table: MetricsTable) -> bool:
-        wanted = self.tools.is_checked("gradient") and self.height() >= self.look.px(340)
-        return wanted and table.latest("gradient_norm") is not None
+        return self.tools.is_on("gradient") and table.latest("gradient_norm") is not None
+
+    def _fit_height(self) -> None:
+        """Room for the gradient norm, then for the legend's row, only in a high panel."""
+        px = self.look.px
+        self.tools.set_usable("gradient", self.height() >= px(GRADIENT_FROM))
+        low = self.height() < px(LEGEND_FROM)
+        self.losses.legend.setVisible(not low or self.width() >= px(LEGEND_FROM_WIDTH))
+        if low != self._is_low:
+            self._is_low = low
+            self.tools.set_fixed(low)
+            self.losses.move_legend(self._top if low else None)
+            margin = 2 if low else 6
+            self.body.setContentsMargins(6, margin, 6, margin)
+            self.body.setSpacing(margin)
+        if self._table is not None and self.isVisible():
+            self._draw_gradient(self._table)
 
     def _apply_switches(self) -> None:
         for plot in (self.losses, self.gradient):
             plot.set_log_x(self.tools.is_checked("log"))
+            plot.set_fit("whole" if self.tools.is_checked("whole") else "settled")
         self._redraw()
 
     def _pin(self, table: MetricsTable) -> None:
@@ -299,7 +338,7 @@ class TrainingPanel(Panel):
             for name in plot.names:
                 value = plot.value_at(name, step)
                 if value is not None and plot.label_of(name):
-                    rows.append((plot.label_of(name).split(", H =")[0], number(value)))
+                    rows.append((plot.label_of(name).split(" = ")[0], number(value)))
         self.pointed.emit(Pointed(f"Step {step:,.0f}".replace(",", " "), tuple(rows)))
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QVBoxLayout, QWidget
 
 from widgets.controls.chips import Chip, ChipRow
 from widgets.look import Look
 from widgets.plots.colours import with_alpha
 from widgets.plots.frame import Frame
 from widgets.plots.layers import Box, LinesLayer
-from widgets.plots.ranges import StickySpan, robust_ends
+from widgets.plots.ranges import StickySpan, robust_ends, settled_ends
 
 Floats: TypeAlias = npt.NDArray[Any]
+
+#: What the y axis makes room for: all but a few wild values, what curves do once the first steps
+#: are over, or everything.
+Fit: TypeAlias = Literal["robust", "settled", "whole"]
+#: This share of the steps counts as the first ones, when there are at least so many.
+FIRST_SHARE = 0.2
+SETTLED_FROM = 20
 
 #: Points per pixel of width beyond which a curve is thinned.
 PER_PIXEL = 1
@@ -81,6 +88,7 @@ class CurvePlot(QWidget):
         self._pinned_y: float | None = None
         self._log_x = False
         self._x_range: tuple[float, float] | None = None
+        self._fit: Fit = "robust"
         self.legend = ChipRow(look, parent=self)
         self.frame = Frame(look, parent=self)
         layout = QVBoxLayout(self)
@@ -104,6 +112,22 @@ class CurvePlot(QWidget):
     def set_pinned(self, *, x: float | None = None, y: float | None = None) -> None:
         """Values that each axis always holds, such as 0."""
         self._pinned_x, self._pinned_y = x, y
+
+    def set_fit(self, fit: Fit) -> None:
+        """What the y axis makes room for; values outside are cut."""
+        if fit != self._fit:
+            self._fit = fit
+            self.reset_view()
+
+    def move_legend(self, row: QBoxLayout | None) -> None:
+        """Show the legend in another row than over the plot, or over the plot again."""
+        layout = self.layout()
+        if isinstance(layout, QVBoxLayout):
+            layout.removeWidget(self.legend)
+            if row is None:
+                layout.insertWidget(0, self.legend)
+            else:
+                row.addWidget(self.legend, 1)
 
     def set_x_range(self, ends: tuple[float, float]) -> None:
         """Show these x, whatever the data; from then on the user may move x only."""
@@ -156,14 +180,23 @@ class CurvePlot(QWidget):
             return
         scaled = [c for c in self._curves.values() if c.stroke.scaled]
         low, high = self._wanted_x(scaled)
-        bottom, top = self._spans[1].update(
-            *_ends([c.y for c in scaled], self._pinned_y, robust=True)
-        )
+        bottom, top = self._spans[1].update(*self._wanted_y(scaled))
         bottom = bottom if self._pinned_y is None else self._pinned_y
         box = Box((low, min(bottom, top)), (high, top))
         if box != self.frame.box:
             self.frame.set_box(box)
             self._draw_floors()
+
+    def _wanted_y(self, scaled: list[_Curve]) -> tuple[float, float]:
+        xs = [c.x for c in scaled if not c.is_floor and len(c.x)]
+        n = max((len(x) for x in xs), default=0)
+        if self._fit != "settled" or n < SETTLED_FROM:
+            return _ends([c.y for c in scaled], self._pinned_y, robust=self._fit == "robust")
+        first, last = min(float(x[0]) for x in xs), max(float(x[-1]) for x in xs)
+        start = first + FIRST_SHARE * (last - first)
+        ends = [np.array(settled_ends(c.x, c.y, start)) for c in scaled if not c.is_floor]
+        newest = [c.y[np.isfinite(c.y)][-1:] for c in scaled if c.stroke.label]
+        return _ends(ends + newest, self._pinned_y, robust=False)
 
     def _wanted_x(self, scaled: list[_Curve]) -> tuple[float, float]:
         if self._x_range is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[Any]
 
 #: A ceiling falls only when the wanted one is below this share of it.
 FALL = 0.35
@@ -100,6 +102,21 @@ def robust_ends(values: npt.NDArray[Any]) -> tuple[float, float]:
     reach = high - low
     kept = finite[(finite >= low - reach) & (finite <= high + reach)]
     return float(kept.min()), float(kept.max())
+
+
+def settled_ends(x: Floats, y: Floats, start: float) -> tuple[float, float]:
+    """Ends of what a curve does after ``start``: its middle 96 %, and a third more on each side.
+
+    What came before (the first steps, when a loss is still a hundred times larger) counts only
+    within that third. NaN where nothing lies after ``start``.
+    """
+    finite = np.isfinite(y)
+    settled = y[finite & (x >= start)]
+    if not len(settled):
+        return math.nan, math.nan
+    low, high = (float(q) for q in np.quantile(settled, (0.02, 0.98)))
+    room = (high - low) / 3
+    return max(low - room, float(y[finite].min())), min(high + room, float(y[finite].max()))
 
 
 def mass_ceiling(density: npt.NDArray[Any], share: float = 0.05) -> float:
