@@ -15,6 +15,8 @@ from engine.wire.fields import Field
 
 #: Box around the data: this share of the range is added on each side.
 BOX_MARGIN = 0.15
+#: A range below this share of its numbers' size is that of a constant coordinate.
+SMALLEST_RANGE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ class Dataset(ABC):
 
     def info(self) -> DatasetInfo:
         """What the window must know of it."""
-        flat = self.train.reshape(self.train.shape[0], -1)
+        flat = self.train.reshape(self.train.shape[0], -1).to(torch.float64)
         low, high = flat.amin(0), flat.amax(0)
-        margin = (high - low).clamp_min(1e-3) * BOX_MARGIN
+        margin = box_margin(low, high)
         known = isinstance(self, KnownDensity)
         return DatasetInfo(
             event=self.event,
@@ -125,3 +127,12 @@ class Dataset(ABC):
 
     def _resample(self, n: int, generator: torch.Generator) -> Tensor:
         return self.train[torch.randint(len(self.train), (n,), generator=generator)]
+
+
+def box_margin(low: Tensor, high: Tensor) -> Tensor:
+    """What a box around [low, high] adds on each side, (D,) each; constants get a little too."""
+    size = torch.maximum(low.abs(), high.abs())
+    side = high - low
+    little = (1e-6 * size).clamp_min(1e-3)
+    margin: Tensor = BOX_MARGIN * torch.where(side > SMALLEST_RANGE * size, side, little)
+    return margin

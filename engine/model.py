@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from engine.wire.cards import ModelCard
 
-#: A spread below this counts as a constant column, which is left unscaled.
-SMALLEST_SPREAD = 1e-8
+#: A spread below this, or below this share of a column's size, counts as a constant column, which
+#: is left unscaled. Units may be tiny (farads, metres of light), so the first is only a guard.
+SMALLEST_SPREAD = 1e-15
+SMALLEST_SHARE = 1e-8
 
 
 @dataclass
@@ -78,15 +80,16 @@ class GenerativeModel(nn.Module, ABC):
         """
         flat = data.reshape(data.shape[0], -1).to(torch.float64)
         spread = flat.std(0, correction=0)
-        spread = torch.where(spread > SMALLEST_SPREAD, spread, torch.ones_like(spread))
+        least = (SMALLEST_SHARE * flat.abs().amax(0)).clamp_min(SMALLEST_SPREAD)
+        spread = torch.where(spread > least, spread, torch.ones_like(spread))
         self.location.copy_(flat.mean(0))
         self.scale.copy_(spread)
 
     def standardise(self, x: Tensor) -> Tensor:
         """(B, *E) in the units given → (B, D) with mean 0 and variance 1 over the training data.
 
-        Its log-determinant is :attr:`standardise_log_det`, to be added to the log-density of the
-        result.
+        The result has the model's number type and device, whatever x has. Its log-determinant is
+        :attr:`standardise_log_det`, to be added to the log-density of the result.
         """
         return (self._flat(x) - self.location) / self.scale
 
@@ -105,7 +108,7 @@ class GenerativeModel(nn.Module, ABC):
                 f"{self.card.title}: given events of shape {tuple(x.shape[1:])}, "
                 f"wanted {self.event_shape}"
             )
-        return x.reshape(x.shape[0], -1)
+        return x.reshape(x.shape[0], self.event_size).to(self.location)
 
     # --- training -----------------------------------------------------------------------------
 

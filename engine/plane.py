@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from engine.dataset import BOX_MARGIN, Dataset
+from engine.dataset import Dataset, box_margin
 from engine.estimators.grid import Box
 
 #: ``"axes"``: two coordinates of the data; ``"pca"``: the first two principal components.
@@ -107,7 +107,7 @@ def data_box(dataset: Dataset, plane: Plane) -> Box:
     """A box of the plane that holds the training split with a margin."""
     points = plane.project(dataset.train)
     low, high = points.amin(0), points.amax(0)
-    margin = (high - low).clamp_min(1e-3) * BOX_MARGIN
+    margin = box_margin(low, high)
     return Box(tuple((low - margin).tolist()), tuple((high + margin).tolist()))
 
 

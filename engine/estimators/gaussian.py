@@ -65,3 +65,26 @@ def shaped_covariance(covariances: Tensor, structure: str, scale: Tensor) -> Ten
         mean = (variances * square).mean(-1, keepdim=True)
         return torch.diag_embed(mean / square)
     raise ValueError(f"covariance: given '{structure}', wanted one of {', '.join(STRUCTURES)}")
+
+
+def floored_covariance(covariances: Tensor, floor: Tensor) -> Tensor:
+    r"""The likeliest covariances that are nowhere below a floor.
+
+    .. math:: \arg\max_{\Sigma \succeq F} -\log|\Sigma| - \operatorname{tr}(\Sigma^{-1} S)
+
+    raises the eigenvalues of F^(-1/2) S F^(-1/2) that are below 1 to 1, so that an EM whose M-step
+    ends here still never lowers the likelihood.
+
+    Args:
+        covariances: S, (K, D, D), float64.
+        floor: (D,), the diagonal of F, above 0.
+    """
+    below = torch.linalg.cholesky_ex(covariances - torch.diag(floor)).info > 0
+    if not bool(below.any()):
+        return covariances
+    root = floor.sqrt()
+    values, vectors = torch.linalg.eigh(covariances[below] / (root[:, None] * root))
+    raised = (vectors * values.clamp_min(1.0).unsqueeze(-2)) @ vectors.mT
+    found = covariances.clone()
+    found[below] = raised * (root[:, None] * root)
+    return found

@@ -9,7 +9,7 @@ import sklearn.mixture
 import torch
 from torch import Tensor
 
-from engine.estimators.gaussian import cholesky, shaped_covariance
+from engine.estimators.gaussian import cholesky, floored_covariance, shaped_covariance
 from engine.estimators.seeding import plus_plus_centres
 from engine.model import TrainState
 from engine.models.latent.gaussian_mixture import GaussianMixture
@@ -88,6 +88,56 @@ def test_the_likelihood_never_falls(structure: str, start: str, seed: int) -> No
     nll = sweep(model, x, 60)
     assert max(np.diff(nll)) <= 1e-9
     assert nll[-1] < nll[0] - 0.05
+
+
+def awkward() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    line = torch.randn(200, 1, generator=generator)
+    board = torch.cartesian_prod(torch.arange(5.0), torch.arange(5.0)).repeat(4, 1)
+    outlier = torch.cat([torch.randn(150, 2, generator=generator), torch.full((1, 2), 1e6)])
+    return {
+        "fewer points than components": torch.randn(6, 2, generator=generator),
+        "a line": line @ torch.tensor([[1.0, 2.0]]),
+        "repeated points": board,
+        "a constant column": torch.cat([line, torch.full_like(line, 7.0)], 1),
+        "an outlier": outlier,
+    }
+
+
+@pytest.mark.parametrize("floor", [1e-6, 0.0])
+@pytest.mark.parametrize("structure", list(SKLEARN_NAMES))
+@pytest.mark.parametrize("name", list(awkward()))
+def test_collapsing_components_do_not_lower_the_likelihood(
+    name: str, structure: str, floor: float
+) -> None:
+    x = awkward()[name]
+    settings = {"n_components": 12, "covariance": structure, "covariance_floor": floor}
+    double = sweep(prepared(x.double(), **settings), x.double(), 60)
+    assert max(np.diff(double)) <= 1e-9
+    single = build_model("gaussian_mixture", event_shape=(2,), **settings)
+    single.prepare(x, generator=torch.Generator().manual_seed(0))
+    # Weights and factors are stored in float32, so the last digits of the figure may tremble.
+    assert max(np.diff(sweep(single, x, 60))) <= 2e-7
+
+
+def test_the_floor_is_the_constrained_optimum() -> None:
+    generator = torch.Generator().manual_seed(2)
+    root = torch.randn(3, 4, 4, generator=generator, dtype=torch.float64)
+    scatter = root @ root.mT * torch.tensor([1.0, 1e-2, 1e2], dtype=torch.float64)[:, None, None]
+    floor = torch.tensor([0.5, 1.0, 2.0, 0.1], dtype=torch.float64)
+    found = floored_covariance(scatter, floor)
+    assert float(torch.linalg.eigvalsh(found - torch.diag(floor)).min()) >= -1e-9
+
+    def value(covariance: Tensor) -> Tensor:
+        return -torch.logdet(covariance) - (torch.linalg.inv(covariance) @ scatter).diagonal(
+            dim1=-2, dim2=-1
+        ).sum(-1)
+
+    for _ in range(50):
+        # Any mixture with another matrix that respects the floor is worse.
+        other = torch.randn(3, 4, 4, generator=generator, dtype=torch.float64)
+        other = torch.diag(floor) + other @ other.mT
+        assert bool((value(0.99 * found + 0.01 * other) <= value(found) + 1e-12).all())
 
 
 def test_log_prob_is_scipys_sum_over_components() -> None:

@@ -143,3 +143,18 @@ def test_degenerate_data_stay_finite(x: Tensor, estimator: str) -> None:
 def test_too_many_axes_are_refused(size: int, n_axes: int) -> None:
     with pytest.raises(ValueError, match=f"given {n_axes}, wanted less than the {size}"):
         build_model("ppca", event_shape=(size,), latent_features=n_axes)
+
+
+@pytest.mark.parametrize("estimator", ["em", "closed_form"])
+def test_float32_keeps_its_digits_where_the_noise_is_tiny(estimator: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 2, generator=generator) * 3.0
+    x[:, 1] = 7.0  # a constant column leaves only the smallest noise there is
+    model = build_model("ppca", event_shape=(2,), estimator=estimator)
+    model.prepare(x, generator=generator)
+    for _ in range(100):
+        model.train_step(x, TrainState({}), generator)
+    W, mu = model.W.double(), model.mu.double()
+    covariance = W @ W.T + model.sigma2.double() * torch.eye(2, dtype=torch.float64)
+    wanted = scipy.stats.multivariate_normal(mu.numpy(), covariance.numpy()).logpdf(x.numpy())
+    np.testing.assert_allclose(model.log_prob(x).numpy(), wanted, atol=1e-4)

@@ -199,6 +199,21 @@ class UnknownData(GaussianData):
     entropy = None  # type: ignore[assignment]
 
 
+class Table(Dataset):
+    """Given points (N, *E), split as they come; the truth is unknown."""
+
+    card = DatasetCard("table", "Table", "")
+    Config = SplitConfig
+
+    def __init__(self, points: Tensor) -> None:
+        super().__init__(SplitConfig())
+        self.event = Event(tuple(points.shape[1:]))
+        self._split(points)
+
+    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+        return self._resample(n, generator)
+
+
 def view(
     model: GenerativeModel, dataset: Dataset, cancelled: Callable[[], bool] = lambda: False
 ) -> View:

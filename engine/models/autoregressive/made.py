@@ -237,7 +237,9 @@ class MADE(GenerativeModel):
 
     def _split(self, raw: Tensor) -> Mixture:
         """(…, 3K) → the three parameters of each mixture."""
-        logits, means, log_widths = raw.view(*raw.shape[:-1], 3, -1).unbind(-2)
+        logits, means, log_widths = raw.view(*raw.shape[:-1], 3, self.config.n_components).unbind(
+            -2
+        )
         return Mixture(logits, means, log_widths.clamp_min(math.log(SMALLEST_WIDTH)))
 
     def _distribution(self, m: Mixture, location: Tensor, scale: Tensor) -> MixtureSameFamily:

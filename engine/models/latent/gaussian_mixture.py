@@ -23,7 +23,12 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MultivariateNormal
 
 from engine.drawing import categorical_from_uniform, draw, reshaped, uniform_noise
-from engine.estimators.gaussian import cholesky, gaussian_log_prob, shaped_covariance
+from engine.estimators.gaussian import (
+    cholesky,
+    floored_covariance,
+    gaussian_log_prob,
+    shaped_covariance,
+)
 from engine.estimators.seeding import plus_plus_centres
 from engine.latents import Elbo, Latent, Latents
 from engine.model import GenerativeModel, TrainState
@@ -32,6 +37,8 @@ from engine.wire.fields import Field
 
 #: A component that answers for less than this many points keeps its place and shape.
 SMALLEST_COUNT = 1e-6
+#: No variance falls below this share of the data's: a lower one is lost in float32.
+SMALLEST_VARIANCE = 1e-8
 #: Seedings tried in ``prepare`` on so many points at most; the tightest one is taken.
 N_SEEDINGS = 24
 N_SEEDING_POINTS = 2048
@@ -66,7 +73,7 @@ class GaussianMixtureConfig:
             1.0,
             scale="log",
             live=True,
-            help="Added to each variance, as a share of the data's: no Gaussian can collapse.",
+            help="Least variance of a Gaussian, as a share of the data's: none can collapse.",
         ),
     ] = 1e-6
 
@@ -162,7 +169,7 @@ class GaussianMixture(GenerativeModel):
         self.means.copy_(means)
         spread = self._shape(torch.cov(u.T.cpu().double(), correction=0).reshape(1, *self._square))
         share = n ** (-2.0 / self.event_size)
-        self.scale_tril.copy_(cholesky(spread * share + self._floor()))
+        self.scale_tril.copy_(cholesky(self._floored(spread * share)))
 
     def loss(
         self,
@@ -180,34 +187,41 @@ class GaussianMixture(GenerativeModel):
     def train_step(
         self, batch: Tensor, state: TrainState, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """One sweep of EM on (B, *E); returns the negative log-density before it."""
-        u = self.standardise(batch)
-        joint = self._joint(u)
+        """One sweep of EM on (B, *E); returns the negative log-density before it.
+
+        It is worked in float64: in float32 rounding makes the likelihood tremble.
+        """
+        location, scale = _double(self.location), _double(self.scale)
+        u = (_double(batch.reshape(len(batch), -1)) - location) / scale
+        log_densities = gaussian_log_prob(u, _double(self.means), _double(self.scale_tril))
+        # Rounded to float32 their sum is off 1 by more than a late sweep gains.
+        joint = torch.log(_double(self.weights) / _double(self.weights).sum()) + log_densities
         total = torch.logsumexp(joint, -1)
         self._maximise(u, torch.exp(joint - total[:, None]))
-        nll = -(total.mean() + self.standardise_log_det)
+        nll = scale.log().sum() - total.mean()
         return {"total": nll, "nll": nll}
 
     def _maximise(self, u: Tensor, responsibilities: Tensor) -> None:
-        """The M-step: weighted counts, means and covariances."""
+        """The M-step: weighted counts, means and covariances, none of them below the floor."""
         counts = responsibilities.sum(0)  # (K,)
-        alive = counts > SMALLEST_COUNT
+        alive = (counts > SMALLEST_COUNT).to(self.means.device)
         shares = responsibilities / counts.clamp_min(SMALLEST_COUNT)
         means = shares.T @ u
         pairs = zip(means, shares.T, strict=True)
         covariances = torch.stack([_scatter(u - mean, share) for mean, share in pairs])
-        factors = cholesky(self._shape(covariances) + self._floor()).to(self.scale_tril)
+        factors = cholesky(self._floored(self._shape(covariances))).to(self.scale_tril)
         self.weights.copy_(counts / counts.sum())
-        self.means.copy_(torch.where(alive[:, None], means, self.means))
+        self.means.copy_(torch.where(alive[:, None], means.to(self.means), self.means))
         self.scale_tril.copy_(torch.where(alive[:, None, None], factors, self.scale_tril))
 
     def _shape(self, covariances: Tensor) -> Tensor:
         return shaped_covariance(covariances, self.config.covariance, self.scale.cpu())
 
-    def _floor(self) -> Tensor:
-        """(D, D), what is added to each covariance; round in data units where they are round."""
-        eye = torch.eye(self.event_size, dtype=torch.float64)
-        return self._shape((self.config.covariance_floor * eye)[None])[0]
+    def _floored(self, covariances: Tensor) -> Tensor:
+        """Shaped covariances (K, D, D) with the least variance; round where they are round."""
+        least = max(self.config.covariance_floor, SMALLEST_VARIANCE)
+        floor = self._shape(least * torch.eye(self.event_size, dtype=torch.float64)[None])[0]
+        return floored_covariance(covariances, floor.diagonal())
 
     @property
     def _square(self) -> tuple[int, int]:
@@ -273,7 +287,8 @@ class GaussianMixture(GenerativeModel):
         k = latents["component"].long()
         means = self.means[k] * self.scale + self.location
         factors = self.scale_tril[k] * self.scale[:, None]
-        return reshaped(MultivariateNormal(means, scale_tril=factors), self.event_shape)
+        gaussians = MultivariateNormal(means, scale_tril=factors, validate_args=False)
+        return reshaped(gaussians, self.event_shape)
 
     def sample(
         self, n: int, *, context: Tensor | None = None, generator: torch.Generator
@@ -287,6 +302,11 @@ class GaussianMixture(GenerativeModel):
         factors = self.scale_tril * self.scale[:, None]
         means = self.means * self.scale + self.location
         return Components(self.weights, means, factors @ factors.mT)
+
+
+def _double(values: Tensor) -> Tensor:
+    """In float64; on the CPU where the device has none."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()
 
 
 def _scatter(centred: Tensor, shares: Tensor) -> Tensor:

@@ -176,8 +176,9 @@ class PPCA(GenerativeModel):
         """Exact log-density of (B, *E), (B,), nats."""
         v = self.standardise(x)
         factor = cholesky(self._inner()[None])[0]  # of M, (Z, Z)
-        projected = torch.linalg.solve_triangular(factor, (v @ self.W).mT, upper=False)  # (Z, B)
-        square = (v.square().sum(-1) - projected.square().sum(0)) / self.sigma2
+        z = torch.cholesky_solve((v @ self.W).mT, factor).mT  # the posterior mean, (B, Z)
+        # |v − Wz|²/σ² + |z|² = vᵀC⁻¹v, but never the difference of two large numbers.
+        square = (v - z @ self.W.mT).square().sum(-1) / self.sigma2 + z.square().sum(-1)
         size, n_axes = self.W.shape
         log_det = (size - n_axes) * self.sigma2.log() + 2.0 * factor.diagonal().log().sum()
         total: Tensor = square + log_det + size * LOG_TWO_PI
