@@ -101,6 +101,20 @@ def test_dots_are_drawn_where_they_are() -> None:
     assert tuple(picture[20, 10]) == (0, 0, 254, 254)
 
 
+def test_crowded_dots_let_through_what_lies_below() -> None:
+    random = np.random.default_rng(0)
+    crowd, loner = random.normal(60, 8, (4000, 2)), np.array([[150.5, 60.5]])
+    where = np.concatenate([crowd, loner])
+    open_, full = (
+        splat(where, 200, 120, Dots("#ff8000", 4.0, 0.8, crowding=crowding))[..., 3] / 255
+        for crowding in (0.3, 0.0)
+    )
+    middle = np.s_[50:70, 50:70]
+    assert full[middle].mean() > 0.95
+    assert 0.2 < open_[middle].mean() < 0.5
+    assert open_[60, 150] == pytest.approx(0.8, abs=0.01)
+
+
 def test_each_dot_may_have_its_colour() -> None:
     colours = np.array([[0, 255, 0], [0, 0, 255]], np.uint8)
     picture = splat(np.array([[5.5, 5.5], [20.5, 5.5]]), 30, 12,

@@ -16,7 +16,7 @@ LINES_LEAST, LINES_WANTED = 1.4, 2.4
 #: From so many lines on there is room.
 ROOMY = 9.0
 #: Free room between two numbers side by side, in widths of a zero.
-GAP = 2.0
+GAP = 4.0
 #: Numbers with more zeros than this are written with powers of ten.
 MOST_ZEROS = 5
 #: Axes that are wider carry no numbers.

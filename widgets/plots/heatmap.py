@@ -28,6 +28,8 @@ STRIPS_FROM, STRIPS_FROM_HEIGHT = 380, 290
 #: Diameter of a dot, in pictures of at least this height.
 DOT = 3.0
 DOTS_FULL_FROM = 560
+#: At most this share of a crowded place is covered by dots, so that the density is seen below.
+CROWDING = 0.45
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,8 @@ class HeatMap(QWidget):
         share = min(self.width(), self.height()) / self._look.px(DOTS_FULL_FROM)
         size = DOT * self._look.scale * min(max(share, 0.35), 1.0) * self.devicePixelRatioF()
         if name == "samples":
-            return Dots(palette.model, size, 0.95, colours, palette.panel)
-        return Dots(palette.data, size, 0.75, colours)
+            return Dots(palette.model, size, 0.95, colours, palette.panel, CROWDING)
+        return Dots(palette.data, size, 0.8, colours, crowding=CROWDING)
 
     def _has_room(self, width: float, height: float) -> bool:
         return self.width() >= self._look.px(width) and self.height() >= self._look.px(height)

@@ -14,6 +14,8 @@ from widgets.plots.colours import rgb
 Floats: TypeAlias = npt.NDArray[Any]
 
 MOST_OPAQUE = 0.995
+#: Side of the cells in which crowding is counted, in diameters.
+CELL = 3.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,9 @@ class Dots:
         opacity: Of one dot's middle; overlapping dots add up.
         colours: (N, 3) red, green, blue of each dot, instead of ``colour``.
         rim: Colour of a thin edge that sets dots off from what lies below; "" for none.
+        crowding: Where dots would cover more than this share of the pixels, each is drawn so much
+            fainter that together they cover no more, and what lies below shows through; 0 for no
+            limit.
     """
 
     colour: str
@@ -33,11 +38,14 @@ class Dots:
     opacity: float = 0.9
     colours: npt.NDArray[np.uint8] | None = None
     rim: str = ""
+    crowding: float = 0.0
 
     @property
     def as_rim(self) -> Dots:
         """The edge alone, as larger and fainter dots."""
-        return Dots(self.rim, self.diameter * 1.25 + 1.0, 0.45 * self.opacity)
+        return Dots(
+            self.rim, self.diameter * 1.25 + 1.0, 0.45 * self.opacity, crowding=self.crowding
+        )
 
 
 def splat(where: Floats, width: int, height: int, dots: Dots) -> npt.NDArray[np.uint8]:
@@ -88,8 +96,35 @@ def _cover(where: Floats, width: int, height: int, dots: Dots) -> tuple[Floats, 
     pixels = np.floor(where).astype(np.int64)[:, None, :] + offsets[None]
     x, y = pixels[..., 0].ravel(), pixels[..., 1].ravel()
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    alpha = np.tile(sprite * min(dots.opacity, MOST_OPAQUE), len(where))
+    shares = strengths(where, dots)[:, None] if dots.crowding else np.ones((len(where), 1))
+    alpha = (shares * sprite * min(dots.opacity, MOST_OPAQUE)).ravel()
     return np.where(inside, y * width + x, 0), np.where(inside, alpha, 0.0)
+
+
+def strengths(where: Floats, dots: Dots) -> Floats:
+    """How strongly each dot (N,) is drawn, 0 … 1: less where many dots share little room.
+
+    Dots are counted in square cells of a few diameters; a cell's count is averaged with its
+    neighbours', so that no edges of cells are seen.
+    """
+    if not len(where):
+        return np.ones(0)
+    side = max(CELL * dots.diameter, 1.0)
+    cells = np.floor((where - where.min(0)) / side).astype(np.int64) + 1
+    width, height = (cells.max(0) + 2).tolist()
+    counts = np.bincount(cells[:, 1] * width + cells[:, 0], minlength=width * height)
+    counts = _blurred(_blurred(counts.reshape(height, width).astype(np.float64)).T).T
+    covered = counts[cells[:, 1], cells[:, 0]] * np.pi / 4 * (dots.diameter / side) ** 2
+    strength: Floats = np.minimum(1.0, dots.crowding / np.maximum(covered, 1e-9))
+    return strength
+
+
+def _blurred(counts: Floats) -> Floats:
+    """Each row with a quarter of the rows before and after it."""
+    blurred = counts / 2
+    blurred[1:] += counts[:-1] / 4
+    blurred[:-1] += counts[1:] / 4
+    return blurred
 
 
 @lru_cache(maxsize=32)
