@@ -39,6 +39,7 @@ def sentence(error: BaseException, where: str) -> str:
     """One sentence for the user."""
     if is_out_of_memory(error):
         return f"{where}: memory ran out"
-    if isinstance(error, SPOKEN) and str(error):
-        return f"{where}: {error}"
-    return f"{where}: {type(error).__name__}" + (f": {error}" if str(error) else "")
+    text = next(iter(str(error).strip().splitlines()), "")  # torch goes on with whole tensors
+    if isinstance(error, SPOKEN) and text:
+        return f"{where}: {text}"
+    return f"{where}: {type(error).__name__}" + (f": {text}" if text else "")

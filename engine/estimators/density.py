@@ -16,6 +16,8 @@ from engine.model import GenerativeModel
 CHUNK = 8192
 #: Rows times draws scored at once for importance-weighted bounds.
 DRAW_CHUNK = 8192
+#: Most draws for one bound.
+MOST_DRAWS = 10_000
 #: An accelerator takes so many times more rows at once.
 WIDER = 16
 
@@ -56,13 +58,14 @@ def log_density_of(model: GenerativeModel, *, n_draws: int = 32, seed: int = 0) 
         seed: Seed of the bound's noise.
 
     Raises:
-        ValueError: The model has none of the three.
+        ValueError: The model has none of the three, or the number of draws is out of range.
     """
+    check_draws(n_draws)
     if isinstance(model, LogProb):
         return LogDensity("exact", "log p(x), exact", model.log_prob)
     if isinstance(model, Bound):
         label = f"importance-weighted bound, {n_draws} draws"
-        rows = max(64, DRAW_CHUNK // n_draws)
+        rows = max(8, DRAW_CHUNK // n_draws)
         return LogDensity("bound", label, _bound_scorer(model, n_draws, seed), rows)
     if isinstance(model, Energy):
         energy = model
@@ -93,6 +96,12 @@ def score_points(
         rows = slice(start, start + chunk)
         scores[rows] = log_density.score(as_events(model, points[rows])).cpu().to(torch.float64)
     return scores
+
+
+def check_draws(n_draws: int) -> None:
+    """Raise ``ValueError`` unless the number of draws for a bound is in range."""
+    if not 1 <= n_draws <= MOST_DRAWS:
+        raise ValueError(f"n_draws: given {n_draws}, wanted a whole number from 1 to {MOST_DRAWS}")
 
 
 def widen(rows: int, model: GenerativeModel) -> int:

@@ -12,8 +12,10 @@ from engine.capabilities import Chain, Sampling
 from engine.estimators.density import CancellationError, Cancelled
 from engine.model import GenerativeModel
 
-#: Most events drawn in one go.
-LARGEST = 1_000_000
+#: Most events drawn in one go, and most values in all of them.
+LARGEST, MOST_VALUES = 1_000_000, 2**27
+#: Longest chain walked for one answer.
+MOST_STEPS = 100_000
 #: Kernels as they are written in a sentence.
 KERNEL_NAMES = {"mala": "MALA", "hmc": "HMC", "langevin": "Langevin", "gibbs": "Gibbs"}
 
@@ -49,14 +51,15 @@ def draw_events(
         ValueError: The model has neither, or a number is out of range.
         CancellationError: ``cancelled()`` was true.
     """
-    if not 1 <= n <= LARGEST:
-        raise ValueError(f"n: given {n}, wanted a whole number from 1 to {LARGEST}")
+    most = min(LARGEST, MOST_VALUES // model.event_size)
+    if not 1 <= n <= most:
+        raise ValueError(f"n: given {n}, wanted a whole number from 1 to {most}")
     if isinstance(model, Sampling):
         return Draws(model.sample(n, generator=generator), "exact", "samples of the model")
     if not isinstance(model, Chain):
         raise ValueError(f"samples need a sampler or a chain; {model.card.title} has neither")
-    if chain_steps < 0:
-        raise ValueError(f"chain_steps: given {chain_steps}, wanted 0 or more")
+    if not 0 <= chain_steps <= MOST_STEPS:
+        raise ValueError(f"chain_steps: given {chain_steps}, wanted 0 to {MOST_STEPS}")
     kernel = model.kernels[0]
     state = model.init(n, generator)
     for _ in range(chain_steps):

@@ -16,6 +16,7 @@ The decoder runs K times per block instead of per pixel.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -23,7 +24,13 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from engine.capabilities import Bound, Decoding, Encoding
-from engine.estimators.density import CancellationError, Cancelled, as_events, widen
+from engine.estimators.density import (
+    CancellationError,
+    Cancelled,
+    as_events,
+    check_draws,
+    widen,
+)
 from engine.model import GenerativeModel
 
 #: Blocks a side of a picture.
@@ -32,6 +39,8 @@ N_BLOCKS = 32
 ANCHORS = 2
 #: Values of p(x given z) held at once, counting coordinates.
 PAIRS = 2**18
+#: The same of a single block, beyond which memory is at risk.
+MOST_PAIRS = 2**26
 
 
 @runtime_checkable
@@ -62,33 +71,44 @@ def shared_bound(
     *,
     n_draws: int = 32,
     seed: int = 0,
+    lift: Callable[[Tensor], Tensor] | None = None,
     cancelled: Cancelled | None = None,
 ) -> Tensor:
     """The bound at every pixel of a picture: (H, W), float64 on the CPU, nats.
 
     Args:
         model: One for which :func:`shares_draws` holds.
-        points: The pixels as flat events (H, W, D), float64.
+        points: The pixels (H, W, D) as flat events, or what ``lift`` turns into them, float64.
         n_draws: K, spread evenly over the anchors of a block.
         seed: Seed of the draws; the same at every step, so that pictures do not flicker.
+        lift: Turns (P, d) pixels into flat events (P, D) when their turn comes, which saves the
+            memory of all at once.
         cancelled: Asked between chunks.
 
     Raises:
-        ValueError: The model cannot share draws.
+        ValueError: The model cannot share draws, or there are too many of them.
         engine.estimators.density.CancellationError: ``cancelled()`` was true.
     """
     if not shares_draws(model):
         raise ValueError(f"{model.card.title} has no posterior whose draws could be shared")
+    check_draws(n_draws)
     side = -(-max(points.shape[:2]) // N_BLOCKS)
-    blocks = _to_blocks(points, side)  # (G, P, D)
+    pairs = side**2 * n_draws * model.event_size  # of one block
+    if pairs > MOST_PAIRS:
+        raise ValueError(
+            f"bound: given {n_draws} draws for {max(points.shape[:2])} pixels a side, wanted "
+            f"at most {max(1, n_draws * MOST_PAIRS // pairs)} draws, or fewer pixels"
+        )
+    blocks = _to_blocks(points, side)  # (G, P, d)
     anchors = _anchors(side, n_draws)
     generator = torch.Generator().manual_seed(seed)
-    rows = max(1, widen(PAIRS, model) // (blocks.shape[1] * n_draws * blocks.shape[2]))
+    rows = max(1, widen(PAIRS, model) // pairs)
     scores = []
     for chunk in torch.split(blocks, rows):
         if cancelled is not None and cancelled():
             raise CancellationError
-        scores.append(_score_blocks(model, chunk, anchors, n_draws, generator))
+        flat = chunk if lift is None else lift(chunk.flatten(0, 1)).reshape(*chunk.shape[:2], -1)
+        scores.append(_score_blocks(model, flat, anchors, n_draws, generator))
     return _from_blocks(torch.cat(scores), side, points.shape[:2])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.capabilities import Bound, Conditionals, Critic, Energy, HasFlowPath, LogProb
-from engine.estimators.density import Cancelled, log_density_of
+from engine.estimators.density import Cancelled, check_draws, log_density_of
 from engine.estimators.mixture import MixtureParts, mixture_parts
 from engine.estimators.quadrature import log_z
 from engine.model import GenerativeModel
@@ -140,6 +140,7 @@ def _conditional_name(titles: Sequence[str], place: int) -> str:
 
 
 def _bound_terms(model: Bound, x: Tensor, n_draws: int, generator: torch.Generator) -> Terms:
+    check_draws(n_draws)
     elbo = model.elbo(x, n_draws=n_draws, generator=generator)
     value = float(elbo.importance_weighted[0])
     kl = [(f"−KL({name})", -float(term[0])) for name, term in elbo.kl_terms.items()]

@@ -16,6 +16,7 @@ from engine.estimators.critic import critic_scale
 from engine.estimators.density import (
     CancellationError,
     LogDensity,
+    check_draws,
     log_density_of,
     score_points,
 )
@@ -34,6 +35,8 @@ from engine.probe import Result, View, probe
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 
+#: Pixels turned into events at once.
+PIECE = 65_536
 #: Nodes a side for log Z of a picture; the evaluation takes more.
 LOG_Z_NODES = 128
 
@@ -54,9 +57,9 @@ class Arguments(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Surface:
-    """What is drawn: values at the pixels as flat events, and a picture of them."""
+    """What is drawn: values at the pixels, and a picture of them."""
 
-    score: Callable[[Tensor, Grid], Tensor]
+    score: Callable[[Grid], Tensor]
     finish: Callable[[Grid, Tensor], Picture]
     values: dict[str, Value] = field(default_factory=dict)
 
@@ -71,21 +74,21 @@ def density(view: View, arguments: Arguments) -> Iterator[Result]:
         surface = _surface(view, arguments, plane)
         for size in stages:
             grid = midpoint_grid(box, size)
-            scores = surface.score(plane.lift(grid.points), grid)
+            scores = surface.score(grid)
+            _check_numbers(scores)
             arrays, values = surface.finish(grid, scores)
             yield Result(arrays, surface.values | values, final=size == stages[-1])
 
 
 def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
     model = view.model
-    if arguments.n_draws < 1:
-        raise ValueError(f"n_draws: given {arguments.n_draws}, wanted 1 or more")
+    check_draws(arguments.n_draws)
     scored = any(map(view.can, (Capability.LOG_PROB, Capability.BOUND, Capability.ENERGY)))
     if not scored and isinstance(model, Critic):
-        return _critic_surface(view, model, arguments.contours)
+        return _critic_surface(view, plane, model, arguments.contours)
     log_density = log_density_of(model, n_draws=arguments.n_draws, seed=view.seed)
     if log_density.kind == "energy" and isinstance(model, Energy) and not plane.is_slice:
-        return _normalised_surface(view, log_density, arguments.contours)
+        return _normalised_surface(view, plane, log_density, arguments.contours)
     relative = plane.is_slice
     label = log_density.label + (", slice at the mean" if plane.is_slice else "")
     values: dict[str, Value] = {"kind": log_density.kind, "label": label, "note": ""}
@@ -96,24 +99,40 @@ def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
 
     if log_density.kind == "bound" and plane.dims == 2 and shares_draws(model):
         values["note"] = f"{values['note']} Its draws are shared by neighbouring pixels.".strip()
-        return _Surface(_shared(view, arguments.n_draws), finish, values)
-    return _Surface(_pointwise(view, log_density), finish, values)
+        return _Surface(_shared(view, plane, arguments.n_draws), finish, values)
+    return _Surface(_pointwise(view, plane, log_density), finish, values)
 
 
-def _pointwise(view: View, log_density: LogDensity) -> Callable[[Tensor, Grid], Tensor]:
-    def score(points: Tensor, grid: Grid) -> Tensor:
-        return score_points(log_density, view.model, points, cancelled=view.cancelled)
+def _check_numbers(scores: Tensor) -> None:
+    n_bad = int(scores.isnan().sum())
+    if n_bad:
+        raise ValueError(
+            f"the model has no number at {n_bad} of {len(scores)} pixels; wanted a window nearer "
+            "to the data"
+        )
+
+
+def _pointwise(view: View, plane: Plane, log_density: LogDensity) -> Callable[[Grid], Tensor]:
+    def score(grid: Grid) -> Tensor:
+        # Lifted piece by piece: all pixels at once would be many numbers of many dimensions.
+        pieces = torch.split(grid.points, PIECE)
+        scores = [
+            score_points(log_density, view.model, plane.lift(piece), cancelled=view.cancelled)
+            for piece in pieces
+        ]
+        return torch.cat(scores)
 
     return score
 
 
-def _shared(view: View, n_draws: int) -> Callable[[Tensor, Grid], Tensor]:
-    def score(points: Tensor, grid: Grid) -> Tensor:
+def _shared(view: View, plane: Plane, n_draws: int) -> Callable[[Grid], Tensor]:
+    def score(grid: Grid) -> Tensor:
         scores = shared_bound(
             view.model,
-            points.reshape(*grid.shape, -1),
+            grid.points.reshape(*grid.shape, -1),
             n_draws=n_draws,
             seed=view.seed,
+            lift=plane.lift,
             cancelled=view.cancelled,
         )
         return scores.flatten()
@@ -121,7 +140,9 @@ def _shared(view: View, n_draws: int) -> Callable[[Tensor, Grid], Tensor]:
     return score
 
 
-def _normalised_surface(view: View, log_density: LogDensity, contours: bool) -> _Surface:
+def _normalised_surface(
+    view: View, plane: Plane, log_density: LogDensity, contours: bool
+) -> _Surface:
     z = log_z(view.model, grid=LOG_Z_NODES, cancelled=view.cancelled)
     values: dict[str, Value] = {
         "kind": "quadrature",
@@ -134,10 +155,10 @@ def _normalised_surface(view: View, log_density: LogDensity, contours: bool) -> 
     def finish(grid: Grid, scores: Tensor) -> Picture:
         return density_picture(grid, scores - z.value, contours=contours)
 
-    return _Surface(_pointwise(view, log_density), finish, values)
+    return _Surface(_pointwise(view, plane, log_density), finish, values)
 
 
-def _critic_surface(view: View, model: Critic, contours: bool) -> _Surface:
+def _critic_surface(view: View, plane: Plane, model: Critic, contours: bool) -> _Surface:
     scale = critic_scale(view.model)
     values: dict[str, Value] = {
         "kind": "critic",
@@ -150,7 +171,7 @@ def _critic_surface(view: View, model: Critic, contours: bool) -> _Surface:
         return critic_picture(grid, scores, scale.levels(scores), contours=contours)
 
     judged = LogDensity("critic", scale.label, scale.score(model))
-    return _Surface(_pointwise(view, judged), finish, values)
+    return _Surface(_pointwise(view, plane, judged), finish, values)
 
 
 def _note(kind: str, plane: Plane) -> str:

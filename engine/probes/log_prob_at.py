@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from engine.estimators.density import CancellationError, as_events
+from engine.estimators.density import CancellationError, as_events, check_draws
 from engine.estimators.terms import terms_at
 from engine.plane import PlaneKind, coordinate_names, make_plane
 from engine.probe import Result, View, probe
@@ -36,8 +36,7 @@ def log_prob_at(view: View, arguments: Arguments) -> Iterator[Result]:
         ValueError: The point does not have D finite numbers (the plane's 1 or 2 where a plane is
             named), the axes are no two coordinates, or the model has no number to give.
     """
-    if arguments.n_draws < 1:
-        raise ValueError(f"n_draws: given {arguments.n_draws}, wanted 1 or more")
+    check_draws(arguments.n_draws)
     x = as_events(view.model, _flat_event(view, arguments))
     with suppress(CancellationError):
         found = terms_at(

@@ -37,8 +37,10 @@ def responsibilities(view: View, arguments: Arguments) -> Iterator[Result]:
     """Points (N, dims), responsibilities (N, K), weights (K,), means and covariances on the plane.
 
     Raises:
-        ValueError: The model is no mixture.
+        ValueError: The model is no mixture, or ``n`` is not positive.
     """
+    if arguments.n < 1:
+        raise ValueError(f"n: given {arguments.n}, wanted 1 or more")
     with torch.no_grad():
         parts = mixture_parts(view.model)
         if parts is None:

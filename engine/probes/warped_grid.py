@@ -16,6 +16,8 @@ from engine.wire.capability import Capability
 
 #: Most lines in each direction, and most points on a line.
 MOST_LINES, MOST_POINTS = 201, 2001
+#: Farthest reach of the lattice.
+WIDEST = 1000.0
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -70,8 +72,10 @@ def _check(arguments: Arguments) -> None:
         raise ValueError(f"lines: given {arguments.lines}, wanted 1 to {MOST_LINES}")
     if not 2 <= arguments.points <= MOST_POINTS:
         raise ValueError(f"points: given {arguments.points}, wanted 2 to {MOST_POINTS}")
-    if not 0.0 < arguments.extent < float("inf"):
-        raise ValueError(f"extent: given {arguments.extent:g}, wanted a number above 0")
+    if not 0.0 < arguments.extent <= WIDEST:
+        raise ValueError(
+            f"extent: given {arguments.extent:g}, wanted a number above 0 and up to {WIDEST:g}"
+        )
 
 
 def _lattice(arguments: Arguments, size: int) -> Tensor:

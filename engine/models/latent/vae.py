@@ -77,7 +77,8 @@ class DiagonalPosterior:
     @property
     def distribution(self) -> Distribution:
         """Batch (B,), event (Z,)."""
-        return Independent(Normal(self.mean, self.scale), 1)
+        normal = Normal(self.mean, self.scale, validate_args=False)
+        return Independent(normal, 1, validate_args=False)
 
     def sample(self, k: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """K draws μ + σ ε, with gradient: ({"z": (K, B, Z)}, log_q (K, B))."""
@@ -215,13 +216,15 @@ class VAE(GenerativeModel):
         if "z" in parents:
             raise ValueError("prior: given z, wanted no parents: it is the only latent")
         zeros = torch.zeros(self.config.latent_features).to(self.location)
-        return Independent(Normal(zeros, torch.ones_like(zeros)), 1)
+        normal = Normal(zeros, torch.ones_like(zeros), validate_args=False)
+        return Independent(normal, 1, validate_args=False)
 
     def decode(self, latents: Latents, *, context: Tensor | None = None) -> Distribution:
         """p(x given z) of z (…, Z): an independent normal with event *E, in the data's units."""
         mean, log_scale = self._decoded(latents["z"])
         spread = (log_scale.exp() * self.scale).reshape(*mean.shape[:-1], *self.event_shape)
-        return Independent(Normal(self.unstandardise(mean), spread), len(self.event_shape))
+        normal = Normal(self.unstandardise(mean), spread, validate_args=False)
+        return Independent(normal, len(self.event_shape), validate_args=False)
 
     def sample(
         self, n: int, *, context: Tensor | None = None, generator: torch.Generator
