@@ -257,3 +257,17 @@ def test_a_low_panel_has_its_legend_beside_the_switches(show_panel: Show, qtbot:
         top = legend.mapTo(panel, QPoint(0, 0)).y()
         assert (top < tools.geometry().bottom()) is beside
         assert panel.gradient.isVisible() is not beside
+
+
+def test_a_legend_beside_the_switches_keeps_its_font_and_some_width(
+    show_panel: Show, look: Look
+) -> None:
+    look.set(scale=2.0)
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info())
+    panel.show_metrics(training_curves("realnvp", 400))
+    resize(panel, 880, 360)
+    legend = panel.losses.legend
+    assert legend.font().pointSizeF() == pytest.approx(look.font(0.88).pointSizeF())
+    assert [chip.text for _, chip in legend.place(legend.width())[0]][:2] == ["train", "held out"]
+    assert legend.geometry().right() <= panel.width()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
@@ -102,6 +103,12 @@ class ChipRow(QWidget):
                     placed.append((QRectF(x, 0.0, more, height), Chip("…", words)))
                 break
         return placed, height
+
+    @property
+    def full_width(self) -> int:
+        """Pixels that all chips take in one line."""
+        gaps = self._look.px(5) * max(0, len(self._chips) - 1)
+        return math.ceil(sum(map(self._chip_width, self._chips))) + gaps
 
     def sizeHint(self) -> QSize:
         """One line high."""

@@ -31,6 +31,8 @@ GRADIENT_FROM = 340
 LEGEND_FROM = 200
 #: Below this width there is no room for a legend beside the switches.
 LEGEND_FROM_WIDTH = 420
+#: Beside the switches the legend takes at most this share of the width.
+LEGEND_SHARE = 0.46
 SWITCHES = ("raw", "gradient", "log", "whole")
 #: Figures that begin after this step are those of an opened run.
 LATE = 50
@@ -251,6 +253,7 @@ class TrainingPanel(Panel):
             floor = Stroke(label, self.look.palette.truth, 1.6, dashed=True, tooltip=words)
             self.losses.set_floor("entropy", entropy, floor)
         self.losses.fit()
+        self._share_row()
 
     def _draw_gradient(self, table: MetricsTable) -> None:
         self.gradient.setVisible(self._wants_gradient(table))
@@ -302,8 +305,15 @@ class TrainingPanel(Panel):
             margin = 2 if low else 6
             self.body.setContentsMargins(6, margin, 6, margin)
             self.body.setSpacing(margin)
+        self._share_row()
         if self._table is not None and self.isVisible():
             self._draw_gradient(self._table)
+
+    def _share_row(self) -> None:
+        """Beside the switches the legend gets what it needs, up to a share of the width."""
+        legend = self.losses.legend
+        least = min(legend.full_width, int(LEGEND_SHARE * self.width())) if self._is_low else 1
+        legend.setMinimumWidth(max(1, least))
 
     def _apply_switches(self) -> None:
         for plot in (self.losses, self.gradient):

@@ -128,6 +128,7 @@ class CurvePlot(QWidget):
                 layout.insertWidget(0, self.legend)
             else:
                 row.addWidget(self.legend, 1)
+            self.legend.restyle()
 
     def set_x_range(self, ends: tuple[float, float]) -> None:
         """Show these x, whatever the data; from then on the user may move x only."""
