@@ -22,7 +22,7 @@ from widgets.panel import Panel, Question
 #: Milliseconds between two looks at what is due.
 TICK_MS = 15
 #: Fewest seconds between two live asks of one slot.
-LIVE_SECONDS = 1 / 18
+LIVE_SECONDS = 1 / 15
 #: A live ask waits this many times as long as its last answer took, to leave training its time.
 DUTY = 1.5
 #: An ask on its way for longer than this is superseded when the user changes something.
@@ -62,8 +62,7 @@ class Asker(QObject):
         self._panels: dict[str, Panel] = {}
         self._flights: dict[Slot, _Flight] = {}
         self._generation = 0
-        self._hurried: set[str] = set()
-        self._moved = 0.0
+        self._moved: dict[str, float] = {}
         self._wishes: dict[str, Callable[[], None]] = {}
         link.answered.connect(self._on_answered)
         link.failed.connect(self._on_failed)
@@ -111,14 +110,16 @@ class Asker(QObject):
     def _consider(self, panel: Panel, view: RunView) -> None:
         cursor = self._session.cursor
         live = view.is_training and cursor is None
-        hurried = panel.name in self._hurried
-        self._hurried.discard(panel.name)
-        rest = not live and time.monotonic() - self._moved > SETTLE_SECONDS
+        moved = self._moved.get(panel.name, -SETTLE_SECONDS)
+        hurried = time.monotonic() - moved <= SETTLE_SECONDS
+        rest = not live and not hurried
         for part, question in panel.asks(rest=rest).items():
             slot = Slot(panel.name, view.run, part)
-            key = _key(question, cursor)
+            key = _key(question, cursor if question.live else None)
             if self._is_due(slot, key, question.live, live, hurried):
-                self._send(slot, key, question, rest)
+                flight = self._flights.get(slot)
+                urgent = hurried and (flight is None or flight.key != key)
+                self._send(slot, key, question, rest, urgent)
 
     def _is_due(self, slot: Slot, key: str, follows: bool, live: bool, hurried: bool) -> bool:
         flight = self._flights.get(slot)
@@ -138,7 +139,7 @@ class Asker(QObject):
         wanted = view.step if view is not None and self._session.cursor is None else None
         return wanted is not None and flight.step != wanted and now >= flight.due
 
-    def _send(self, slot: Slot, key: str, question: Question, rest: bool) -> None:
+    def _send(self, slot: Slot, key: str, question: Question, rest: bool, urgent: bool) -> None:
         self._generation += 1
         ask = Ask(
             slot,
@@ -146,7 +147,8 @@ class Asker(QObject):
             question.probe,
             dict(question.arguments),
             dict(question.arrays),
-            self._session.cursor,
+            self._session.cursor if question.live else None,
+            urgent,
         )
         if self._link.send(ask):
             self._flights[slot] = _Flight(key, self._generation, time.monotonic(), rest)
@@ -193,13 +195,11 @@ class Asker(QObject):
 
     def _on_cursor(self, _: int | None) -> None:
         """A scrub: coarse pictures at once, detail when it comes to rest."""
-        self._moved = time.monotonic()
-        self._hurried.update(self._panels)
+        self._moved = dict.fromkeys(self._panels, time.monotonic())
         self.tick()
 
     def _on_asks_changed(self, panel: Panel) -> None:
-        self._moved = time.monotonic()
-        self._hurried.add(panel.name)
+        self._moved[panel.name] = time.monotonic()
         view = self._session.current
         if view is not None and view.info is not None and panel.isVisible() and panel.run:
             self._consider(panel, view)

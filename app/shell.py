@@ -40,6 +40,8 @@ DataSettings = Annotated[
 ]
 
 
+#: Largest seed and number of steps: torch and the wire count to here.
+LARGEST = 2**62
 TOUR = Path("tour")
 SHOTS = Path("shots")
 
@@ -87,6 +89,8 @@ def list_(
     from app import shell_lists
 
     shell_lists.check_kind(what)
+    if markdown and json:
+        raise ShellError("list: given --markdown and --json, wanted one of them")
     with ShellEngine() as engine:
         hello = engine.hello
     shell_lists.show(hello, what, markdown=markdown, json=json)
@@ -99,9 +103,9 @@ def train(
     data: Annotated[
         str, typer.Option(help="A data set's name, or a CSV, TSV, NPY or NPZ file of yours.")
     ],
-    steps: Annotated[int, typer.Option(min=0, help="Training steps.")],
+    steps: Annotated[int, typer.Option(min=0, max=LARGEST, help="Training steps.")],
     out: Annotated[Path, typer.Option(help="Where to save the run (.safetensors).")],
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Same seed, same run.")] = 0,
     settings: Settings = None,
     data_settings: DataSettings = None,
     device: Device = "auto",
@@ -132,9 +136,9 @@ def evaluate(
 @app.command()
 def sample(
     file: SavedRun,
-    n: Annotated[int, typer.Option("-n", min=1, max=10_000_000, help="How many.")],
+    n: Annotated[int, typer.Option("-n", min=1, max=1_000_000, help="How many.")],
     out: Annotated[Path, typer.Option(help="Where to put them: .npy, .npz or .csv.")],
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Same seed, same samples.")] = 0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:

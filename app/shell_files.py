@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,15 +82,19 @@ def sample(file: Path, n: int, out: Path, seed: int, device: str, *, json: bool)
 
 
 def _write(samples: np.ndarray, columns: tuple[str, ...], out: Path) -> None:
-    if out.suffix.lower() == ".npy":
-        np.save(out, samples)
-    elif out.suffix.lower() == ".npz":
-        np.savez_compressed(out, samples=samples)
-    else:
+    if out.suffix.lower() == ".csv":
         flat = samples.reshape(len(samples), -1)
         known = len(columns) == flat.shape[1]
         heads = columns if known else [f"x{i}" for i in range(flat.shape[1])]
-        np.savetxt(out, flat, fmt="%.8g", delimiter=",", header=",".join(heads), comments="")
+        with out.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerow(heads)
+            np.savetxt(file, flat, fmt="%.9g", delimiter=",")
+        return
+    with out.open("wb") as file:  # given a name, NumPy would append a suffix to "x.NPY"
+        if out.suffix.lower() == ".npy":
+            np.save(file, samples)
+        else:
+            np.savez_compressed(file, samples=samples)
 
 
 def render(panel: str, file: Path, out: Path, size: str, theme: str, *, json: bool) -> None:

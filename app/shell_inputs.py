@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -81,7 +82,7 @@ def writable_file(path: Path, suffixes: Sequence[str]) -> Path:
     """A path that can be written to, checked before the work is done.
 
     Raises:
-        ShellError: The suffix is none of those wanted, or the folder does not exist.
+        ShellError: The suffix is none of those wanted, or the folder is not there or closed.
     """
     if path.suffix.lower() not in suffixes:
         raise ShellError(f"--out: given '{path}', wanted a file ending in {' or '.join(suffixes)}")
@@ -89,4 +90,10 @@ def writable_file(path: Path, suffixes: Sequence[str]) -> Path:
         raise ShellError(f"--out: given '{path}', wanted a folder that exists")
     if path.is_dir():
         raise ShellError(f"--out: given '{path}', which is a folder; wanted a file")
+    try:
+        tempfile.TemporaryFile(dir=path.resolve().parent).close()
+    except OSError as error:
+        raise ShellError(
+            f"--out: given '{path}', wanted a folder that can be written to ({error.strerror})"
+        ) from None
     return path

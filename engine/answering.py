@@ -66,6 +66,7 @@ class Answering:
         self._exhibits: dict[str, Exhibit] = {}
         self._pending: OrderedDict[Slot, Ask] = OrderedDict()
         self._changed = threading.Condition()
+        self._urgent_in_hand = False
         self._thread = threading.Thread(target=self._run, name="answering", daemon=True)
 
     def start(self) -> None:
@@ -88,16 +89,37 @@ class Answering:
         """Queue an ask; an older one of the same slot that has not begun is dropped."""
         with self._changed:
             self._pending[ask.slot] = ask
-            self._changed.notify()
+            self._changed.notify_all()
+
+    def let_urgent_pass(self, timeout: float) -> None:
+        """Called by the training thread: wait while something that is being dragged is drawn."""
+        if self._urgent_in_hand or self._pending:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._is_urgent(), timeout)
+
+    def _is_urgent(self) -> bool:
+        return self._urgent_in_hand or any(ask.urgent for ask in self._pending.values())
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pending)
-                slot, ask = self._pending.popitem(last=False)
+                slot, ask = self._next()
+                self._urgent_in_hand = ask.urgent
                 exhibit = self._exhibits.get(slot.run)
             with self._phase.during(f"{ask.probe} for {slot.panel}"):
                 self._answer(ask, exhibit)
+            if ask.urgent:
+                with self._changed:
+                    self._urgent_in_hand = False
+                    self._changed.notify_all()
+
+    def _next(self) -> tuple[Slot, Ask]:
+        """The oldest urgent ask, else the oldest."""
+        slot = next((s for s, a in self._pending.items() if a.urgent), None)
+        if slot is None:
+            return self._pending.popitem(last=False)
+        return slot, self._pending.pop(slot)
 
     def _answer(self, ask: Ask, exhibit: Exhibit | None) -> None:
         where = f"{ask.probe}"

@@ -35,6 +35,8 @@ from engine.wire.channel import EngineEnd, WireError
 Outcome: TypeAlias = m.RunInfo | str | dict[str, m.Array] | None
 #: Seconds of training between two looks at the other runs.
 SLICE_SECONDS = 0.02
+#: Seconds for which a training step waits at most while something that is dragged is drawn.
+ASIDE_SECONDS = 0.1
 #: Seconds between two reports of metrics and state.
 REPORT_SECONDS = 0.1
 
@@ -247,6 +249,7 @@ class Worker:
         try:
             while run.is_training and run.wait_seconds <= 0:
                 self._training.set(f"step {run.step + 1} of {run.name}")
+                self._answering.let_urgent_pass(ASIDE_SECONDS)
                 run.advance()
                 if time.monotonic() >= end or not self._commands.empty():
                     break

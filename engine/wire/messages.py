@@ -181,7 +181,8 @@ class Shutdown(Command, frozen=True):
 class Ask(Record, frozen=True):
     """A question to a probe. The newest ask of a slot replaces an older one not yet begun.
 
-    ``cursor`` is ``None`` for the newest snapshot, or a stored training step.
+    ``cursor`` is ``None`` for the newest snapshot, or a stored training step. While an ``urgent``
+    ask is open (something is being dragged) training steps aside for a moment.
     """
 
     slot: Slot
@@ -190,6 +191,7 @@ class Ask(Record, frozen=True):
     arguments: dict[str, Value] = {}
     arrays: Arrays = {}
     cursor: int | None = None
+    urgent: bool = False
 
 
 # --- engine to window ------------------------------------------------------------------------

@@ -29,7 +29,10 @@ class Probe(Panel):
         self.body.addWidget(QLabel("probe"))
 
     def asks(self, *, rest: bool) -> dict[str, Question]:
-        return {"part": Question("density", {"value": self.value, "rest": rest}, live=self.live)}
+        arguments: dict[str, Any] = {"value": self.value}
+        if self.live:
+            arguments["rest"] = rest
+        return {"part": Question("density", arguments, live=self.live)}
 
     def show_answer(self, part: str, answer: m.Answer) -> None:
         self.shown.append(answer)
@@ -62,6 +65,13 @@ def panel(qtbot: Any, asker: Asker, session: Session, link: FakeLink) -> Probe:
 
 def answer(ask: m.Ask, **more: Any) -> m.Answer:
     return m.Answer(ask.slot, ask.generation, more.pop("step", 0), **more)
+
+
+def become_static(panel: Probe, link: FakeLink) -> None:
+    """The panel asks something else, which does not follow training, and is answered."""
+    panel.live = False
+    panel.asks_changed.emit()
+    link.answered.emit(answer(link.last(m.Ask)))
 
 
 def test_a_visible_panel_is_asked_and_answered(panel: Probe, link: FakeLink) -> None:
@@ -136,17 +146,24 @@ def test_live_questions_are_asked_again_while_training(
 
 
 def test_static_questions_are_not(panel: Probe, link: FakeLink, asker: Asker) -> None:
-    panel.live = False
-    link.answered.emit(answer(link.last(m.Ask)))
+    become_static(panel, link)
     link.tell(link.last(m.Ask).slot.run, "paused", 5)
     asker.tick()
-    assert link.count(m.Ask) == 1
+    assert link.count(m.Ask) == 2
 
 
 def test_cursor_goes_into_the_ask(panel: Probe, link: FakeLink, session: Session) -> None:
     link.answered.emit(answer(link.last(m.Ask)))
     session.set_cursor(12)
     assert link.last(m.Ask).cursor == 12
+
+
+def test_what_does_not_follow_training_is_not_asked_anew_for_another_step(
+    panel: Probe, link: FakeLink, session: Session
+) -> None:
+    become_static(panel, link)
+    session.set_cursor(12)
+    assert link.count(m.Ask) == 2
 
 
 def test_hidden_panels_ask_nothing(panel: Probe, link: FakeLink, asker: Asker) -> None:
