@@ -24,7 +24,7 @@ TICK_MS = 15
 #: Fewest seconds between two live asks of one slot.
 LIVE_SECONDS = 1 / 15
 #: A live ask waits this many times as long as its last answer took, to leave training its time.
-DUTY = 1.5
+DUTY = 1.15
 #: An ask on its way for longer than this is superseded when the user changes something.
 SUPERSEDE_SECONDS = 0.12
 #: Detail is asked for once nothing was dragged, zoomed or scrubbed for so many seconds.
