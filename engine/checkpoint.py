@@ -19,7 +19,15 @@ from torch import Tensor
 
 from engine.container import CheckpointError, read_container, write_container
 from engine.dataset import Dataset
-from engine.header import FORMAT, DataHeader, Header, KeyframeHeader, parse_header, program_version
+from engine.header import (
+    FORMAT,
+    DataHeader,
+    Header,
+    KeyframeHeader,
+    KeyframeMeta,
+    parse_header,
+    program_version,
+)
 from engine.model import GenerativeModel
 from engine.registry import build_dataset, datasets, models
 from engine.training import Keyframe, choose_device
@@ -236,7 +244,10 @@ def _fill(name: str, model: GenerativeModel, weights: Mapping[str, Tensor]) -> N
                 f"the weights in {name} do not fit {model.card.title}: "
                 f"{key} is given {given}, wanted {shape}"
             )
-    model.to(weights["location"].dtype).load_state_dict(dict(weights))
+    kind = weights["location"].dtype
+    if not kind.is_floating_point:
+        raise CheckpointError(f"the weights in {name} are of type {kind}, wanted real numbers")
+    model.to(kind).load_state_dict(dict(weights))
 
 
 def _spec(header: Header) -> RunSpec | None:
@@ -258,6 +269,10 @@ def _keyframe(name: str, header: Header, tensors: Mapping[str, Tensor]) -> Keyfr
     lost = [key for key in header.keyframe.shared if key not in tensors]
     if lost:
         raise CheckpointError(f"{name} is damaged: its keyframe lacks {', '.join(lost)}")
+    try:
+        msgspec.convert(header.keyframe.meta, KeyframeMeta)
+    except msgspec.ValidationError as error:
+        raise CheckpointError(f"{name} is damaged: its keyframe: {error}") from None
     shared = {key: tensors[key].clone() for key in header.keyframe.shared}
     return Keyframe(shared | _part(tensors, KEYFRAME), header.keyframe.meta)
 
@@ -272,7 +287,7 @@ def _dataset(name: str, header: Header, tensors: Mapping[str, Tensor]) -> Datase
     try:
         config: object = make_config(kind.Config, header.data.config)
         built = own.from_embedded(config, tensors, header.data.embedded)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"the data in {name} are damaged: {error}") from None
     return built if isinstance(built, Dataset) else None
 

@@ -7,13 +7,14 @@ each tensor's type, shape and place, and the tensors' bytes.
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 #: Longest JSON header accepted, in bytes.
@@ -62,26 +63,30 @@ def write_container(path: Path, tensors: Mapping[str, Tensor], metadata: dict[st
     """
     # The format refuses tensors that share memory, so each becomes its own copy.
     copies = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-    temporary = ""
+    temporary = path.parent / f".genscope-{secrets.token_hex(8)}"
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        save_file(copies, temporary, metadata=metadata)
-        with open(temporary, "rb+") as file:
+        # Not written by the library, whose files nobody but their owner could read.
+        with temporary.open("xb") as file:
+            file.write(save(copies, metadata=metadata))
+            file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{path} cannot be written: {reason}") from None
     finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
+    if "\0" in str(path):
+        raise FileNotFoundError
     if path.is_dir():
         raise IsADirectoryError
-    size = path.stat().st_size
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):  # a pipe may never give a byte
+        raise CheckpointError(f"{path.name} is no ordinary file; {WANTED}")
+    size = about.st_size
     with path.open("rb") as file:
         start = file.read(9)
         length = int.from_bytes(start[:8], "little")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tomllib
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from engine.container import CheckpointError
+from engine.training import CHUNK
 from engine.wire.fields import Value
 
 #: Version of the header; files of a higher one are refused.
@@ -29,6 +30,15 @@ class KeyframeHeader(msgspec.Struct, frozen=True):
 
     meta: dict[str, Any]
     shared: list[str] = []
+
+
+class KeyframeMeta(msgspec.Struct, frozen=True):
+    """What the plain values of a keyframe must hold."""
+
+    step: Annotated[int, msgspec.Meta(ge=0)]
+    position: Annotated[int, msgspec.Meta(ge=0, le=CHUNK)]
+    batch_size: Annotated[int, msgspec.Meta(ge=1, le=2**24)]
+    learning_rate: Annotated[float, msgspec.Meta(ge=0.0)]
 
 
 class Header(msgspec.Struct, frozen=True):

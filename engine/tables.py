@@ -6,6 +6,7 @@ sentence that names the file and what was wanted.
 
 from __future__ import annotations
 
+import stat
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -131,11 +132,13 @@ def read_table(path: str | Path, *, key: str = "") -> Table:
 
 
 def _start(path: Path) -> bytes:
-    if not str(path).strip() or str(path) == ".":
+    if not str(path).strip() or str(path) == "." or "\0" in str(path):
         raise ValueError(f"no file was given; {WANTED}")
-    if path.is_dir():
-        raise ValueError(f"{path.name} is a folder; {WANTED}")
     try:
+        if path.is_dir():
+            raise ValueError(f"{path.name} is a folder; {WANTED}")
+        if not stat.S_ISREG(path.stat().st_mode):  # a device or a pipe may never end
+            raise ValueError(f"{path.name} is no ordinary file; {WANTED}")
         with path.open("rb") as file:
             start = file.read(16)
     except FileNotFoundError:

@@ -158,8 +158,13 @@ class Trainer:
         self.device = choose_device(device)
         self.model = model.to(self.device)
         self.dataset = dataset
-        self.batch_size = batch_size or int(getattr(model.config, "batch_size", 256))
-        self.learning_rate = learning_rate or float(getattr(model.config, "learning_rate", 1e-3))
+        _check_least("batch_size", batch_size, 1)
+        _check_least("learning_rate", learning_rate, 0)
+        config = model.config
+        self.batch_size = batch_size or int(getattr(config, "batch_size", 256))
+        if learning_rate is None:
+            learning_rate = float(getattr(config, "learning_rate", 1e-3))
+        self.learning_rate = learning_rate
         self.generator = torch.Generator().manual_seed(seed + 1)
         self.batches = Batches(dataset, self.batch_size, seed, self.device)
         model.prepare(self.batches.all, generator=self.generator)
@@ -226,8 +231,19 @@ class Trainer:
         return Keyframe(tensors, meta)
 
     def restore(self, keyframe: Keyframe) -> None:
-        """Go back (or on) to a captured place; raises ``ValueError`` if it is of another model."""
-        tensors, meta = keyframe.tensors, keyframe.meta
+        """Go back (or on) to a captured place.
+
+        Raises:
+            ValueError: It is of another model, or damaged.
+        """
+        try:
+            self._restore(keyframe.tensors, keyframe.meta)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(
+                f"the saved state of training is damaged: {type(error).__name__}: {error}"
+            ) from None
+
+    def _restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
         self._restore_model({k: v for k, v in tensors.items() if k.startswith("model.")})
         self.state.memory = {
             k.removeprefix("memory."): v.to(self.device).clone()
@@ -288,6 +304,8 @@ def fit(
     """
     if steps is None and seconds is None:
         raise ValueError("fit: given neither steps nor seconds, wanted at least one of them")
+    _check_least("steps", steps, 0)
+    _check_least("seconds", seconds, 0)
     if schedule not in ("constant", "cosine"):
         raise ValueError(f"schedule: given '{schedule}', wanted constant or cosine")
     trainer = Trainer(
@@ -299,6 +317,11 @@ def fit(
         device=device,
     )
     return _fit(trainer, steps, seconds, schedule == "cosine", record_every)
+
+
+def _check_least(name: str, value: float | None, least: int) -> None:
+    if value is not None and not value >= least:
+        raise ValueError(f"{name}: given {value}, wanted a number of at least {least}")
 
 
 def _fit(

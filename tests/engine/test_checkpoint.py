@@ -202,6 +202,60 @@ def refused(path: Path, words: str) -> None:
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    refused(tmp_path / "pipe.safetensors", "is no ordinary file")
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save(f"{tmp_path}/a\0b", build_model("ppca", event_shape=(2,)))
+    with pytest.raises(CheckpointError, match="there is no file"):
+        load(f"{tmp_path}/a\0b")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_others_may_read_what_is_saved(saved: Path) -> None:
+    fresh = saved.with_name("fresh")
+    fresh.touch()
+    assert saved.stat().st_mode == fresh.stat().st_mode
+
+
+def test_whole_numbers_are_no_weights(saved: Path) -> None:
+    tensors = load_file(saved)
+    tensors["model.location"] = tensors["model.location"].long()
+    metadata = container._read_metadata(saved)
+    save_file(tensors, saved, metadata=metadata)
+    refused(saved, "of type torch.int64, wanted real numbers")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"step": "x"}, {"step": -1}, {"position": None}, {"position": 1000}, {"batch_size": 0}],
+)
+def test_damaged_keyframe(change: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    trainer = trained("ppca")
+    spec = RunSpec("ppca", "two_moons", {}, dict(DATA))
+    save(path, trainer.model, spec=spec, step=2, keyframe=trainer.capture())
+    header = json.loads(container._read_metadata(path)["genscope"])
+    frame = header["keyframe"]
+    edit_header(path, {"keyframe": {**frame, "meta": {**frame["meta"], **change}}})
+    refused(path, "is damaged: its keyframe: ")
+    edit_header(path, {"keyframe": {**frame, "meta": {}}})
+    refused(path, "is damaged: its keyframe: ")
+
+
+@pytest.mark.parametrize("lost", ["random.noise", "random.batches"])
+def test_a_keyframe_that_lacks_something_is_not_restored(lost: str) -> None:
+    trainer = trained("vae")
+    keyframe = trainer.capture()
+    del keyframe.tensors[lost]
+    with pytest.raises(ValueError, match=f"state of training is damaged: .*{lost}"):
+        trainer.restore(keyframe)
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     refused(tmp_path / "none.safetensors", "there is no file")
     refused(tmp_path, "is a folder")
@@ -334,7 +388,7 @@ def test_failed_write_leaves_the_old_file_and_no_rubbish(
     def no_space(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(container, "save_file", no_space)
+    monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(CheckpointError, match="cannot be written: No space left"):
         save(saved, build_model("ppca", event_shape=(2,)))
     assert saved.read_bytes() == before

@@ -285,6 +285,18 @@ def test_flipped_bytes_never_escape_as_another_error(seed: int, tmp_path: Path) 
         assert isinstance(found, Table) or name in found
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", Path("/dev/zero")):
+        with pytest.raises(ValueError, match="is no ordinary file; wanted a table"):
+            read_table(path)
+    with pytest.raises(ValueError, match="no file was given"):
+        read_table("a\0b.csv")
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_table("x" * 5000)
+
+
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no file .*gone\.csv; wanted a table"):
         read_table(tmp_path / "gone.csv")
