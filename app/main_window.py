@@ -185,9 +185,10 @@ class MainWindow(QMainWindow):
     def step(self, direction: int) -> None:
         """One training step on; or, with −1, back to the stored step before."""
         view = self.session.current
-        if view is None or view.state is None:
+        if view is None:
             return
-        stored, cursor = view.state.stored, self.session.cursor
+        stored = view.state.stored if view.state else ()
+        cursor = self.session.cursor
         here = view.step if cursor is None else cursor
         if direction < 0:
             earlier = [step for step in stored if step < here]

@@ -23,7 +23,7 @@ from widgets.plots.colours import mix
 from widgets.plots.curves import CurvePlot, Stroke, smooth
 
 #: Milliseconds between two repaints: about twelve a second.
-REPAINT_MS = 80
+REPAINT_MS = 200
 #: A smoothed line averages over this share of the recorded steps.
 WINDOW_SHARE = 1 / 25
 #: Below these heights (pixels at scale 1) the gradient norm, and the legend's own row, go.
