@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from engine.dataset import SplitConfig
-from engine.datasets.synthetic import CHUNK, Synthetic, chunked
+from engine.datasets.synthetic import CHUNK, Synthetic, chunked, far_is_empty
 from engine.wire.cards import DatasetCard
 from engine.wire.fields import Field
 
@@ -53,8 +53,10 @@ class Checkerboard(Synthetic):
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """N independent draws (N, 2), float32."""
         cells = torch.randint(8, (n,), generator=generator)
-        points = torch.rand(n, 2, generator=generator).mul_(SIDE)
-        points += (EDGES[FILLED.nonzero()]).to(torch.float32)[cells]
+        low = (EDGES[FILLED.nonzero()]).to(torch.float32)[cells]
+        points = torch.rand(n, 2, generator=generator).mul_(SIDE).add_(low)
+        # A sum just below the upper edge may be rounded onto it, which is outside.
+        points = torch.minimum(points, (low + SIDE).nextafter(low))
         if self.config.noise > 0.0:
             points += torch.randn(n, 2, generator=generator) * self.config.noise
         return points
@@ -63,7 +65,9 @@ class Checkerboard(Synthetic):
         """log p(x) of (B, 2), shape (B,), nats; −inf off the squares when the edges are sharp."""
         if self.config.noise == 0.0:
             return _sharp_log_prob(x)
-        return chunked(lambda piece: _blurred_log_prob(piece, self.config.noise), x, CHUNK // 16)
+        noise = self.config.noise
+        log_p = chunked(lambda piece: _blurred_log_prob(piece, noise), x, CHUNK // 16)
+        return far_is_empty(log_p, x)
 
     def entropy(self) -> float:
         """H(p) in nats: ln 32 when sharp, otherwise by quadrature."""
@@ -72,7 +76,8 @@ class Checkerboard(Synthetic):
 
 def _sharp_log_prob(x: Tensor) -> Tensor:
     inside = ((x >= -EDGE) & (x < EDGE)).all(1)
-    cell = ((x + EDGE) / SIDE).floor().nan_to_num().clamp(0, 3).to(torch.int64)  # (B, 2)
+    # Compared, not divided: the sum of an edge and a tiny number is the edge.
+    cell = (torch.bucketize(x.contiguous(), EDGES.to(x), right=True) - 1).clamp(0, 3)  # (B, 2)
     filled = inside & FILLED.to(x.device)[cell[:, 0], cell[:, 1]]
     return torch.full_like(x[:, 0], math.log(LEVEL)).masked_fill(~filled, -math.inf)
 

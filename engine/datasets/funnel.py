@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from engine.dataset import SplitConfig
-from engine.datasets.synthetic import Synthetic
+from engine.datasets.synthetic import Synthetic, far_is_empty
 from engine.wire.cards import DatasetCard
 from engine.wire.fields import Field
 
@@ -51,8 +51,7 @@ class Funnel(Synthetic):
         """log p(x) of (B, 2), shape (B,), nats."""
         y = x[:, 1]
         u, v = x[:, 0] * (-0.5 * y).exp(), y / self.config.noise
-        log_p: Tensor = 1.0 - self.entropy() - 0.5 * (u.square() + v.square() + y)
-        return log_p
+        return far_is_empty(1.0 - self.entropy() - 0.5 * (u.square() + v.square() + y), x)
 
     def entropy(self) -> float:
         """H(p) = H(y) + E H(x given y) = ln(2πe σ) in nats, for E y = 0."""

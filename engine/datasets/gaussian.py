@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from engine.dataset import SplitConfig
-from engine.datasets.synthetic import Synthetic
+from engine.datasets.synthetic import Synthetic, far_is_empty
 from engine.wire.cards import DatasetCard
 from engine.wire.fields import Field
 
@@ -54,8 +54,7 @@ class Gaussian(Synthetic):
         sigma, rho = self.config.noise, self.config.correlation
         u, v = (x / sigma).unbind(1)
         rest = (v - rho * u) / math.sqrt(1.0 - rho**2)
-        log_p: Tensor = 1.0 - self.entropy() - 0.5 * (u.square() + rest.square())
-        return log_p
+        return far_is_empty(1.0 - self.entropy() - 0.5 * (u.square() + rest.square()), x)
 
     def entropy(self) -> float:
         """H(p) = ln(2πe σ² √(1 − ρ²)) in nats."""

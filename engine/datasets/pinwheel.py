@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from engine.dataset import SplitConfig
-from engine.datasets.synthetic import Synthetic
+from engine.datasets.synthetic import Synthetic, far_is_empty
 from engine.wire.cards import DatasetCard
 from engine.wire.fields import Field
 
@@ -60,7 +60,8 @@ class Pinwheel(Synthetic):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) of (B, 2), shape (B,), nats."""
-        return _straight_log_prob(_turn(x, -TWIST * x.norm(dim=1)), self.config.noise)
+        log_p = _straight_log_prob(_turn(x, -TWIST * x.norm(dim=1)), self.config.noise)
+        return far_is_empty(log_p, x)
 
     def entropy(self) -> float:
         """H(p) in nats: that of the straight arms, by quadrature."""

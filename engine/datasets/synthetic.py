@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -51,3 +52,9 @@ def chunked(function: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tenso
     if len(x) <= size:
         return function(x)
     return torch.cat([function(piece) for piece in torch.split(x, max(size, 1))])
+
+
+def far_is_empty(log_p: Tensor, x: Tensor) -> Tensor:
+    """−inf where (B, D) lies so far out that (B,) came out as no number."""
+    lost = log_p.isnan() & ~x.isnan().any(1)
+    return log_p.masked_fill(lost, -math.inf)

@@ -226,3 +226,24 @@ def test_pinwheel_has_a_fivefold_symmetry() -> None:
     turned = points @ torch.tensor([[cos, sin], [-sin, cos]], dtype=torch.float64)
     log_prob = known("pinwheel").log_prob
     torch.testing.assert_close(log_prob(points), log_prob(turned))
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_far_tails_are_never_nan(name: str, dtype: torch.dtype) -> None:
+    truth = known(name)
+    n_axes = draws(name, 1, n_samples=10).shape[1]
+    reach = torch.tensor([10.0, 1e3, 1e6, 1e20, 1e38], dtype=dtype)
+    signs = torch.cartesian_prod(*[torch.tensor([-1.0, 0.0, 1.0], dtype=dtype)] * n_axes)
+    x = (reach[:, None, None] * signs.reshape(1, -1, n_axes)).reshape(-1, n_axes)
+    log_p = truth.log_prob(x)
+    assert not bool(log_p.isnan().any())
+    assert bool((log_p < 0.0).all())
+
+
+def test_no_draw_is_rounded_off_the_checkerboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = known("checkerboard")
+    highest = 1.0 - 2.0**-24  # the largest number that torch.rand gives
+    monkeypatch.setattr(torch, "rand", lambda *shape, **_: torch.full(shape, highest))
+    x = draws("checkerboard", 200, n_samples=10)
+    assert bool(board.log_prob(x).isfinite().all())
