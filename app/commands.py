@@ -31,6 +31,10 @@ def _needs_run(window: MainWindow) -> Callable[[], str]:
     return lambda: "" if window.session.current else "no run is open"
 
 
+def _always() -> str:
+    return ""
+
+
 def _file(w: MainWindow) -> list[Entry]:
     needs = _needs_run(w)
     return [
@@ -125,8 +129,9 @@ def _run(w: MainWindow) -> list[Entry]:
         ("next", "Next run", lambda: w.cycle_runs(1), "Ctrl+Tab", ""),
         ("previous", "Previous run", lambda: w.cycle_runs(-1), "Ctrl+Shift+Tab", ""),
     ]
+    always = ("play", "new")
     made = [
-        Entry(f"run.{name}", text, call, key, tip, False, needs)
+        Entry(f"run.{name}", text, call, key, tip, False, _always if name in always else needs)
         for name, text, call, key, tip in keys
     ]
     restart = Entry(

@@ -30,7 +30,7 @@ from app.undo import ChangeLive, ReplaceRun
 from app.watch import EngineWatch
 from app.workspace import Workspace
 from engine.wire.fields import Value
-from engine.wire.messages import Answer, Failed, Hello, RunSpec
+from engine.wire.messages import Answer, Failed, Hello, RunSpec, RunState
 from widgets.controls.banner import Banner
 from widgets.controls.command_palette import CommandPalette
 from widgets.controls.status import StatusLine
@@ -138,6 +138,7 @@ class MainWindow(QMainWindow):
         session.state_changed.connect(self._on_state_changed)
         session.cursor_changed.connect(transport.set_cursor)
         self.look.changed.connect(self._fit_docks)
+        session.run_refused.connect(lambda: self.setup.revert(session.current))
         session.run_failed.connect(self._on_run_failed)
         transport.play_toggled.connect(self.set_playing)
         transport.step_requested.connect(self.step)
@@ -176,11 +177,13 @@ class MainWindow(QMainWindow):
         view = self.session.current
         if view is not None:
             (self.session.play if playing else self.session.pause)(view)
+        elif playing:
+            self.setup.start()
 
     def toggle_playing(self) -> None:
         """Play or pause."""
         view = self.session.current
-        self.set_playing(view is not None and not view.is_training)
+        self.set_playing(view is None or not view.is_training)
 
     def step(self, direction: int) -> None:
         """One training step on; or, with −1, back to the stored step before."""
@@ -209,6 +212,8 @@ class MainWindow(QMainWindow):
         view = self.session.current
         if view is not None:
             self.session.start(view.spec, playing=False)
+        else:
+            self.setup.start()
 
     def close_run(self) -> None:
         """Close the run in view."""
@@ -262,6 +267,8 @@ class MainWindow(QMainWindow):
 
     def _on_catalogue(self, hello: Hello) -> None:
         self.setup.show_catalogue(hello)
+        if self.session.current is None:
+            self.transport.set_state(RunState("", "ready", 0))
         self._iconless = [card.name for card in hello.datasets if card.name != POINTS]
         device = hello.devices[0] if hello.devices else "cpu"
         self.status.set_device(f"{device} · torch {hello.torch_version}")
@@ -278,7 +285,9 @@ class MainWindow(QMainWindow):
         info = view.info if view else None
         self.setup.show_run(view)
         self.inspector.show_run(info)
-        if view is not None and view.state is not None:
+        if view is None:
+            self.transport.set_state(RunState("", "ready", 0))
+        elif view.state is not None:
             self.transport.set_state(view.state)
         self.transport.set_pace(view.pace if view else None)
         if info is not None:

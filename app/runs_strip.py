@@ -69,6 +69,7 @@ class RunsStrip(QWidget):
         if current in ids:
             self._tabs.setCurrentIndex(ids.index(current))
         self._tabs.blockSignals(False)
+        self._tabs.setVisible(bool(runs))
 
     def _rebuild(self, runs: tuple[RunView, ...]) -> None:
         while self._tabs.count():

@@ -96,6 +96,7 @@ class Session(QObject):
         state_changed: A run moved on.
         metrics_changed: A run has new figures.
         cursor_changed: The window looks at a stored step, or None for the newest.
+        run_refused: A run could not be built; what was in view still is.
         run_failed: A training step failed (:class:`RunView`, ``Failed``).
     """
 
@@ -106,6 +107,7 @@ class Session(QObject):
     metrics_changed = Signal(object)
     cursor_changed = Signal(object)
     run_failed = Signal(object, object)
+    run_refused = Signal()
 
     def __init__(self, link: EngineLink, notices: Notices) -> None:
         super().__init__()
@@ -402,6 +404,7 @@ class Session(QObject):
         if parked:
             parked[-1].parked = False
         self.runs_changed.emit()
+        self.run_refused.emit()
 
     def _on_state(self, state: RunState) -> None:
         view = self._runs.get(state.run)

@@ -33,6 +33,8 @@ from widgets.look import Look
 #: A change is acted on when nothing more was typed for so long.
 SETTLE_MS = 450
 POINTS = "points"
+#: Model and data set of a first run, where they exist.
+FIRST = ("realnvp", "two_moons")
 
 
 class SetupDock(QScrollArea):
@@ -82,7 +84,7 @@ class SetupDock(QScrollArea):
             for device in hello.devices:
                 self._device.addItem(device, device)
         if self._spec is None:
-            self._spec = RunSpec(hello.models[0].name, hello.datasets[0].name)
+            self._spec = self._first_spec()
             self._fill(self._spec)
         self.setEnabled(True)
 
@@ -96,6 +98,27 @@ class SetupDock(QScrollArea):
             self._fill(view.info.spec)
             self._notes.setText("\n".join(view.info.data.notes))
             self._notes.setVisible(bool(view.info.data.notes))
+
+    def start(self) -> None:
+        """Start a run with what is set up."""
+        if self._spec is not None:
+            self.start_requested.emit(self._spec)
+
+    def revert(self, view: RunView | None) -> None:
+        """What was asked for could not be built: show what there is."""
+        if view is not None:
+            self.show_run(view)
+        elif self._spec is not None and self._spec.dataset == POINTS:
+            self._spec = self._first_spec()
+            self._fill(self._spec)
+
+    def _first_spec(self) -> RunSpec:
+        """A first run that is worth watching, or else the first of what there is."""
+        model, dataset = FIRST
+        return RunSpec(
+            model if model in self._models else next(iter(self._models)),
+            dataset if dataset in self._datasets else next(iter(self._datasets)),
+        )
 
     def show_live(self, values: dict[str, Value]) -> None:
         """Live settings as the engine has them."""
@@ -189,7 +212,7 @@ class SetupDock(QScrollArea):
         self._device.activated.connect(self._on_device_picked)
         self._seed.valueChanged.connect(self._on_seed_changed)
         self._own_data.clicked.connect(self.open_data_requested)
-        self._start.clicked.connect(lambda: self.start_requested.emit(self._spec))
+        self._start.clicked.connect(self.start)
         self._settle.timeout.connect(self._send)
 
     # --- the user edits -------------------------------------------------------------------------

@@ -37,6 +37,9 @@ class ReplaceRun(QUndoCommand):
         session = self._session
         if self._pair and session.exchange(self._pair[1], self._pair[0]):
             return
+        current = session.current
+        if self._pair and current is not None and current.run == self._pair[0]:
+            return  # the changed run could not be built: there is nothing to take back
         if self._before is not None:
             replaced = session.replace(self._before)
             self._pair = (replaced[1], replaced[0]) if replaced else None

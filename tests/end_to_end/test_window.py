@@ -239,3 +239,14 @@ def test_layout_is_remembered(driver: Driver) -> None:
     assert driver.window.workspace.dock("training").isVisible()
     assert driver.window.workspace.restore(stored.docks, stored.panels)
     assert not driver.window.workspace.dock("training").isVisible()
+
+
+def test_play_without_a_run_starts_what_is_set_up(driver: Driver) -> None:
+    driver.do("run.play")
+    driver.until(lambda: driver.window.session.current and driver.run.step > 0)
+    driver.do("run.close")
+    driver.until(lambda: driver.window.session.current is None)
+    driver.window.files.open_path("/nowhere/mine.csv")
+    driver.until(lambda: "mine.csv" in driver.window.banner.text)
+    driver.do("run.new")
+    driver.until(lambda: driver.window.session.current and driver.run.step > 0)
