@@ -136,13 +136,18 @@ def require_close(what: str, given: Tensor, wanted: Tensor, slack: float = 1.0) 
     )
 
 
-def require_not_below(what: str, values: Tensor, bound: Tensor | float) -> None:
-    """Raise if the mean of independent values (R, …) lies significantly below a bound (…)."""
+def require_not_below(
+    what: str, values: Tensor, bound: Tensor | float, size: Tensor | float = 0.0
+) -> None:
+    """Raise if the mean of independent values (R, …) lies significantly below a bound (…).
+
+    ``size`` is that of the numbers whose differences the values are: they carry its rounding.
+    """
     values = values.detach()
     mean = values.mean(0)
     error = values.std(0) / len(values) ** 0.5
     tolerance = TOLERANCE.get(values.dtype, TOLERANCE[torch.float32])
-    gap = mean - bound + N_ERRORS * error + tolerance * (1.0 + mean.abs())
+    gap = mean - bound + N_ERRORS * error + tolerance * (1.0 + mean.abs() + size)
     worst = int(gap.argmin())
     least = float(torch.as_tensor(bound).expand_as(mean).flatten()[worst])
     require(

@@ -15,12 +15,14 @@ import engine.models
 from engine.dataset import Dataset, SplitConfig
 from engine.laws import LAWS, Law, NotTestable, check_model, laws_for
 from engine.model import GenerativeModel
-from engine.training import Trainer
+from engine.registry import build_model
+from engine.training import Trainer, fit
 from engine.wire.capability import Capability
 from engine.wire.cards import DatasetCard
 from engine.wire.event import Event
 from engine.wire.fields import field_specs, make_config
 from tests.engine import planted
+from tests.engine.toys import Table
 
 N_STEPS = 5
 #: Small settings, for the fields that a model has.
@@ -178,3 +180,23 @@ def test_a_law_that_cannot_be_tested_says_why() -> None:
     assert all(result.tested for result in sound)
     latent = check_model(planted.SoundLatent(), torch.Generator().manual_seed(5))
     assert {result.law for result in latent if not result.tested} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "x"),
+    [
+        ("gaussian_mixture", torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]]).repeat(60, 1)),
+        ("ppca", 1e-9 * torch.randn(100, 2, generator=torch.Generator().manual_seed(0))),
+        ("realnvp", 1e4 + torch.randn(100, 2, generator=torch.Generator().manual_seed(0))),
+    ],
+    ids=["repeated points", "tiny units", "far out"],
+)
+def test_odd_data_raise_no_false_alarm(name: str, x: torch.Tensor) -> None:
+    model = build_model(name, event_shape=(2,), seed=0)
+    fit(model, Table(x), steps=20, batch_size=32, device="cpu")
+    results = check_model(model, torch.Generator().manual_seed(0))
+    assert [result for result in results if not result.passed] == []
+    if name == "gaussian_mixture":
+        narrow = {result.law: result for result in results}["integrates_to_one"]
+        assert not narrow.tested
+        assert "too narrow for a lattice" in narrow.message
