@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -164,6 +165,21 @@ BAD = {
         "9",
     ),
     "list": (["list", "everything"], "'everything', wanted all or one of: models"),
+    "two forms": (["list", "--markdown", "--json"], "given --markdown and --json"),
+    "huge seed": ([*TRAIN, "--seed", "9" * 30, "--out", "{}/a.safetensors"], "--seed"),
+    "huge steps": ([*TRAIN[:-1], "9" * 30, "--out", "{}/a.safetensors"], "--steps"),
+    "endless data": (
+        [
+            *TRAIN[:3],
+            "points",
+            *TRAIN[4:],
+            "--data-set",
+            "path=/dev/zero",
+            "--out",
+            "{}/a.safetensors",
+        ],
+        "no ordinary file" if Path("/dev/zero").exists() else "there is no file",
+    ),
 }
 
 
@@ -177,6 +193,34 @@ def test_bad_input(fault: str, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1, done.stderr
     assert wanted in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="this system has no folder that is closed")
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training() -> None:
+    done = shell(*TRAIN, "--out", "/proc/a.safetensors")
+    assert done.returncode == 2
+    assert "wanted a folder that can be written to" in done.stderr
+    assert "training" not in done.stderr
+
+
+def test_own_columns_come_back_under_their_names(tmp_path: Path) -> None:
+    table = tmp_path / "mine.csv"
+    rows = "".join(f"{i % 7}.5,{i * i % 11},{i}\n" for i in range(60))
+    table.write_text(f'温度,"a, b",größe\n{rows}', encoding="utf-8")
+    out = tmp_path / "mine.safetensors"
+    words = [*TRAIN[:3], str(table), "--data-set", "columns=温度,1", "--steps", "5"]
+    assert shell_json(*words, "--out", str(out))["dataset"] == "points"
+    table.unlink()  # the run keeps its data
+    assert shell_json("evaluate", str(out))["n"] == 6
+    samples = tmp_path / "samples.csv"
+    assert shell_json("sample", str(out), "-n", "4", "--out", str(samples))["shape"] == [4, 2]
+    with samples.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.reader(file))
+    assert lines[0] == ["温度", "a, b"]
+    assert len(lines) == 5
+    loud = tmp_path / "SAMPLES.NPY"
+    assert shell_json("sample", str(out), "-n", "4", "--out", str(loud))["out"] == str(loud)
+    np.testing.assert_allclose(np.load(loud), np.array(lines[1:], dtype=float), rtol=1e-6)
 
 
 def test_unknown_panel(saved: Path, tmp_path: Path) -> None:
