@@ -13,7 +13,7 @@ TEXT = (".py", ".toml", ".md", ".txt", ".json", "Makefile", "run", "setup", ".cf
 PATTERNS = (
     r"(?<![\w.~-])/(?:home|Users|root|work|farm|opt|srv|mnt)/[\w.-]+",
     r"(?<![\w])[A-Z]:\\\\?[\w]",
-    r"(?:py[p]i|file[s]\.pythonhosted)\.org",
+    r"(?:py[p]i|file[s]\.python[h]osted)\.org",
 )
 
 
