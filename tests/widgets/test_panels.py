@@ -256,7 +256,13 @@ def test_a_low_panel_has_its_legend_beside_the_switches(show_panel: Show, qtbot:
         assert legend.isVisible()
         top = legend.mapTo(panel, QPoint(0, 0)).y()
         assert (top < tools.geometry().bottom()) is beside
-        assert panel.gradient.isVisible() is not beside
+        right = (
+            panel.gradient.mapTo(panel, QPoint(0, 0)).x() > panel.losses.geometry().center().x()
+        )
+        assert panel.gradient.isVisible()
+        assert right is beside
+    resize(panel, 420, 166)
+    assert not panel.gradient.isVisible()
 
 
 def test_a_legend_beside_the_switches_keeps_its_font_and_some_width(

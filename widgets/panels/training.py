@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QStackedWidget, QWidget
 
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
@@ -26,8 +26,10 @@ from widgets.plots.curves import CurvePlot, Stroke, smooth
 REPAINT_MS = 200
 #: A smoothed line averages over this share of the recorded steps.
 WINDOW_SHARE = 1 / 25
-#: Below these heights (pixels at scale 1) the gradient norm, and the legend's own row, go.
+#: Below this height (pixels at scale 1) the gradient norm stands beside the losses, if the panel
+#: is wide enough, and else goes.
 GRADIENT_FROM = 340
+BESIDE_FROM_WIDTH = 560
 LEGEND_FROM = 200
 #: Below this width there is no room for a legend beside the switches.
 LEGEND_FROM_WIDTH = 420
@@ -100,7 +102,11 @@ class TrainingPanel(Panel):
         self._add_tools()
         self.losses = CurvePlot(look)
         self.gradient = CurvePlot(look)
-        self._plots = _stacked(self.losses, self.gradient)
+        self._plots = QWidget()
+        self._row = QBoxLayout(QBoxLayout.Direction.TopToBottom, self._plots)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.addWidget(self.losses, 3)
+        self._row.addWidget(self.gradient, 1)
         self._empty = EmptyState(look)
         self._pages = QStackedWidget()
         self._pages.addWidget(self._empty)
@@ -293,9 +299,13 @@ class TrainingPanel(Panel):
         return self.tools.is_on("gradient") and table.latest("gradient_norm") is not None
 
     def _fit_height(self) -> None:
-        """Room for the gradient norm, then for the legend's row, only in a high panel."""
+        """The gradient norm below or beside the losses; the legend's row only in a high panel."""
         px = self.look.px
-        self.tools.set_usable("gradient", self.height() >= px(GRADIENT_FROM))
+        beside = self.height() < px(GRADIENT_FROM)
+        fits = not beside or self.width() >= px(BESIDE_FROM_WIDTH)
+        self.tools.set_usable("gradient", fits)
+        way = QBoxLayout.Direction
+        self._row.setDirection(way.LeftToRight if beside else way.TopToBottom)
         low = self.height() < px(LEGEND_FROM)
         self.losses.legend.setVisible(not low or self.width() >= px(LEGEND_FROM_WIDTH))
         if low != self._is_low:
@@ -354,12 +364,3 @@ class TrainingPanel(Panel):
 
 def _present(group: Group, table: MetricsTable) -> bool:
     return any(figure.column in table.names for figure in group.figures)
-
-
-def _stacked(*plots: QWidget) -> QWidget:
-    holder = QWidget()
-    column = QVBoxLayout(holder)
-    column.setContentsMargins(0, 0, 0, 0)
-    for plot, share in zip(plots, (3, 1), strict=True):
-        column.addWidget(plot, share)
-    return holder
