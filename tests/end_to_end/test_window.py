@@ -54,6 +54,18 @@ class Driver:
     def pictured(self, part: str = "density") -> list[m.Answer]:
         return [answer for _, name, answer in self.pictures if name == part]
 
+    def shown(self) -> m.Answer | None:
+        """The density picture on screen, if there is one yet."""
+        pictures = self.pictured()
+        return pictures[-1] if pictures else None
+
+    def shows(self, *, step: int | None = None, run: str = "") -> bool:
+        """Whether the picture on screen is of that step, or of that run."""
+        answer = self.shown()
+        if answer is None:
+            return False
+        return (step is None or answer.step == step) and run in ("", answer.slot.run)
+
     def press_banner(self, words: str) -> None:
         buttons = self.window.banner.findChildren(QPushButton)
         chosen = [b for b in buttons if b.text().lower().startswith(words.lower())]
@@ -79,7 +91,7 @@ def test_learning_is_watched_paused_stepped_and_looked_back_at(driver: Driver) -
     driver.until(lambda: driver.pictured())
     driver.do("run.play")
     driver.until(lambda: driver.run.step > 30)
-    driver.until(lambda: driver.pictured()[-1].step > 10)
+    driver.until(lambda: (answer := driver.shown()) and answer.step > 10)
     driver.do("run.play")
     driver.until(lambda: driver.run.state.state == "paused")
     at = driver.run.step
@@ -89,13 +101,13 @@ def test_learning_is_watched_paused_stepped_and_looked_back_at(driver: Driver) -
     cursor = driver.window.session.cursor
     assert cursor is not None
     assert cursor <= at
-    driver.until(lambda: driver.pictured()[-1].step == cursor)
+    driver.until(lambda: driver.shows(step=cursor))
     driver.do("run.first")
-    driver.until(lambda: driver.pictured()[-1].step == 0)
+    driver.until(lambda: driver.shows(step=0))
     driver.do("run.live")
-    driver.until(lambda: driver.pictured()[-1].step == at + 1)
+    driver.until(lambda: driver.shows(step=at + 1))
     driver.do("run.reset")
-    driver.until(lambda: driver.run.step == 0 and driver.pictured()[-1].step == 0)
+    driver.until(lambda: driver.run.step == 0 and driver.shows(step=0))
 
 
 def test_space_plays_whatever_has_the_focus(driver: Driver) -> None:
@@ -115,7 +127,7 @@ def test_change_of_model_restarts_and_undo_brings_the_trained_run_back(driver: D
     driver.window.setup._on_model_picked("gaussian_mixture")
     driver.until(lambda: driver.run.spec.model == "gaussian_mixture")
     assert len(driver.window.session.runs) == 1
-    driver.until(lambda: driver.pictured()[-1].slot.run == driver.run.run)
+    driver.until(lambda: driver.shows(run=driver.run.run))
     driver.do("edit.undo")
     driver.until(lambda: driver.run.spec.model == "realnvp")
     assert driver.run.step > 20
@@ -142,7 +154,7 @@ def test_killed_engine_is_restarted_from_the_banner_with_its_run(driver: Driver)
     driver.pictures.clear()
     driver.press_banner("Restart")
     driver.until(lambda: driver.run.info.step >= kept)
-    driver.until(lambda: driver.pictured() and driver.pictured()[-1].step >= kept)
+    driver.until(lambda: (answer := driver.shown()) and answer.step >= kept)
 
 
 def test_runs_train_beside_each_other(driver: Driver) -> None:
@@ -203,7 +215,7 @@ def test_dropped_table_becomes_the_data(driver: Driver, tmp_path: Path) -> None:
     driver.until(lambda: driver.run.spec.dataset == "points" and driver.run.info)
     assert driver.run.info.data.columns == ("a", "b", "c")
     assert "1 of 201" in " ".join(driver.run.info.data.notes)
-    driver.until(lambda: driver.pictured() and driver.pictured()[-1].slot.run == driver.run.run)
+    driver.until(lambda: driver.shows(run=driver.run.run))
     driver.window.setup._columns.edited.emit({"columns": ["a", "c"]})
     driver.until(lambda: driver.run.info and driver.run.info.data.columns == ("a", "c"))
 
