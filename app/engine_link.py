@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -155,7 +156,8 @@ class EngineLink(QObject):
                 continue
             self._take_in(record)
         if epoch == self._epoch:
-            self._lost.emit(epoch)
+            with suppress(RuntimeError):  # the link itself may be gone by now
+                self._lost.emit(epoch)
 
     def _take_in(self, record: ToWindow) -> None:
         with self._lock:
@@ -164,7 +166,8 @@ class EngineLink(QObject):
             wake = not self._signalled
             self._signalled = True
         if wake:
-            self._arrived.emit()
+            with suppress(RuntimeError):  # as in _read
+                self._arrived.emit()
 
     def _key(self, record: ToWindow) -> Hashable:
         """Records that a newer one makes void share a key."""

@@ -255,6 +255,7 @@ class Worker:
                     break
         except Exception as error:  # whatever a step raises becomes a record
             self._outbox.post(run.failed(error))
+            self._keep_on_disk(run)
         self._training.set(heartbeat.IDLE)
         if not run.is_training:
             self._tell(run)
@@ -285,7 +286,7 @@ class Worker:
         self._outbox.post(state, ("state", run.name))
 
     def _keep_on_disk(self, run: Run) -> None:
-        if not self._options.keyframe_folder or run.state == "failed":
+        if not self._options.keyframe_folder or not run.trainer.is_finite():
             return
         run.save(str(self._keyframe_path(run.name)))
         self._kept[run.name] = (time.monotonic(), run.step)

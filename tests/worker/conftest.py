@@ -40,7 +40,8 @@ class Client:
                 self.heard.append(record)
                 if accept(record):
                     return record
-        raise AssertionError(f"nothing accepted among {[type(r).__name__ for r in self.heard]}")
+        last = [type(record).__name__ for record in self.heard[-20:]]
+        raise AssertionError(f"nothing accepted; the last records were {last}")
 
     def wait_for(self, kind: type, **fields: Any) -> Any:
         return self.wait(

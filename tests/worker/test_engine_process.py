@@ -55,8 +55,8 @@ def test_unknown_probe_run_and_argument_are_named(shared: Client) -> None:
 
 
 def test_training_step_that_raises_stops_only_its_run(shared: Client) -> None:
-    shared.start("raises", "bad", playing=True)
     shared.start("sound", "good", playing=True)
+    shared.start("raises", "bad", playing=True)
     failed = shared.wait_for(m.Failed)
     assert failed.run == "bad"
     assert failed.where == f"training step {FAULTY_STEP + 1}"
@@ -66,6 +66,7 @@ def test_training_step_that_raises_stops_only_its_run(shared: Client) -> None:
     shared.wait(lambda r: isinstance(r, m.RunState) and r.run == "good" and r.step > 50)
     shared.ask(1, run="bad")
     assert shared.wait_for(m.Answer, generation=1).step == FAULTY_STEP
+    assert state.keyframe_step == FAULTY_STEP
 
 
 def test_hanging_step_is_told_by_the_heartbeat_and_asks_go_on(client: Client) -> None:
