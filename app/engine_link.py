@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds of the window's thread that one portion of records may take.
 PORTION_SECONDS = 0.006
+#: Milliseconds between two looks at whether the engine still gives signs of life.
+LISTEN_MS = 500
 #: Without a sign of life for so long the engine counts as silent.
 SILENT_SECONDS = 3.0
 
@@ -85,7 +87,9 @@ class EngineLink(QObject):
         self._heard = time.monotonic()
         self._arrived.connect(self._drain)
         self._lost.connect(self._on_lost)
-        self._watch = QTimer(self, interval=500, timeout=self._listen)  # type: ignore[call-arg]
+        self._watch = QTimer(self)
+        self._watch.setInterval(LISTEN_MS)
+        self._watch.timeout.connect(self._listen)
         self._engine = engine or launcher()
         self._begin()
 
