@@ -102,7 +102,7 @@ class Asker(QObject):
         if view is None or view.info is None or not self._link.is_alive:
             return
         for panel in self._panels.values():
-            if panel.isVisible() and panel.run is not None:
+            if _is_seen(panel) and panel.run is not None:
                 self._consider(panel, view)
 
     # --- asking -------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class Asker(QObject):
     def _on_asks_changed(self, panel: Panel) -> None:
         self._moved[panel.name] = time.monotonic()
         view = self._session.current
-        if view is not None and view.info is not None and panel.isVisible() and panel.run:
+        if view is not None and view.info is not None and _is_seen(panel) and panel.run:
             self._consider(panel, view)
 
     def _on_current(self, view: RunView | None) -> None:
@@ -243,6 +243,11 @@ class Asker(QObject):
         if view is self._session.current:
             for panel in self._panels.values():
                 panel.show_metrics(view.metrics)
+
+
+def _is_seen(panel: Panel) -> bool:
+    """Whether any of it is on screen: Qt calls a dock behind another tab visible too."""
+    return panel.isVisible() and not panel.visibleRegion().isEmpty()
 
 
 def _key(question: Question, cursor: int | None) -> str:

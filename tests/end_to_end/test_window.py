@@ -262,3 +262,20 @@ def test_play_without_a_run_starts_what_is_set_up(driver: Driver) -> None:
     driver.until(lambda: "mine.csv" in driver.window.banner.text)
     driver.do("run.new")
     driver.until(lambda: driver.window.session.current and driver.run.step > 0)
+
+
+def test_a_panel_behind_another_tab_asks_nothing(driver: Driver) -> None:
+    driver.start(playing=True)
+    driver.until(lambda: driver.shown())
+    workspace = driver.window.workspace
+    density, training = workspace.dock("density"), workspace.dock("training")
+    workspace.tabifyDockWidget(density, training)
+    training.raise_()
+    panel = workspace.panels["density"]
+    driver.until(lambda: panel.visibleRegion().isEmpty())
+    driver.qtbot.wait(1000)  # what was on its way arrives
+    count, at = len(driver.pictured()), driver.run.step
+    driver.until(lambda: driver.run.step > at + 100)
+    assert len(driver.pictured()) == count
+    density.raise_()
+    driver.until(lambda: len(driver.pictured()) > count)
