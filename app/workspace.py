@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 from app.panel_manager import panel_kinds
 from widgets.look import Look
-from widgets.panel import Panel
+from widgets.panel import Panel, Point
 
 #: Where a panel stands at first, in the order of arrangement; others open as tabs.
 FIRST_LAYOUT = ("density", "training")
@@ -36,6 +36,7 @@ class Workspace(QMainWindow):
         self._look = look
         self._docks: dict[str, QDockWidget] = {}
         self._panels: dict[str, Panel] = {}
+        self._point: Point | None = None
         self.setWindowFlags(Qt.WindowType.Widget)
         self.setDockNestingEnabled(True)
         self.setDockOptions(
@@ -115,4 +116,12 @@ class Workspace(QMainWindow):
         dock.visibilityChanged.connect(lambda visible: self.shown.emit(name, visible))
         self._docks[name], self._panels[name] = dock, panel
         self.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, dock)
+        panel.point_chosen.connect(self._on_point_chosen)
+        panel.choose_point(self._point)
         self.opened.emit(panel)
+
+    def _on_point_chosen(self, point: Point | None) -> None:
+        """Panels do not know each other: what one says, all hear."""
+        self._point = point
+        for panel in self._panels.values():
+            panel.choose_point(point)

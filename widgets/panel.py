@@ -51,6 +51,21 @@ class Pointed:
     rows: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Point:
+    """A place that the user chose, for every panel that has something to say about it.
+
+    Attributes:
+        at: The flat event in data units; or, where ``plane`` is given, its place on that plane.
+        names: One name per number of ``at``.
+        plane: ``plane`` and ``axes`` as probes take them; empty where ``at`` is the event itself.
+    """
+
+    at: tuple[float, ...]
+    names: tuple[str, ...] = ()
+    plane: Mapping[str, Value] = field(default_factory=dict)
+
+
 class Panel(QWidget):
     """One dock's content.
 
@@ -68,6 +83,8 @@ class Panel(QWidget):
     Signals:
         asks_changed: The panel wants other answers than before.
         pointed: Emitted with a :class:`Pointed`, or None when the pointer leaves.
+        point_chosen: Emitted with a :class:`Point`, or None to take the choice back; the window
+            tells every panel, this one too, through :meth:`choose_point`.
     """
 
     name: ClassVar[str]
@@ -78,6 +95,7 @@ class Panel(QWidget):
 
     asks_changed = Signal()
     pointed = Signal(object)
+    point_chosen = Signal(object)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -137,6 +155,9 @@ class Panel(QWidget):
 
     def show_state(self, state: RunState) -> None:
         """The open run moved on, paused or failed."""
+
+    def choose_point(self, point: Point | None) -> None:
+        """The user chose a place in some panel, or took the choice back."""
 
     def clear(self) -> None:
         """Show the empty state, which says what to do."""
