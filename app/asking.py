@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from app.engine_link import EngineLink
+from app.answer_cache import AnswerCache
+from app.engine_pool import EnginePool
 from app.session import RunView, Session
-from engine.wire.messages import Answer, Ask, Failed, RunInfo, Slot
+from engine.wire.messages import Answer, Ask, Cancel, Credit, Failed, RunInfo, Slot
 from widgets.panel import Panel, Question
 
 #: Milliseconds between two looks at what is due.
@@ -41,9 +42,12 @@ class _Flight:
     generation: int
     sent: float
     detailed: bool
+    question: Question
+    question: Question
     in_flight: bool = True
     step: int = -1
     due: float = 0.0
+    stored: bool = False
 
 
 class Asker(QObject):
@@ -55,19 +59,22 @@ class Asker(QObject):
 
     pictured = Signal(str, str, object)
 
-    def __init__(self, link: EngineLink, session: Session) -> None:
+    def __init__(self, link: EnginePool, session: Session) -> None:
         super().__init__()
         self._link = link
         self._session = session
         self._panels: dict[str, Panel] = {}
         self._flights: dict[Slot, _Flight] = {}
+        self._cache = AnswerCache()
         self._generation = 0
         self._moved: dict[str, float] = {}
         self._wishes: dict[str, Callable[[], None]] = {}
         link.answered.connect(self._on_answered)
         link.failed.connect(self._on_failed)
-        link.died.connect(lambda _: self._flights.clear())
+        link.died.connect(lambda *_: self._flights.clear())
         session.current_changed.connect(self._on_current)
+        session.runs_changed.connect(self._on_runs)
+        session.rewritten.connect(self._cache.forget)
         session.state_changed.connect(self._on_state)
         session.metrics_changed.connect(self._on_metrics)
         session.cursor_changed.connect(self._on_cursor)
@@ -88,56 +95,118 @@ class Asker(QObject):
         panel.open_run(self._info_for(panel, self._session.current))
         self._refuse(panel)
         self._catch_up(panel)
+        if panel.compares:
+            self._open_all(panel)
 
     def remove(self, panel: Panel) -> None:
         """Serve a panel no longer."""
         if self._panels.pop(panel.name, None) is not None:
             panel.asks_changed.disconnect(self._wishes.pop(panel.name))
-        for slot in [slot for slot in self._flights if slot.panel == panel.name]:
-            del self._flights[slot]
+        self._drop([slot for slot in self._flights if slot.panel == panel.name])
+
+    def question(self, slot: Slot) -> Question | None:
+        """What was last asked for a slot."""
+        flight = self._flights.get(slot)
+        return flight.question if flight is not None else None
+
+    def question_of(self, slot: Slot) -> Question | None:
+        """What was asked last for a slot; while ``pictured`` is told of, what was answered."""
+        flight = self._flights.get(slot)
+        return flight.question if flight is not None else None
 
     def tick(self) -> None:
         """Ask what is due."""
-        view = self._session.current
-        if view is None or view.info is None or not self._link.is_alive:
+        if not self._link.is_alive:
             return
         for panel in self._panels.values():
-            if _is_seen(panel) and panel.run is not None:
-                self._consider(panel, view)
+            if _is_seen(panel):
+                self._consider(panel)
 
     # --- asking -------------------------------------------------------------------------------
 
-    def _consider(self, panel: Panel, view: RunView) -> None:
-        cursor = self._session.cursor
-        live = view.is_training and cursor is None
+    def _consider(self, panel: Panel) -> None:
+        if panel.run is None and not panel.compares:
+            return
         moved = self._moved.get(panel.name, -SETTLE_SECONDS)
         hurried = time.monotonic() - moved <= SETTLE_SECONDS
-        rest = not live and not hurried
+        rest = not hurried and not self._is_live(panel)
+        asked: set[Slot] = set()
         for part, question in panel.asks(rest=rest).items():
+            view = self._view(question)
+            if view is None or view.info is None:
+                continue
             slot = Slot(panel.name, view.run, part)
-            key = _key(question, cursor if question.live else None)
-            if self._is_due(slot, key, question.live, live, hurried):
-                flight = self._flights.get(slot)
-                urgent = hurried and (flight is None or flight.key != key)
-                self._send(slot, key, question, rest, urgent)
+            asked.add(slot)
+            self._consider_one(slot, question, view, hurried, rest)
+        self._end_streams(panel.name, asked)
 
-    def _is_due(self, slot: Slot, key: str, follows: bool, live: bool, hurried: bool) -> bool:
+    def _consider_one(
+        self, slot: Slot, question: Question, view: RunView, hurried: bool, rest: bool
+    ) -> None:
+        cursor = self._session.cursor
+        key = _key(question, cursor if question.live else None)
+        live = view.is_training and cursor is None
+        if not self._is_due(slot, key, question, view, (live, hurried)):
+            return
+        flight = self._flights.get(slot)
+        urgent = hurried and (flight is None or flight.key != key)
+        if not question.stream and self._show_stored(slot, key, question, rest):
+            return
+        self._send(slot, key, question, rest, urgent)
+
+    def _view(self, question: Question) -> RunView | None:
+        return self._session.find(question.run) if question.run else self._session.current
+
+    def _is_live(self, panel: Panel) -> bool:
+        """Whether what the panel shows moves by itself."""
+        if self._session.cursor is not None:
+            return False
+        current = self._session.current
+        views = self._session.runs if panel.compares else ((current,) if current else ())
+        return any(view.is_training for view in views)
+
+    def _is_due(
+        self,
+        slot: Slot,
+        key: str,
+        question: Question,
+        view: RunView,
+        moving: tuple[bool, bool],
+    ) -> bool:
+        live, hurried = moving
         flight = self._flights.get(slot)
         if flight is None:
             return True
         now = time.monotonic()
         changed = flight.key != key
         if flight.in_flight:
-            return changed and (flight.detailed or now - flight.sent > SUPERSEDE_SECONDS)
+            overdue = now - flight.sent > SUPERSEDE_SECONDS
+            return changed and (flight.detailed or question.stream or overdue)
         if changed:
             return hurried or not live or now >= flight.due
-        if not follows:
+        if not question.live:
             return False
         if live:
             return now >= flight.due
-        view = self._session.current
-        wanted = view.step if view is not None and self._session.cursor is None else None
+        wanted = view.step if self._session.cursor is None else None
         return wanted is not None and flight.step != wanted and now >= flight.due
+
+    def _show_stored(self, slot: Slot, key: str, question: Question, rest: bool) -> bool:
+        """Show a stored step that was answered before; True if nothing need be asked."""
+        if self._session.cursor is None or not question.live:
+            return False
+        answer = self._cache.get(slot, key)
+        panel = self._panels.get(slot.panel)
+        if answer is None or panel is None:
+            return False
+        self._generation += 1
+        flight = _Flight(key, self._generation, time.monotonic(), rest, question, stored=True)
+        self._flights[slot] = flight
+        self._land(flight, 0.0)
+        flight.step = answer.step
+        panel.show_answer(slot.part, answer)
+        self.pictured.emit(panel.name, slot.part, answer)
+        return True
 
     def _send(self, slot: Slot, key: str, question: Question, rest: bool, urgent: bool) -> None:
         self._generation += 1
@@ -149,9 +218,24 @@ class Asker(QObject):
             dict(question.arrays),
             self._session.cursor if question.live else None,
             urgent,
+            question.stream,
         )
         if self._link.send(ask):
-            self._flights[slot] = _Flight(key, self._generation, time.monotonic(), rest)
+            stored = ask.cursor is not None and not question.stream
+            self._flights[slot] = _Flight(
+                key, self._generation, time.monotonic(), rest, question, stored=stored
+            )
+
+    def _end_streams(self, panel: str, asked: set[Slot]) -> None:
+        """Streams that a panel asks no more are cancelled; other parts are just forgotten."""
+        gone = [slot for slot in self._flights if slot.panel == panel and slot not in asked]
+        self._drop([slot for slot in gone if self._flights[slot].question.stream])
+
+    def _drop(self, slots: list[Slot]) -> None:
+        for slot in slots:
+            flight = self._flights.pop(slot)
+            if flight.question.stream and flight.in_flight:
+                self._link.send(Cancel(slot, flight.generation))
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -162,6 +246,10 @@ class Asker(QObject):
         if answer.final:
             self._land(flight, answer.elapsed)
             flight.step = answer.step
+            if flight.stored:
+                self._cache.put(answer.slot, flight.key, answer)
+        elif answer.number >= 0:
+            self._link.send(Credit(answer.slot, answer.generation))
         panel.show_answer(answer.slot.part, answer)
         self.pictured.emit(panel.name, answer.slot.part, answer)
 
@@ -172,7 +260,7 @@ class Asker(QObject):
         if panel is None or flight is None:
             return
         self._land(flight, 0.0)
-        view = self._session.current
+        view = self._session.find(failed.slot.run)
         flight.step = view.step if view is not None else -1
         flight.due = time.monotonic() + FAILURE_SECONDS
         panel.show_failed(failed.slot.part, failed)
@@ -183,10 +271,10 @@ class Asker(QObject):
 
     def _match(self, slot: Slot, generation: int) -> tuple[Panel | None, _Flight | None]:
         flight = self._flights.get(slot)
-        current = self._session.current
         if flight is None or flight.generation != generation:
             return None, None
-        if current is None or current.run != slot.run:
+        current = self._session.current
+        if not flight.question.run and (current is None or current.run != slot.run):
             flight.in_flight = False
             return None, None
         return self._panels.get(slot.panel), flight
@@ -200,17 +288,31 @@ class Asker(QObject):
 
     def _on_asks_changed(self, panel: Panel) -> None:
         self._moved[panel.name] = time.monotonic()
-        view = self._session.current
-        if view is not None and view.info is not None and _is_seen(panel) and panel.run:
-            self._consider(panel, view)
+        if self._link.is_alive and _is_seen(panel):
+            self._consider(panel)
 
     def _on_current(self, view: RunView | None) -> None:
-        self._flights.clear()
+        self._drop([slot for slot, flight in self._flights.items() if not flight.question.run])
         for panel in self._panels.values():
             panel.open_run(self._info_for(panel, view))
             self._refuse(panel)
             self._catch_up(panel)
         self.tick()
+
+    def _on_runs(self) -> None:
+        known = {view.run for view in self._session.runs}
+        self._drop([s for s, f in self._flights.items() if f.question.run and s.run not in known])
+        for panel in self._panels.values():
+            if panel.compares:
+                self._open_all(panel)
+
+    def _open_all(self, panel: Panel) -> None:
+        infos = tuple(view.info for view in self._session.runs if view.info is not None)
+        panel.open_runs(infos)
+        for view in self._session.runs:
+            if view.state is not None:
+                panel.show_run_state(view.state)
+            panel.show_run_metrics(view.run, view.metrics)
 
     def _info_for(self, panel: Panel, view: RunView | None) -> RunInfo | None:
         if view is None or view.info is None or panel.refusal(view.info.card):
@@ -235,14 +337,20 @@ class Asker(QObject):
         panel.show_metrics(view.metrics)
 
     def _on_state(self, view: RunView) -> None:
-        if view is self._session.current and view.state is not None:
-            for panel in self._panels.values():
+        if view.state is None:
+            return
+        for panel in self._panels.values():
+            if view is self._session.current:
                 panel.show_state(view.state)
+            if panel.compares:
+                panel.show_run_state(view.state)
 
     def _on_metrics(self, view: RunView) -> None:
-        if view is self._session.current:
-            for panel in self._panels.values():
+        for panel in self._panels.values():
+            if view is self._session.current:
                 panel.show_metrics(view.metrics)
+            if panel.compares:
+                panel.show_run_metrics(view.run, view.metrics)
 
 
 def _is_seen(panel: Panel) -> bool:
@@ -252,4 +360,4 @@ def _is_seen(panel: Panel) -> bool:
 
 def _key(question: Question, cursor: int | None) -> str:
     arrays = [(name, array.tobytes()) for name, array in question.arrays.items()]
-    return repr((question.probe, sorted(question.arguments.items()), arrays, cursor))
+    return repr((question.run, question.probe, sorted(question.arguments.items()), arrays, cursor))
