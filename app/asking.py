@@ -43,7 +43,6 @@ class _Flight:
     sent: float
     detailed: bool
     question: Question
-    question: Question
     in_flight: bool = True
     step: int = -1
     due: float = 0.0
@@ -106,11 +105,6 @@ class Asker(QObject):
 
     def question(self, slot: Slot) -> Question | None:
         """What was last asked for a slot."""
-        flight = self._flights.get(slot)
-        return flight.question if flight is not None else None
-
-    def question_of(self, slot: Slot) -> Question | None:
-        """What was asked last for a slot; while ``pictured`` is told of, what was answered."""
         flight = self._flights.get(slot)
         return flight.question if flight is not None else None
 
