@@ -10,7 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from engine.estimators.density import CancellationError, as_events, check_draws
+from engine.estimators.density import CancellationError, check_draws
 from engine.estimators.terms import terms_at
 from engine.plane import PlaneKind, coordinate_names, make_plane
 from engine.probe import Result, View, probe
@@ -37,7 +37,7 @@ def log_prob_at(view: View, arguments: Arguments) -> Iterator[Result]:
             named), the axes are no two coordinates, or the model has no number to give.
     """
     check_draws(arguments.n_draws)
-    x = as_events(view.model, _flat_event(view, arguments))
+    x = flat_event(view, arguments).reshape(1, *view.model.event_shape)
     with suppress(CancellationError):
         found = terms_at(
             view.model,
@@ -52,14 +52,14 @@ def log_prob_at(view: View, arguments: Arguments) -> Iterator[Result]:
             "log_prob": found.value,
             "error": found.error,
             "unit": found.unit,
-            "terms": [name for name, _ in found.terms],
-            "term_values": [value for _, value in found.terms],
+            "terms": [term.name for term in found.terms],
+            "term_values": [term.value for term in found.terms],
         }
         yield Result({}, values)
 
 
-def _flat_event(view: View, arguments: Arguments) -> Tensor:
-    """(1, D), float64."""
+def flat_event(view: View, arguments: Arguments) -> Tensor:
+    """The event that is asked about, (1, D), float64; raises as :func:`log_prob_at` does."""
     plane = None
     if arguments.plane is not None:
         plane = make_plane(view.dataset, arguments.plane, arguments.axes)
