@@ -16,7 +16,8 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.answer_cache import AnswerCache
 from app.engine_pool import EnginePool
-from app.session import RunView, Session
+from app.run_view import RunView
+from app.session import Session
 from engine.wire.messages import Answer, Ask, Cancel, Credit, Failed, RunInfo, Slot
 from widgets.panel import Panel, Question
 

@@ -63,7 +63,7 @@ def make_window(
     """The application object and an unshown main window on an engine."""
     from app import settings as settings_file
     from app import theme
-    from app.engine_link import EngineLink
+    from app.engine_pool import EnginePool
     from app.main_window import MainWindow
     from app.notices import Notices
     from widgets.look import DARK, PALETTES, Look
@@ -77,7 +77,7 @@ def make_window(
     look = Look(PALETTES.get(appearance.theme, DARK), min(2.5, max(1.0, appearance.scale)))
     theme.apply(application, look)
     look.changed.connect(lambda: theme.apply(application, look))
-    window = MainWindow(EngineLink(launcher, engine), notices, look, stored)
+    window = MainWindow(EnginePool(launcher, engine), notices, look, stored)
     install_hook(notices)
     for note in notes:
         notices.warning(note)

@@ -21,7 +21,9 @@ from engine.wire.messages import (
     Ack,
     Answer,
     Ask,
+    Cancel,
     Command,
+    Credit,
     Failed,
     Heartbeat,
     Hello,
@@ -40,6 +42,7 @@ LISTEN_MS = 500
 SILENT_SECONDS = 3.0
 
 Launcher = Callable[[], EngineProcess]
+Outgoing = Command | Ask | Credit | Cancel
 
 
 class EngineLink(QObject):
@@ -83,7 +86,6 @@ class EngineLink(QObject):
         self._serial = 0
         self._epoch = 0
         self._stopping = False
-        self._last_command = 0
         self._heard = time.monotonic()
         self._arrived.connect(self._drain)
         self._lost.connect(self._on_lost)
@@ -133,12 +135,7 @@ class EngineLink(QObject):
 
     # --- out ----------------------------------------------------------------------------------
 
-    def next_id(self) -> int:
-        """An id for a command."""
-        self._last_command += 1
-        return self._last_command
-
-    def send(self, record: Command | Ask) -> bool:
+    def send(self, record: Outgoing) -> bool:
         """Send a record; False when the engine is gone (``died`` says so)."""
         try:
             self._engine.channel.send(record)  # type: ignore[arg-type]
@@ -175,7 +172,7 @@ class EngineLink(QObject):
 
     def _key(self, record: ToWindow) -> Hashable:
         """Records that a newer one makes void share a key."""
-        if isinstance(record, Answer):
+        if isinstance(record, Answer) and record.number < 0:
             return ("answer", record.slot)
         if isinstance(record, Heartbeat):
             return "heartbeat"

@@ -15,7 +15,7 @@ from PySide6.QtGui import QImage
 from app.bootstrap import make_window, start_engine
 from app.main_window import MainWindow
 from app.render import quiet_qt, save
-from app.session import RunView
+from app.run_view import RunView
 from engine.wire.messages import RunSpec
 from widgets.look import PALETTES
 

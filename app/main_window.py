@@ -19,11 +19,12 @@ from PySide6.QtWidgets import (
 from app.actions import Actions
 from app.asking import Asker
 from app.commands import MENUS, entries
-from app.engine_link import EngineLink
+from app.engine_pool import EnginePool
 from app.files import Files, can_open
 from app.notices import Notice, Notices
+from app.run_view import RunView
 from app.runs_strip import RunsStrip
-from app.session import RunView, Session
+from app.session import Session
 from app.settings import Settings
 from app.setup_dock import POINTS, SetupDock
 from app.undo import ChangeLive, ReplaceRun
@@ -58,7 +59,7 @@ class MainWindow(QMainWindow):
 
     first_density = Signal()
 
-    def __init__(self, link: EngineLink, notices: Notices, look: Look, settings: Settings) -> None:
+    def __init__(self, link: EnginePool, notices: Notices, look: Look, settings: Settings) -> None:
         super().__init__()
         self.link, self.notices, self.look, self.settings = link, notices, look, settings
         self.session = Session(link, notices)

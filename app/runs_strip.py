@@ -6,7 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QTabBar, QToolButton, QWidget
 
-from app.session import RunView
+from app.run_view import RunView
 from engine.wire.capability import Capability
 from widgets.look import Look
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from PySide6.QtCore import QObject, Signal
 
-from app.engine_link import EngineLink
+from app.engine_pool import MAIN, EnginePool
 from app.notices import Notices
+from app.run_view import RunView
 from engine.wire.fields import Value
 from engine.wire.messages import (
     Ack,
@@ -20,25 +20,26 @@ from engine.wire.messages import (
     CloseRun,
     Command,
     Failed,
+    ForkRun,
     Hello,
     Metrics,
     OpenRun,
     Pause,
     Play,
     PreviewTable,
+    Recall,
     Reset,
-    RunInfo,
     RunSpec,
     RunState,
     SampleDataset,
     SaveRun,
+    SetData,
     SetDevice,
     SetLive,
     SetPace,
     StartRun,
     StepOnce,
 )
-from widgets.metrics_table import MetricsTable
 
 log = logging.getLogger(__name__)
 
@@ -47,43 +48,6 @@ PARKED = 4
 
 Answered = Callable[[Ack], None]
 Refused = Callable[[Failed], None]
-
-
-@dataclass
-class RunView:
-    """One run as the window knows it.
-
-    ``place`` is its position in the strip of runs; a run that was replaced by a change of set-up
-    is parked: it keeps its place but is not shown, until undo brings it back.
-    """
-
-    run: str
-    spec: RunSpec
-    place: int
-    info: RunInfo | None = None
-    state: RunState | None = None
-    metrics: MetricsTable = field(default_factory=MetricsTable)
-    pace: float | None = None
-    path: str = ""
-    parked: bool = False
-    wants_to_play: bool = False
-
-    @property
-    def is_training(self) -> bool:
-        """Whether the engine says that it trains."""
-        return self.state is not None and self.state.state == "training"
-
-    @property
-    def step(self) -> int:
-        """Training steps taken."""
-        return self.state.step if self.state else (self.info.step if self.info else 0)
-
-    @property
-    def title(self) -> str:
-        """Model and data set in words."""
-        if self.info is None:
-            return f"{self.spec.model} · {self.spec.dataset}"
-        return f"{self.info.card.title} · {self.info.dataset.title}"
 
 
 class Session(QObject):
@@ -98,6 +62,8 @@ class Session(QObject):
         cursor_changed: The window looks at a stored step, or None for the newest.
         run_refused: A run could not be built; what was in view still is.
         run_failed: A training step failed (:class:`RunView`, ``Failed``).
+        data_changed: A run goes on training on other data (:class:`RunView`).
+        rewritten: The stored steps of a run (its id) are no longer what they were.
     """
 
     catalogue_changed = Signal(object)
@@ -108,8 +74,10 @@ class Session(QObject):
     cursor_changed = Signal(object)
     run_failed = Signal(object, object)
     run_refused = Signal()
+    rewritten = Signal(str)
+    data_changed = Signal(object)
 
-    def __init__(self, link: EngineLink, notices: Notices) -> None:
+    def __init__(self, link: EnginePool, notices: Notices) -> None:
         super().__init__()
         self.link = link
         self.notices = notices
@@ -144,11 +112,26 @@ class Session(QObject):
         """A run by id, parked ones too."""
         return self._runs.get(run)
 
+    def runs_of(self, engine: str) -> list[RunView]:
+        """Runs that live in an engine, parked ones too."""
+        return [v for v in self._runs.values() if self.link.engine_of(v.run) == engine]
+
     # --- wishes: runs -------------------------------------------------------------------------
 
-    def start(self, spec: RunSpec, *, playing: bool, place: int | None = None) -> RunView:
-        """Start a run in a new place, or instead of what is shown in ``place``."""
+    def start(
+        self, spec: RunSpec, *, playing: bool, place: int | None = None, engine: str = ""
+    ) -> RunView:
+        """Start a run in a new place, or instead of what is shown in ``place``.
+
+        Args:
+            spec: What to build.
+            playing: Whether to train at once.
+            place: Where it stands in the strip.
+            engine: Id of the engine in which it lives; "" is the main one, or one of its own for
+                a device that is not the main one's.
+        """
         view = self._new(spec, place)
+        self.link.assign(view.run, engine or self._engine_for(spec.device))
         self._command(StartRun(self.link.next_id(), view.run, spec, playing), self._admit(view))
         return view
 
@@ -161,6 +144,25 @@ class Session(QObject):
             OpenRun(self.link.next_id(), view.run, path, "auto", playing), self._admit(view)
         )
         return view
+
+    def fork(
+        self, view: RunView, step: int, values: dict[str, Value], *, playing: bool
+    ) -> RunView:
+        """Start a second run that parts from another one at a step (see ``ForkRun``)."""
+        spec = msgspec.structs.replace(
+            view.spec, model_config={**view.spec.model_config, **values}
+        )
+        new = self._new(spec, None)
+        self.link.assign(new.run, self.link.engine_of(view.run))
+        new.metrics = view.metrics.until(step)
+        name = self.link.next_id()
+        command = ForkRun(name, new.run, view.run, step, values, playing)
+        self._command(command, self._admit(new))
+        return new
+
+    def _engine_for(self, device: str) -> str:
+        usual = self.hello.devices[:1] if self.hello is not None else ()
+        return MAIN if device == "auto" or device in usual else f"{MAIN}-{device}"
 
     def replace(self, spec: RunSpec) -> tuple[str, str] | None:
         """Start a run with another spec in the current run's place; the old one is parked.
@@ -204,8 +206,7 @@ class Session(QObject):
     def close(self, view: RunView) -> None:
         """Forget a run and what is parked in its place."""
         for other in [v for v in self._runs.values() if v.place == view.place]:
-            del self._runs[other.run]
-            self._command(CloseRun(self.link.next_id(), other.run))
+            self._close(other)
         if self._current not in self._runs:
             left = self.runs
             self._current = left[-1].run if left else None
@@ -238,6 +239,7 @@ class Session(QObject):
 
         def done(ack: Ack) -> None:
             view.metrics.clear()
+            self.rewritten.emit(view.run)
             view.info = ack.info or view.info
             self.set_cursor(None)
             self.metrics_changed.emit(view)
@@ -257,6 +259,22 @@ class Session(QObject):
             view.spec, model_config={**view.spec.model_config, **values}
         )
         self._command(SetLive(self.link.next_id(), view.run, values))
+
+    def set_data(self, view: RunView, dataset: str, config: dict[str, Value]) -> None:
+        """Go on training on other data of the same event shape."""
+        view.spec = msgspec.structs.replace(view.spec, dataset=dataset, dataset_config=config)
+
+        def done(ack: Ack) -> None:
+            view.info = ack.info or view.info
+            self.rewritten.emit(view.run)
+            self.data_changed.emit(view)
+
+        self._command(SetData(self.link.next_id(), view.run, dataset, config), done)
+
+    def recall(self, view: RunView, step: int, done: Callable[[], None]) -> None:
+        """Make a step between two stored ones showable; ``done`` is called when it is."""
+        command = Recall(self.link.next_id(), view.run, step)
+        self._command(command, lambda _: done(), lambda _: None)
 
     def set_device(self, view: RunView, device: str) -> None:
         """Move a run to another device."""
@@ -299,21 +317,19 @@ class Session(QObject):
 
     # --- the engine died ----------------------------------------------------------------------
 
-    def _on_died(self, _: str) -> None:
-        """Nothing trains any more, and nothing may look as if it did."""
-        for view in self._runs.values():
+    def _on_died(self, engine: str, _: str) -> None:
+        """Nothing trains there any more, and nothing may look as if it did."""
+        for view in self.runs_of(engine):
             if view.state is not None:
                 view.state = msgspec.structs.replace(
                     view.state, state="stopped", steps_per_second=0.0
                 )
                 self.state_changed.emit(view)
-        self._waiting.clear()
 
-    def restart_engine(self) -> None:
-        """Start a fresh engine; runs come back from their last keyframe on disk."""
-        self.link.restart()
-        self._waiting.clear()
-        for view in list(self._runs.values()):
+    def restart_engine(self, engine: str = MAIN) -> None:
+        """Start a fresh engine; its runs come back from their last keyframe on disk."""
+        self.link.restart(engine)
+        for view in self.runs_of(engine):
             self._revive(view)
 
     def _revive(self, view: RunView) -> None:
@@ -324,7 +340,8 @@ class Session(QObject):
         if view.path and not keyframe:
             command = OpenRun(name, view.run, view.path, "auto", False)
         else:
-            command = StartRun(name, view.run, view.spec, False, keyframe)
+            history = str(Path(keyframe).with_suffix(".history")) if keyframe else ""
+            command = StartRun(name, view.run, view.spec, False, keyframe, history)
         self._command(command, self._admit(view, select=False))
 
     # --- bookkeeping --------------------------------------------------------------------------
@@ -338,8 +355,13 @@ class Session(QObject):
     def _evict(self, place: int) -> None:
         parked = [v for v in self._runs.values() if v.place == place and v.parked]
         for view in parked[:-PARKED]:
-            del self._runs[view.run]
-            self._command(CloseRun(self.link.next_id(), view.run))
+            self._close(view)
+
+    def _close(self, view: RunView) -> None:
+        del self._runs[view.run]
+        self._command(CloseRun(self.link.next_id(), view.run))
+        self.link.forget(view.run)
+        self.rewritten.emit(view.run)
 
     def _admit(self, view: RunView, select: bool = True) -> Answered:
         def done(ack: Ack) -> None:
@@ -410,6 +432,8 @@ class Session(QObject):
         view = self._runs.get(state.run)
         if view is None:
             return
+        if state.state == "diverged" and view.is_training:
+            self.rewritten.emit(view.run)
         view.state = state
         self.state_changed.emit(view)
 

@@ -6,6 +6,7 @@ training step never sees a probe.
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from engine.history import History, Snapshot, put
 from engine.model import GenerativeModel
 from engine.probe import View
 from engine.registry import find, probes
+from engine.streams import MakeView, Streams
 from engine.wire.messages import Answer, Ask, Slot, ToWindow
 
 
@@ -51,6 +53,17 @@ class Exhibit:
             self.loaded = snapshot
         return View(self.replica, self.dataset, snapshot.step, self.seed, cancelled)
 
+    def view_apart(self, cursor: int | None) -> MakeView:
+        """How to make a view with a replica of its own, for work that lasts."""
+        snapshot = self.newest if cursor is None else self.history.at(cursor) or self.newest
+
+        def make(cancelled: Callable[[], bool]) -> View:
+            replica = copy.deepcopy(self.replica)
+            put(snapshot, replica)
+            return View(replica, self.dataset, snapshot.step, self.seed, cancelled)
+
+        return make
+
 
 class Answering:
     """Takes asks from the reader's thread and posts answers.
@@ -63,6 +76,7 @@ class Answering:
     def __init__(self, post: Callable[[ToWindow, object], None], phase: Phase) -> None:
         self._post = post
         self._phase = phase
+        self.streams = Streams(lambda record: post(record, None))
         self._exhibits: dict[str, Exhibit] = {}
         self._pending: OrderedDict[Slot, Ask] = OrderedDict()
         self._changed = threading.Condition()
@@ -84,12 +98,26 @@ class Answering:
             self._exhibits.pop(run, None)
             for slot in [slot for slot in self._pending if slot.run == run]:
                 del self._pending[slot]
+        self.streams.forget(run)
 
     def ask(self, ask: Ask) -> None:
         """Queue an ask; an older one of the same slot that has not begun is dropped."""
+        if ask.stream:
+            self._start_stream(ask)
+            return
         with self._changed:
             self._pending[ask.slot] = ask
             self._changed.notify_all()
+
+    def _start_stream(self, ask: Ask) -> None:
+        with self._changed:
+            exhibit = self._exhibits.get(ask.slot.run)
+        if exhibit is not None:
+            self.streams.start(ask, exhibit.view_apart(ask.cursor))
+            return
+        failed = describe(ValueError(f"there is no run '{ask.slot.run}'"), ask.probe)
+        stamped = msgspec.structs.replace(failed, slot=ask.slot, generation=ask.generation)
+        self._post(stamped, None)
 
     def let_urgent_pass(self, timeout: float) -> None:
         """Called by the training thread: wait while something that is being dragged is drawn."""

@@ -108,6 +108,10 @@ class Worker:
                 continue
             if isinstance(record, m.Ask):
                 self._answering.ask(record)
+            elif isinstance(record, m.Credit):
+                self._answering.streams.credit(record.slot, record.generation, record.n)
+            elif isinstance(record, m.Cancel):
+                self._answering.streams.cancel(record.slot, record.generation)
             else:
                 self._commands.put(record)
 

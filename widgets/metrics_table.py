@@ -58,6 +58,14 @@ class MetricsTable:
         if len(self._steps) > CAPACITY:
             self._thin()
 
+    def until(self, step: float) -> MetricsTable:
+        """A table of its own with the rows up to and with a step."""
+        other = MetricsTable()
+        keep = self._steps <= step
+        other._steps = self._steps[keep]
+        other._columns = {name: values[keep] for name, values in self._columns.items()}
+        return other
+
     def clear(self) -> None:
         """Forget everything."""
         self._steps = np.empty(0)

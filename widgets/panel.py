@@ -35,12 +35,17 @@ class Question:
         arguments: Plain values for it.
         arrays: Arrays for it.
         live: Asked again for every new snapshot; otherwise only when something in it changes.
+        run: Id of the run that is asked; "" is the run in view.
+        stream: Answered by numbered pieces that all arrive, in order, until the panel asks this
+            part no more; for long work and whole trajectories.
     """
 
     probe: str
     arguments: Mapping[str, Value] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     live: bool = True
+    run: str = ""
+    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Panel(QWidget):
         summary: One sentence for the menu and the tooltip.
         needs: Alternatives: the panel works if the model has all capabilities of *one* entry.
         shortcut: Key sequence that shows the panel, or "".
+        compares: Whether it asks several runs at once (see :meth:`open_runs`).
 
     Signals:
         asks_changed: The panel wants other answers than before.
@@ -92,6 +98,7 @@ class Panel(QWidget):
     summary: ClassVar[str]
     needs: ClassVar[tuple[frozenset[Capability], ...]] = (frozenset(),)
     shortcut: ClassVar[str] = ""
+    compares: ClassVar[bool] = False
 
     asks_changed = Signal()
     pointed = Signal(object)
@@ -138,6 +145,15 @@ class Panel(QWidget):
         self.run = info
         self.banner.clear()
         self.clear()
+
+    def open_runs(self, runs: tuple[RunInfo, ...]) -> None:
+        """All runs of the strip, in its order; for panels that compare."""
+
+    def show_run_state(self, state: RunState) -> None:
+        """Any run moved on; for panels that compare."""
+
+    def show_run_metrics(self, run: str, table: MetricsTable) -> None:
+        """New training figures of any run; for panels that compare."""
 
     def asks(self, *, rest: bool) -> dict[str, Question]:
         """The questions by part; ``rest`` is True when nothing trains and detail is affordable."""

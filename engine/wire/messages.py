@@ -19,6 +19,8 @@ from engine.wire.fields import Value
 Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = dict[str, np.ndarray]
 
+#: Pieces of a stream that may be on their way before the window has taken one in.
+STREAM_CREDIT = 8
 PROTOCOL_VERSION = 1
 
 
@@ -43,7 +45,8 @@ class RunSpec(Record, frozen=True):
 class RunInfo(Record, frozen=True):
     """A run as the engine built it.
 
-    ``natural_pace`` is set where single steps are worth watching: steps a second.
+    ``natural_pace`` is set where single steps are worth watching: steps a second. ``parent`` and
+    ``forked_at`` say where a fork came from.
     """
 
     run: str
@@ -56,6 +59,8 @@ class RunInfo(Record, frozen=True):
     step: int = 0
     path: str = ""
     natural_pace: float | None = None
+    parent: str = ""
+    forked_at: int = 0
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -83,6 +88,8 @@ class StartRun(Command, frozen=True):
     playing: bool = False
     #: A keyframe to go on from, after the engine died.
     keyframe: str = ""
+    #: A folder with its stored steps, from a session file or after the engine died.
+    history: str = ""
 
 
 class OpenRun(Command, frozen=True):
@@ -134,6 +141,44 @@ class SetLive(Command, frozen=True):
     values: dict[str, Value] = {}
 
 
+class SetData(Command, frozen=True):
+    """Go on training on other data of the same event shape; the ``Ack`` carries the new info."""
+
+    run: str
+    dataset: str
+    dataset_config: dict[str, Value] = {}
+
+
+class ForkRun(Command, frozen=True):
+    """A second run that goes on from a step of another one, which goes on undisturbed.
+
+    It starts at the newest keyframe that is not after ``step``, repeats the parent's steps up to
+    ``step`` bit for bit, then takes the changed settings and plays or pauses.
+
+    Attributes:
+        run: The new run's id.
+        parent: Id of the run that is forked.
+        step: The step at which they part.
+        values: Settings of the model that may change without a restart.
+    """
+
+    run: str
+    parent: str
+    step: int
+    values: dict[str, Value] = {}
+    playing: bool = False
+
+
+class Recall(Command, frozen=True):
+    """Make a step between two stored ones showable, by replay from the keyframe before it.
+
+    The ``Ack`` comes when it is in history; a newer ``Recall`` of the same run replaces it.
+    """
+
+    run: str
+    step: int
+
+
 class SetDevice(Command, frozen=True):
     """Move a run to another device."""
 
@@ -142,10 +187,11 @@ class SetDevice(Command, frozen=True):
 
 
 class SaveRun(Command, frozen=True):
-    """Write a run as one ``.safetensors`` file."""
+    """Write a run as one ``.safetensors`` file; with ``history`` its stored steps to a folder."""
 
     run: str
     path: str
+    history: str = ""
 
 
 class PreviewTable(Command, frozen=True):
@@ -182,7 +228,9 @@ class Ask(Record, frozen=True):
     """A question to a probe. The newest ask of a slot replaces an older one not yet begun.
 
     ``cursor`` is ``None`` for the newest snapshot, or a stored training step. While an ``urgent``
-    ask is open (something is being dragged) training steps aside for a moment.
+    ask is open (something is being dragged) training steps aside for a moment. A ``stream`` is
+    answered on a thread of its own by numbered pieces that all arrive, in order, as fast as the
+    window gives credit for them; it ends when it is done, cancelled, or asked anew.
     """
 
     slot: Slot
@@ -192,6 +240,22 @@ class Ask(Record, frozen=True):
     arrays: Arrays = {}
     cursor: int | None = None
     urgent: bool = False
+    stream: bool = False
+
+
+class Credit(Record, frozen=True):
+    """The window has taken in ``n`` pieces of a stream and will take as many more."""
+
+    slot: Slot
+    generation: int
+    n: int = 1
+
+
+class Cancel(Record, frozen=True):
+    """Nobody wants the rest of a stream."""
+
+    slot: Slot
+    generation: int
 
 
 # --- engine to window ------------------------------------------------------------------------
@@ -220,7 +284,10 @@ class Ack(Record, frozen=True):
 
 
 class Answer(Record, frozen=True):
-    """What a probe found, with the step of the snapshot that it was asked of."""
+    """What a probe found, with the step of the snapshot that it was asked of.
+
+    ``number`` counts the pieces of a stream from 0; it is −1 in the answer to an ordinary ask.
+    """
 
     slot: Slot
     generation: int
@@ -229,6 +296,7 @@ class Answer(Record, frozen=True):
     values: dict[str, Value] = {}
     final: bool = True
     elapsed: float = 0.0
+    number: int = -1
 
 
 class Failed(Record, frozen=True):
@@ -269,6 +337,7 @@ class RunState(Record, frozen=True):
     """Where a run is.
 
     ``state``: ready, training, paused, diverged, failed, or stopped (its engine is gone).
+    ``keyframes`` are the steps from which a fork starts without delay.
     """
 
     run: str
@@ -277,6 +346,7 @@ class RunState(Record, frozen=True):
     steps_per_second: float = 0.0
     #: Steps that history can show, oldest first.
     stored: tuple[int, ...] = ()
+    keyframes: tuple[int, ...] = ()
     history_bytes: int = 0
     live: dict[str, Value] = {}
     keyframe: str = ""
@@ -302,6 +372,9 @@ ToEngine: TypeAlias = (
     | Reset
     | SetPace
     | SetLive
+    | SetData
+    | ForkRun
+    | Recall
     | SetDevice
     | SaveRun
     | PreviewTable
@@ -309,5 +382,7 @@ ToEngine: TypeAlias = (
     | CloseRun
     | Shutdown
     | Ask
+    | Credit
+    | Cancel
 )
 ToWindow: TypeAlias = Hello | Ack | Answer | Failed | Metrics | RunState | Heartbeat

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QObject, Signal
 
+from app.engine_pool import MAIN
 from app.notices import Notice, Notices
 from app.session import Session
 from engine.wire import messages as m
@@ -28,15 +29,17 @@ class FakeLink(QObject):
     acknowledged = Signal(object)
     metrics = Signal(object)
     state_changed = Signal(object)
-    beat = Signal(object)
-    silent = Signal(float)
-    died = Signal(str)
+    beat = Signal(str, object)
+    silent = Signal(str, float)
+    revived = Signal(str)
+    died = Signal(str, str)
 
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[Any] = []
         self.is_alive = True
         self.restarts = 0
+        self.places: dict[str, str] = {}
         self._last = 0
 
     def next_id(self) -> int:
@@ -47,8 +50,17 @@ class FakeLink(QObject):
         self.sent.append(record)
         return self.is_alive
 
-    def restart(self) -> None:
+    def restart(self, engine: str = MAIN) -> None:
         self.restarts += 1
+
+    def assign(self, run: str, engine: str = MAIN) -> None:
+        self.places[run] = engine
+
+    def engine_of(self, run: str) -> str:
+        return self.places.get(run, MAIN)
+
+    def forget(self, run: str) -> None:
+        self.places.pop(run, None)
 
     def stop(self) -> None:
         self.is_alive = False
@@ -63,7 +75,8 @@ class FakeLink(QObject):
 
     def admit(self) -> m.RunInfo:
         """Acknowledge the newest StartRun or OpenRun."""
-        command = [r for r in self.sent if isinstance(r, m.StartRun | m.OpenRun)][-1]
+        kinds = m.StartRun | m.OpenRun | m.ForkRun
+        command = [r for r in self.sent if isinstance(r, kinds)][-1]
         spec = command.spec if isinstance(command, m.StartRun) else m.RunSpec("toy", "points")
         info = make_info(command.run, spec)
         self.acknowledged.emit(m.Ack(command.id, info))

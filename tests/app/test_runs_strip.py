@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.runs_strip import RunsStrip, headline, short_count
-from app.session import RunView
+from app.run_view import RunView
 from engine.wire import messages as m
 from engine.wire.capability import Capability
 from tests.app.conftest import CARD, make_info

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtGui import QUndoStack
 
+from app.engine_pool import MAIN
 from app.notices import Notice
 from app.session import PARKED, Session
 from app.undo import ChangeLive, ReplaceRun
@@ -169,7 +170,7 @@ def test_nothing_looks_as_if_it_trained_once_the_engine_is_gone(
 ) -> None:
     run = start(session, link)
     link.tell(run, "training", 9, steps_per_second=100.0)
-    link.died.emit("gone")
+    link.died.emit(MAIN, "gone")
     view = session.find(run)
     assert view is not None
     assert not view.is_training

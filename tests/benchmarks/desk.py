@@ -14,7 +14,7 @@ from PySide6.QtCore import QEventLoop, QTimer
 
 from app.bootstrap import make_window, start_engine
 from app.main_window import MainWindow
-from app.session import RunView
+from app.run_view import RunView
 from engine.wire.fields import Value
 from engine.wire.messages import RunSpec
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from app.session import RunView
+from app.run_view import RunView
 from engine.wire.messages import Answer, RunSpec
 from tests.benchmarks.desk import FLOW, Desk, figure, open_desk
 

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 
 from app.panel_manager import panel_kinds
-from app.session import RunView
+from app.run_view import RunView
 from engine.wire.messages import RunSpec
 from tests.benchmarks.desk import FLOW, Desk, figure, open_desk
 
@@ -47,7 +47,7 @@ def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
 def resident(desk: Desk, view: RunView) -> dict[str, float]:
     """Resident bytes of both processes without history's, the median of several looks."""
     gc.collect()
-    ours, engine = psutil.Process(), psutil.Process(desk.window.link.pid)
+    ours, engine = psutil.Process(), psutil.Process(desk.window.link.pid())
     looks = []
     for _ in range(9):
         desk.pump(0.5)

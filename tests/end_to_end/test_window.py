@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QApplication, QPushButton
 
 from app import settings as settings_file
 from app.bootstrap import start_engine
-from app.engine_link import EngineLink
+from app.engine_pool import EnginePool
 from app.main_window import MainWindow
 from app.notices import Notices
 from engine.wire import messages as m
@@ -76,7 +76,7 @@ class Driver:
 @pytest.fixture
 def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
     folder = tmp_path / "keyframes"
-    link = EngineLink(lambda: start_engine(folder))
+    link = EnginePool(lambda: start_engine(folder))
     window = MainWindow(link, Notices(), Look(), settings_file.Settings())
     qtbot.addWidget(window)
     made = Driver(window, qtbot)
@@ -148,7 +148,7 @@ def test_killed_engine_is_restarted_from_the_banner_with_its_run(driver: Driver)
     driver.start(playing=True)
     driver.until(lambda: driver.run.state and driver.run.state.keyframe_step > 0)
     kept = driver.run.state.keyframe_step
-    os.kill(driver.window.link.pid or 0, signal.SIGKILL)
+    os.kill(driver.window.link.pid() or 0, signal.SIGKILL)
     driver.until(lambda: "stopped (signal 9)" in driver.window.banner.text)
     assert driver.window.isVisible()
     driver.pictures.clear()

@@ -1,0 +1,46 @@
+"""One run as the window knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.wire.messages import RunInfo, RunSpec, RunState
+from widgets.metrics_table import MetricsTable
+
+
+@dataclass
+class RunView:
+    """One run as the window knows it.
+
+    ``place`` is its position in the strip of runs; a run that was replaced by a change of set-up
+    is parked: it keeps its place but is not shown, until undo brings it back.
+    """
+
+    run: str
+    spec: RunSpec
+    place: int
+    info: RunInfo | None = None
+    state: RunState | None = None
+    metrics: MetricsTable = field(default_factory=MetricsTable)
+    pace: float | None = None
+    path: str = ""
+    history: str = ""
+    parked: bool = False
+    wants_to_play: bool = False
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the engine says that it trains."""
+        return self.state is not None and self.state.state == "training"
+
+    @property
+    def step(self) -> int:
+        """Training steps taken."""
+        return self.state.step if self.state else (self.info.step if self.info else 0)
+
+    @property
+    def title(self) -> str:
+        """Model and data set in words."""
+        if self.info is None:
+            return f"{self.spec.model} · {self.spec.dataset}"
+        return f"{self.info.card.title} · {self.info.dataset.title}"
