@@ -50,7 +50,8 @@ class FieldSpec(msgspec.Struct, frozen=True):
     """A named field with its kind and default, as it crosses the wire to become a form.
 
     ``kind`` is ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"ints"`` (a tuple of whole
-    numbers), ``"strs"`` (a tuple of words) or ``"path"``.
+    numbers), ``"strs"`` (a tuple of words), ``"path"``, or ``"blob"`` (data as text, which no form
+    shows).
     """
 
     name: str
@@ -132,6 +133,7 @@ def wanted(spec: FieldSpec) -> str:
             "ints": "whole numbers such as 64,64, each",
             "strs": "words such as a,b",
             "path": "a file",
+            "blob": "data as text",
         }.get(spec.kind, "a word")
         text = noun + _range_wording(field)
     return text + (" or none" if spec.optional else "")
@@ -153,7 +155,7 @@ def _spec(config: type, item: dataclasses.Field[Any], hint: Any) -> FieldSpec:
     if not fields:
         raise TypeError(f"{config.__qualname__}.{item.name} has no Field annotation")
     bare, optional = _strip_none(bare)
-    kind = "path" if "path" in extras else _KINDS.get(bare)
+    kind = next((word for word in ("path", "blob") if word in extras), _KINDS.get(bare))
     if kind is None:
         raise TypeError(f"{config.__qualname__}.{item.name}: no form can show {bare}")
     default = item.default

@@ -51,7 +51,11 @@ class ConfigForm(QWidget):
         return self._editors[name]
 
     def set_fields(self, specs: tuple[FieldSpec, ...]) -> None:
-        """Make rows for these fields, with their defaults; the same fields keep their editors."""
+        """Make rows for these fields, with their defaults; the same fields keep their editors.
+
+        Fields of kind ``"blob"`` (a painting, a picture) have no row.
+        """
+        specs = tuple(spec for spec in specs if spec.kind != "blob")
         if specs == self._specs:
             for spec in specs:
                 self._editors[spec.name].set_value(spec.default)
