@@ -11,7 +11,7 @@ from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
 from widgets.controls.chips import Chip
 from widgets.look import Look
-from widgets.panel import Question
+from widgets.panel import Point, Question
 
 #: The pointer must rest so long before the exact number is asked for.
 REST_MS = 60
@@ -28,11 +28,13 @@ class Face(QWidget):
         asks_changed: Other answers are wanted.
         pointed: A ``Pointed`` or None.
         chips_changed: :meth:`chips` gives something else.
+        point_chosen: A ``Point`` or None, by the user.
     """
 
     asks_changed = Signal()
     pointed = Signal(object)
     chips_changed = Signal()
+    point_chosen = Signal(object)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -64,6 +66,9 @@ class Face(QWidget):
     def chips(self) -> tuple[Chip, ...]:
         """What kind of number is seen."""
         return ()
+
+    def mark_point(self, point: Point | None) -> None:
+        """Mark the place that the user chose, where it lies in what is drawn."""
 
     def reset_view(self) -> None:
         """Show all data again."""

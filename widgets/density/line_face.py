@@ -14,9 +14,10 @@ from widgets.controls.chips import Chip
 from widgets.density.face import N_DRAWS, Face, can_draw, has_number
 from widgets.density.words import density_chips, exact_reading, quick_reading
 from widgets.look import Look
-from widgets.panel import Question
+from widgets.panel import Point, Question
 from widgets.plots.bars import bar_outline
 from widgets.plots.curves import CurvePlot, Stroke
+from widgets.plots.mark import Mark
 from widgets.plots.strips import centres
 
 Floats: TypeAlias = npt.NDArray[Any]
@@ -39,6 +40,8 @@ class LineFace(Face):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
+        self.mark = Mark(look, self.plot.frame, flat=True)
+        self.mark.moved.connect(self._on_point_moved)
         self.plot.hovered.connect(self._on_hovered)
         self.plot.view_changed.connect(lambda _: self.asks_changed.emit())
 
@@ -93,6 +96,11 @@ class LineFace(Face):
         """Kind of density, mass, log Z."""
         answer = self._answers.get("density")
         return density_chips(answer.values, self.look.palette) if answer is not None else ()
+
+    def mark_point(self, point: Point | None) -> None:
+        """Mark a place on the axis."""
+        fits = point is not None and len(point.at) == 1
+        self.mark.set_place((point.at[0], 0.0) if fits and point is not None else None)
 
     def reset_view(self) -> None:
         """Back to the box of the data."""
@@ -176,6 +184,9 @@ class LineFace(Face):
             return nodes
         box = self.plot.frame.box
         return centres(box.low[0], box.high[0], len(answer.arrays["log_density"]))
+
+    def _on_point_moved(self, place: tuple[float, float] | None) -> None:
+        self.point_chosen.emit(None if place is None else Point(place[:1], (self._name,)))
 
     def _on_hovered(self, point: tuple[float, float] | None) -> None:
         if point is None or self.info is None:

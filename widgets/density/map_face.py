@@ -17,10 +17,11 @@ from widgets.density.face import N_DRAWS, Face, can_draw, grid_size, has_number
 from widgets.density.scale import ColourScale, answer_box
 from widgets.density.words import density_chips, exact_reading, quick_reading
 from widgets.look import Look
-from widgets.panel import Question
+from widgets.panel import Point, Question
 from widgets.plots.colours import part_colour, rgb
 from widgets.plots.heatmap import HeatMap, ellipse_lines, nearest
 from widgets.plots.layers import Box
+from widgets.plots.mark import Mark
 
 TRUTH_SIZE = 256
 N_SAMPLES = 1000
@@ -44,6 +45,8 @@ class MapFace(Face):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.map)
+        self.mark = Mark(look, self.map.frame)
+        self.mark.moved.connect(self._on_point_moved)
         self.map.hovered.connect(self._on_hovered)
         self.map.view_changed.connect(lambda _: self.asks_changed.emit())
         self.map.reset_requested.connect(self.reset_view)
@@ -141,6 +144,11 @@ class MapFace(Face):
         if self._sample_words and "samples" in self.shown:
             chips += (Chip(self._sample_words, "How the samples were drawn", framed=True),)
         return chips
+
+    def mark_point(self, point: Point | None) -> None:
+        """Mark a place of this plane; one of another plane is not to be seen here."""
+        fits = point is not None and len(point.at) == 2 and dict(point.plane) == self.at_plane()
+        self.mark.set_place((point.at[0], point.at[1]) if fits and point is not None else None)
 
     def reset_view(self) -> None:
         """Back to the box of the data."""
@@ -249,6 +257,10 @@ class MapFace(Face):
         value = self._log_value_at(*point)
         unit = "" if kind == "critic" else "nats"
         self.pointed.emit(quick_reading(self._names, point, kind, value, unit))
+
+    def _on_point_moved(self, place: tuple[float, float] | None) -> None:
+        chosen = None if place is None else Point(place, self._names, self.at_plane())
+        self.point_chosen.emit(chosen)
 
     def _log_value_at(self, x: float, y: float) -> float | None:
         if self._answer is None:

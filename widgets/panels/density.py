@@ -20,7 +20,7 @@ from widgets.density.line_face import LineFace
 from widgets.density.map_face import MapFace
 from widgets.density.picture_face import PictureFace
 from widgets.look import Look
-from widgets.panel import Panel, Question
+from widgets.panel import Panel, Point, Question
 
 TOGGLES = (
     Toggle("data", "data", "Training data", "data", True),
@@ -83,6 +83,7 @@ class DensityPanel(Panel):
         self._touched: set[str] = set()
         self._explained: set[str] = set()
         self._plane: tuple[str, int, int] = ("axes", 0, 1)
+        self._point: Point | None = None
         self._connect()
         self.body.addWidget(self.tools)
         self.body.addWidget(self._pages, 1)
@@ -108,6 +109,7 @@ class DensityPanel(Panel):
         self._pages.setCurrentWidget(self.faces[kind])
         self.tools.show()
         self.faces[kind].open(info)
+        self.faces[kind].mark_point(self._point)
         self._apply_shown()
         self._explain(info.card)
 
@@ -119,6 +121,12 @@ class DensityPanel(Panel):
         """Hand an answer to the visible face."""
         if self.face is not None:
             self.face.show_answer(part, answer)
+
+    def choose_point(self, point: Point | None) -> None:
+        """Mark the place that the user chose, here or in another panel."""
+        self._point = point
+        if self.face is not None:
+            self.face.mark_point(point)
 
     def show_failed(self, part: str, failed: Failed) -> None:
         """A number under the pointer that cannot be had is not worth a banner."""
@@ -166,6 +174,7 @@ class DensityPanel(Panel):
             self._pages.addWidget(face)
             face.asks_changed.connect(self.asks_changed)
             face.pointed.connect(self.pointed)
+            face.point_chosen.connect(self.point_chosen)
             face.chips_changed.connect(self._show_chips)
         self.tools.toggled.connect(self._on_toggled)
         self.tools.chosen.connect(self._on_chosen)
@@ -263,6 +272,7 @@ class DensityPanel(Panel):
         face = self.faces["map"]
         if isinstance(face, MapFace):
             face.set_plane(plane, (x, y))
+            face.mark_point(self._point)
 
     def _on_reset_pressed(self, _: str) -> None:
         if self.face is not None:

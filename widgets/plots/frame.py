@@ -7,7 +7,7 @@ from typing import Any
 import pyqtgraph
 from PySide6.QtCore import QEvent, QPointF, Qt, QTimer, Signal
 from PySide6.QtGui import QFont, QFontMetrics, QResizeEvent
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGraphicsView, QVBoxLayout, QWidget
 
 from widgets.look import Look
 from widgets.plots.axis import Axis
@@ -34,11 +34,13 @@ class Frame(QWidget):
     Signals:
         hovered: ``(x, y)`` under the pointer in data units, or None when it leaves.
         view_changed: The :class:`Box` now visible, by whatever cause, at most every 30 ms.
+        clicked: ``(x, y)`` of a click with the left button that was no drag.
         reset_requested: The user double-clicked.
     """
 
     hovered = Signal(object)
     view_changed = Signal(object)
+    clicked = Signal(object)
     reset_requested = Signal()
 
     def __init__(self, look: Look, *, equal: bool = False, parent: QWidget | None = None) -> None:
@@ -131,6 +133,26 @@ class Frame(QWidget):
         x, y = (name if axis.label.isVisible() else "" for axis, name in labels)
         return x, y
 
+    @property
+    def canvas(self) -> QGraphicsView:
+        """What receives mouse and keys."""
+        canvas: QGraphicsView = self._graphics
+        return canvas
+
+    def to_canvas(self, place: tuple[float, float]) -> QPointF:
+        """Data units → pixels of the canvas."""
+        return QPointF(self._graphics.mapFromScene(self.view.mapViewToScene(QPointF(*place))))
+
+    def to_data(self, position: QPointF) -> tuple[float, float]:
+        """Pixels of the canvas → data units."""
+        point = self.view.mapSceneToView(self._graphics.mapToScene(position.toPoint()))
+        return float(point.x()), float(point.y())
+
+    def holds(self, position: QPointF) -> bool:
+        """Whether a pixel of the canvas lies in the view."""
+        scene = self._graphics.mapToScene(position.toPoint())
+        return bool(self.view.sceneBoundingRect().contains(scene))
+
     def repaint_now(self) -> None:
         """Paint synchronously, for measurements."""
         self._graphics.viewport().repaint()
@@ -192,8 +214,13 @@ class Frame(QWidget):
             self.hovered.emit(None)
 
     def _on_mouse_clicked(self, event: Any) -> None:
-        if event.double() and event.button() == Qt.MouseButton.LeftButton:
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        if event.double():
             self.reset_requested.emit()
+        elif self.view.sceneBoundingRect().contains(event.scenePos()):
+            point = self.view.mapSceneToView(event.scenePos())
+            self.clicked.emit((float(point.x()), float(point.y())))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Names may fit no longer, or again."""
