@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 
 from app import columns_picker
 from app.columns_picker import ColumnsPicker
-from app.session import RunView
+from app.run_view import RunView
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import FieldSpec, Value
 from engine.wire.messages import Array, Hello, RunSpec
