@@ -20,7 +20,13 @@ from engine.estimators.density import (
     log_density_of,
     score_points,
 )
-from engine.estimators.grid import Grid, midpoint_grid
+from engine.estimators.grid import Box, Grid, midpoint_grid
+from engine.estimators.mass import (
+    mass_values,
+    picture_mass_error,
+    tail_of_draws,
+    tail_of_energy,
+)
 from engine.estimators.picture import (
     Arrays,
     critic_picture,
@@ -28,7 +34,7 @@ from engine.estimators.picture import (
     sizes,
     window,
 )
-from engine.estimators.quadrature import log_z
+from engine.estimators.quadrature import Estimate, log_z
 from engine.estimators.shared_bound import shared_bound, shares_draws
 from engine.plane import Plane, PlaneKind, make_plane
 from engine.probe import Result, View, probe
@@ -39,6 +45,8 @@ from engine.wire.fields import Value
 PIECE = 65_536
 #: Nodes a side for log Z of a picture; the evaluation takes more.
 LOG_Z_NODES = 128
+#: Draws that tell the mass beyond a fine picture; coarse ones make do with fewer.
+N_TAIL = 8192
 
 Picture: TypeAlias = tuple[Arrays, dict[str, Value]]
 
@@ -66,7 +74,11 @@ class _Surface:
 
 @probe(summary="The model's own density over a window.", arguments=Arguments)
 def density(view: View, arguments: Arguments) -> Iterator[Result]:
-    """Log-density at pixel centres, nats; contours, marginals and what kind of number it is."""
+    """Log-density at pixel centres, nats; contours, marginals and what kind of number it is.
+
+    Where the picture shows the whole event: ``mass`` over the window and ``tail`` beyond it, their
+    errors, their sum ``total`` and ``mass_state``, see :mod:`engine.estimators.mass`.
+    """
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
     box = window(arguments.low, arguments.high, plane.dims)
     stages = sizes(arguments.size)
@@ -77,7 +89,10 @@ def density(view: View, arguments: Arguments) -> Iterator[Result]:
             scores = surface.score(grid)
             _check_numbers(scores)
             arrays, values = surface.finish(grid, scores)
-            yield Result(arrays, surface.values | values, final=size == stages[-1])
+            values = surface.values | values
+            yield Result(
+                arrays, values | _whole(view, box, grid, scores, values), final=size == stages[-1]
+            )
 
 
 def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
@@ -101,6 +116,23 @@ def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
         values["note"] = f"{values['note']} Its draws are shared by neighbouring pixels.".strip()
         return _Surface(_shared(view, plane, arguments.n_draws), finish, values)
     return _Surface(_pointwise(view, plane, log_density), finish, values)
+
+
+def _whole(
+    view: View, box: Box, grid: Grid, scores: Tensor, values: dict[str, Value]
+) -> dict[str, Value]:
+    """Whether the mass in the window and beyond it makes 1; nothing where there is no mass."""
+    mass, kind = values["mass"], str(values["kind"])
+    if not isinstance(mass, float):
+        return {}
+    n_draws = min(N_TAIL, max(N_TAIL // 2, grid.points.shape[0] // 8))
+    tail = tail_of_draws(view.model, box, n=n_draws)
+    if tail is None and kind == "quadrature":
+        tail = tail_of_energy(view.model, box)
+    if tail is None:
+        return {}
+    error = mass * picture_mass_error(grid, scores)
+    return mass_values(Estimate(mass, error, kind), tail)
 
 
 def _check_numbers(scores: Tensor) -> None:
