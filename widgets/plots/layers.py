@@ -6,7 +6,7 @@ a live density is repainted some ten times a second beside everything else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +16,7 @@ from PySide6.QtCore import QLineF, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QImage, QPainter, QPainterPath, QPen, QTransform
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
+from widgets.plots import vector
 from widgets.plots.colours import Table
 from widgets.plots.splat import Dots, splat
 
@@ -97,7 +98,10 @@ class ImageLayer(Layer):
     ) -> None:
         if not self._image.isNull():
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-            painter.drawImage(self._box, self._image)
+            if vector.draws_lines(painter):
+                vector.draw_image(painter, self._box, self._image, self._view)
+            else:
+                painter.drawImage(self._box, self._image)
 
 
 class LinesLayer(Layer):
@@ -165,12 +169,23 @@ class LinesLayer(Layer):
         self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
     ) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if vector.draws_lines(painter):
+            self._draw_on_paper(painter)
+            return
         if self._fill is not None:
             painter.fillPath(self._fill_path, self._fill)
-        painter.setPen(self._pen)
-        painter.drawPath(self._path)
+        painter.setPen(vector.enlarged_pen(self._pen, vector.enlargement(painter, widget)))
+        if not self._path.isEmpty():
+            painter.drawPath(self._path)
         if self._segments:
             painter.drawLines(self._segments)
+
+    def _draw_on_paper(self, painter: QPainter) -> None:
+        if self._fill is not None:
+            view = QPainterPath()
+            view.addRect(self._view)
+            painter.fillPath(self._fill_path.intersected(view), self._fill)
+        vector.draw_lines(painter, self._points, self._connect, self._pen, self._view)
 
 
 class DotsLayer(Layer):
@@ -207,11 +222,15 @@ class DotsLayer(Layer):
     ) -> None:
         if not len(self._points) or widget is None:
             return
-        transform, ratio = painter.worldTransform(), painter.device().devicePixelRatioF()
+        transform, ratio = painter.worldTransform(), vector.pixel_ratio(painter)
+        if vector.draws_lines(painter) and len(self._points) <= vector.MOST_DISCS:
+            self._draw_discs(painter, transform, widget.devicePixelRatioF())
+            return
         area = QRectF(transform.mapRect(self._view).toAlignedRect())
         key = (area, _entries(transform), ratio)
         if self._kept is None or self._kept[0] != key:
-            self._kept = (key, self._render(transform, area, ratio))
+            dots = vector.enlarged_dots(self._dots, vector.enlargement(painter, widget))
+            self._kept = (key, self._render(transform, area, ratio, dots))
         painter.save()
         painter.resetTransform()
         painter.drawImage(area.topLeft(), self._kept[1])
@@ -221,14 +240,34 @@ class DotsLayer(Layer):
         self._kept = None
         self.update()
 
-    def _render(self, transform: QTransform, area: QRectF, ratio: float) -> QImage:
+    def _draw_discs(self, painter: QPainter, transform: QTransform, ratio: float) -> None:
+        """As circles, for a file of lines; the dots' size is in pixels of the screen."""
+        where = self._points * [transform.m11(), transform.m22()] + [
+            transform.dx(), transform.dy()
+        ]  # fmt: skip
+        view = transform.mapRect(self._view)
+        low = np.array([view.left(), view.top()])
+        high = np.array([view.right(), view.bottom()])
+        with np.errstate(invalid="ignore"):
+            inside = ((where >= low) & (where <= high)).all(1)
+        painter.save()
+        painter.resetTransform()
+        dots = vector.enlarged_dots(self._seen(inside), 1.0 / ratio)
+        vector.draw_discs(painter, where[inside], dots)
+        painter.restore()
+
+    def _seen(self, inside: Floats) -> Dots:
+        colours = self._dots.colours
+        return self._dots if colours is None else replace(self._dots, colours=colours[inside])
+
+    def _render(self, transform: QTransform, area: QRectF, ratio: float, dots: Dots) -> QImage:
         origin = QPointF(transform.dx(), transform.dy()) - area.topLeft()
         scale = np.array([transform.m11(), transform.m22()])
         where = ratio * (self._points * scale + np.array([origin.x(), origin.y()]))
         width, height = (max(1, round(side * ratio)) for side in (area.width(), area.height()))
-        picture = _picture(where, width, height, self._dots)
-        if self._dots.rim:
-            rimmed = _picture(where, width, height, self._dots.as_rim)
+        picture = _picture(where, width, height, dots)
+        if dots.rim:
+            rimmed = _picture(where, width, height, dots.as_rim)
             painter = QPainter(rimmed)
             painter.drawImage(0, 0, picture)
             painter.end()
