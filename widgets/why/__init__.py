@@ -1,0 +1,1 @@
+"""What the panel "Why this density?" is made of: the waterfall and the parts beside it."""
