@@ -249,14 +249,14 @@ class DotsLayer(Layer):
         low = np.array([view.left(), view.top()])
         high = np.array([view.right(), view.bottom()])
         with np.errstate(invalid="ignore"):
-            inside = ((where >= low) & (where <= high)).all(1)
+            inside = np.logical_and(where >= low, where <= high).all(1)
         painter.save()
         painter.resetTransform()
         dots = vector.enlarged_dots(self._seen(inside), 1.0 / ratio)
         vector.draw_discs(painter, where[inside], dots)
         painter.restore()
 
-    def _seen(self, inside: Floats) -> Dots:
+    def _seen(self, inside: Any) -> Dots:
         colours = self._dots.colours
         return self._dots if colours is None else replace(self._dots, colours=colours[inside])
 
