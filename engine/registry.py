@@ -10,6 +10,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
 from types import ModuleType
@@ -27,6 +28,7 @@ from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import field_specs, make_config
 
 T = TypeVar("T")
+_BUILDING = threading.Lock()
 
 
 def model_names() -> tuple[str, ...]:
@@ -54,10 +56,21 @@ def build_model(
         ValueError: The name or a setting is unknown, or a value is outside its range.
     """
     kind = find(models(), name, "model")
-    settings: object = make_config(kind.Config, config)
-    with torch.random.fork_rng(devices=[]):
+    return _built(kind, event_shape, make_config(kind.Config, config), seed)
+
+
+def build_like(model: GenerativeModel, config: object, *, seed: int = 0) -> GenerativeModel:
+    """An untrained model of the same kind and event shape, with another ``Config``."""
+    return _built(type(model), model.event_shape, config, seed)
+
+
+def _built(
+    kind: type[GenerativeModel], event_shape: Sequence[int], config: object, seed: int
+) -> GenerativeModel:
+    """Initial weights come from torch's one global generator: one thread at a time."""
+    with _BUILDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(tuple(event_shape), settings)
+        return kind(tuple(event_shape), config)
 
 
 def build_dataset(name: str, **config: object) -> Dataset:
@@ -140,6 +153,7 @@ def _modules(package: str) -> tuple[ModuleType, ...]:
 __all__ = [
     "KnownDensity",
     "build_dataset",
+    "build_like",
     "build_model",
     "dataset_card",
     "dataset_names",

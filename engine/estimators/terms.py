@@ -221,7 +221,7 @@ def _bound_terms(model: Bound, x: Tensor, n_draws: int, generator: torch.Generat
         "log of the mean weight minus the mean of the log weights: by so much the bound with "
         f"{n_draws} draws lies above the ELBO. It grows towards KL(q‖p(z|x))."
     )
-    gap = Term(f"gained by {n_draws} importance draws", value - float(elbo.total[0]), words)
+    gap = Term(f"gain of {n_draws} draws", value - float(elbo.total[0]), words)
     error = _reconstruction_error(model, x, n_draws, generator)
     terms = (*_elbo_terms(elbo, error), gap)
     return Terms("bound", value, terms, error=log_mean_error(elbo.log_weights[:, 0]))

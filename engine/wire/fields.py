@@ -17,6 +17,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+#: Settings that say how much a model can express, the first of a model's being the usual one.
+CAPACITY_FIELDS = (
+    "n_components",
+    "hidden_features",
+    "n_layers",
+    "latent_features",
+    "hidden_units",
+)
+
 Value = bool | int | float | str | list[int | float | str] | None
 C = TypeVar("C")
 

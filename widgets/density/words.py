@@ -101,7 +101,8 @@ def exact_reading(
         rows += [(str(t), number(float(v))) for t, v in zip(terms, amounts, strict=False)]
     error = as_float(values.get("error"))
     if error is not None and error > 0:
-        rows.append(("standard error", number(error, 2)))
+        name = "standard error" if values.get("kind") == "bound" else "error of log Z"
+        rows.append((name, number(error, 2)))
     if total is None:
         return Pointed(symbol, tuple(rows))
     joint = " " if symbol.endswith("≥") else " = "

@@ -35,6 +35,8 @@ from widgets.why.waterfall import Bar, Waterfall
 BESIDE_FROM = 620
 DRAWS = (1, 8, 64, 512, 4096)
 N_DRAWS = 512
+#: Qt's own word for no limit, and below which an interval is too narrow to be written out.
+UNLIMITED, NARROW = 16_777_215, 1e-4
 HINT = "Click a point in the density map, or type its coordinates above."
 
 
@@ -136,6 +138,14 @@ class WhyPanel(Panel):
         way = QBoxLayout.Direction
         beside = self.width() >= self.look.px(BESIDE_FROM)
         self._split.setDirection(way.LeftToRight if beside else way.TopToBottom)
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Where the parts stand below, the bars take what they need and no more."""
+        below = self._split.direction() == QBoxLayout.Direction.TopToBottom
+        shared = below and not self._parts_area.isHidden()
+        needed = self.waterfall.sizeHint().height() + 2
+        self._bars_area.setMaximumHeight(needed if shared else UNLIMITED)
 
     # --- building -----------------------------------------------------------------------------
 
@@ -202,11 +212,13 @@ class WhyPanel(Panel):
         values = answer.values
         unit = str(values.get("unit") or "")
         error = as_float(values.get("error")) or 0.0
-        total = Bar(self._symbol(answer), self._total(answer), self._kind_words(answer), error)
+        words = f"{self._symbol(answer)}: {self._kind_words(answer)}"
+        total = Bar("total", self._total(answer), words, error)
         self.waterfall.set_bars(_bars(answer), total, unit)
         arrays = answer.arrays
         mixture, curves = "responsibilities" in arrays, "conditionals" in arrays
         self._parts_area.setVisible(mixture or curves)
+        self._share_room()
         self.components.setVisible(mixture)
         self.conditionals.setVisible(curves)
         if mixture:
@@ -251,7 +263,11 @@ class WhyPanel(Panel):
                 Chip(f"standard error {number(error, 2)} nats", "Of the bound, from the spread of "
                      "its importance weights; too small where few weights carry it", framed=True)
             )  # fmt: skip
-        if kind == "quadrature":
+        if kind == "quadrature" and error < NARROW:
+            chips.append(
+                Chip(f"log Z ± {number(error, 2)} nats", "From half the grid", framed=True)
+            )
+        elif kind == "quadrature":
             low, high = self._total(answer) - error, self._total(answer) + error
             words = "The number with log Z at either end of its interval"
             chips.append(Chip(f"between {_plain(low)} and {_plain(high)}", words, framed=True))

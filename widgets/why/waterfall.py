@@ -131,10 +131,10 @@ class Waterfall(QWidget):
     def _columns(self) -> tuple[float, float]:
         """Where the bars begin and end."""
         metrics, gap = QFontMetricsF(self.font()), self._look.px(8)
-        names = max(metrics.horizontalAdvance(bar.name) for bar in (*self._bars, self._total))
-        numbers = max(
-            metrics.horizontalAdvance(signed(bar.value)) for bar in (*self._bars, self._total)
-        )
+        bold = QFontMetricsF(self._look.font(0.92, bold=True))
+        sizes = [(metrics, bar) for bar in self._bars] + [(bold, self._total)]
+        names = max(font.horizontalAdvance(bar.name) for font, bar in sizes)
+        numbers = max(font.horizontalAdvance(signed(bar.value)) for font, bar in sizes)
         left = min(names, NAMES_SHARE * self.width()) + gap
         right = self.width() - numbers - 2 * gap
         return left, max(right, left + self._look.px(BARS_LEAST))
@@ -225,7 +225,8 @@ def signed(value: float) -> str:
     """A summand for people: its sign, and four decimals while they mean something."""
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("+∞" if value > 0 else "−∞")
-    text = f"{value:+.4f}" if abs(value) < 1e5 else f"{value:+.5e}"
+    tiny, huge = 0.0 < abs(value) < 5e-5, abs(value) >= 1e5
+    text = f"{value:+.1e}" if tiny else f"{value:+.5e}" if huge else f"{value:+.4f}"
     return text.replace("-", "−")
 
 
