@@ -55,8 +55,20 @@ def read_container(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
-def write_container(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+def write_container(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: dict[str, str],
+    *,
+    durable: bool = True,
+) -> None:
     """Write a file under another name beside it, then put it in its place.
+
+    Args:
+        path: Where to.
+        tensors: By name; of any device.
+        metadata: Words beside them.
+        durable: Whether to wait until the disk holds it, so that it outlasts a power cut.
 
     Raises:
         CheckpointError: It cannot be written; an older file of that name is then untouched.
@@ -69,7 +81,8 @@ def write_container(path: Path, tensors: Mapping[str, Tensor], metadata: dict[st
         with temporary.open("xb") as file:
             file.write(save(copies, metadata=metadata))
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, SafetensorError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -1,20 +1,45 @@
-"""Snapshots of a run to look at: dense at first, then thinning, under a memory budget."""
+"""What a run keeps of its past, under one memory budget: snapshots to view, keyframes to fork.
+
+Snapshots (weights only) are dense at first, then thin out, evenly in the logarithm of the step.
+Keyframes (all that decides how training goes on) are sparser; a step between them is reached by
+replay.
+"""
 
 from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from engine.model import GenerativeModel
+from engine.training import Keyframe
 
 DEFAULT_BUDGET = 512 * 2**20
 #: A snapshot is kept when it is this share of the run's length after the one before.
-RELATIVE_SPACING = 1 / 50
+SNAPSHOT_SPACING = 1 / 50
+#: A keyframe likewise, but never closer than so many steps.
+KEYFRAME_SPACING = 1 / 8
+KEYFRAME_STEPS = 25
+#: Keyframes may take this share of the budget; snapshots always have the rest.
+KEYFRAME_SHARE = 0.4
+
+
+class Kept(Protocol):
+    """One entry of the past."""
+
+    @property
+    def step(self) -> int:
+        """Training steps taken by then."""
+        ...
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it holds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +54,27 @@ class Snapshot:
     def n_bytes(self) -> int:
         """Memory that it holds."""
         return sum(t.numel() * t.element_size() for t in self.tensors)
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """A keyframe, and how many of the run's changes were in force when it was taken."""
+
+    keyframe: Keyframe
+    n_changes: int
+
+    @property
+    def step(self) -> int:
+        """Training steps taken by then."""
+        return int(self.keyframe.meta["step"])
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it holds."""
+        return sum(t.numel() * t.element_size() for t in self.keyframe.tensors.values())
+
+
+K = TypeVar("K", bound=Kept)
 
 
 @torch.no_grad()
@@ -47,57 +93,150 @@ def put(snapshot: Snapshot, model: GenerativeModel) -> None:
 
 
 @dataclass
+class Track(Generic[K]):
+    """Entries by step, ascending; the first and the newest are never dropped.
+
+    The list is replaced as a whole, never changed, so another thread may read it at any time.
+    """
+
+    spacing: float
+    least: int
+    entries: list[K] = field(default_factory=list)
+    n_bytes: int = 0
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps of all entries, oldest first."""
+        return tuple(entry.step for entry in self.entries)
+
+    def wants(self, step: int) -> bool:
+        """Whether an entry of this step would be kept."""
+        if not self.entries:
+            return True
+        return step - self.entries[-1].step >= max(self.least, int(step * self.spacing))
+
+    def add(self, entry: K, budget: float) -> None:
+        """Keep an entry; those at or after its step (from before a rewind) are dropped."""
+        self.cut(entry.step)
+        self.replace([*self.entries, entry])
+        self.fit(budget)
+
+    def insert(self, entry: K, budget: float) -> None:
+        """Keep an entry between the others."""
+        place = bisect.bisect_left(self.steps, entry.step)
+        if place < len(self.entries) and self.entries[place].step == entry.step:
+            return
+        self.replace([*self.entries[:place], entry, *self.entries[place:]])
+        self.fit(budget, keep=entry.step)
+
+    def fit(self, budget: float, keep: int = -1) -> None:
+        """Thin out until the budget holds: first where neighbours are closest together."""
+        while self.n_bytes > budget and len(self.entries) > 2:
+            steps = self.steps
+            inner = [i for i in range(1, len(steps) - 1) if steps[i] != keep]
+            if not inner:
+                return
+            victim = min(inner, key=lambda i: (steps[i + 1] - steps[i - 1]) / (steps[i] + 50))
+            self.replace([*self.entries[:victim], *self.entries[victim + 1 :]])
+
+    def cut(self, step: int) -> None:
+        """Forget what is at or after a step."""
+        self.replace(self.entries[: bisect.bisect_left(self.steps, step)])
+
+    def before(self, step: int) -> K | None:
+        """The newest entry that is not after ``step``, else the oldest; None when empty."""
+        entries = self.entries
+        if not entries:
+            return None
+        place = bisect.bisect_right(entries, step, key=lambda entry: entry.step)
+        return entries[max(0, place - 1)]
+
+    def replace(self, entries: Sequence[K]) -> None:
+        """Take over another list."""
+        self.entries = list(entries)
+        self.n_bytes = sum(entry.n_bytes for entry in self.entries)
+
+
+def _snapshots() -> Track[Snapshot]:
+    return Track(SNAPSHOT_SPACING, 1)
+
+
+def _keyframes() -> Track[Milestone]:
+    return Track(KEYFRAME_SPACING, KEYFRAME_STEPS)
+
+
+@dataclass
 class History:
-    """Stored snapshots by step, ascending; the first and the newest are never dropped."""
+    """Snapshots and keyframes of one run under one budget, in bytes.
+
+    Attributes:
+        budget: Never exceeded, but by the first and the newest entry of each kind.
+    """
 
     budget: int = DEFAULT_BUDGET
-    _snapshots: list[Snapshot] = field(default_factory=list)
-    _bytes: int = 0
+    snapshots: Track[Snapshot] = field(default_factory=_snapshots)
+    keyframes: Track[Milestone] = field(default_factory=_keyframes)
 
     @property
     def steps(self) -> tuple[int, ...]:
         """Steps that can be shown, oldest first."""
-        return tuple(snapshot.step for snapshot in self._snapshots)
+        return self.snapshots.steps
 
     @property
     def n_bytes(self) -> int:
-        """Memory held by all snapshots."""
-        return self._bytes
+        """Memory held by everything."""
+        return self.snapshots.n_bytes + self.keyframes.n_bytes
+
+    def set_budget(self, budget: int) -> None:
+        """Another budget, kept from now on."""
+        self.budget = budget
+        self.keyframes.fit(self._keyframe_budget())
+        self.snapshots.fit(self._snapshot_budget())
 
     def wants(self, step: int) -> bool:
         """Whether a snapshot of this step would be kept."""
-        if not self._snapshots:
-            return True
-        gap = step - self._snapshots[-1].step
-        return gap >= max(1, int(step * RELATIVE_SPACING))
+        return self.snapshots.wants(step)
+
+    def wants_keyframe(self, step: int) -> bool:
+        """Whether a keyframe of this step would be kept."""
+        return self.keyframes.wants(step)
 
     def add(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; those at or after its step (from before a rewind) are dropped."""
-        self.cut(snapshot.step)
-        self._replace([*self._snapshots, snapshot])
-        while self._bytes > self.budget and len(self._snapshots) > 2:
-            self._thin()
+        self.snapshots.add(snapshot, self._snapshot_budget())
+
+    def insert(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot of a step between the stored ones."""
+        self.snapshots.insert(snapshot, self._snapshot_budget())
+
+    def add_keyframe(self, milestone: Milestone) -> None:
+        """Keep a keyframe; snapshots make room for it."""
+        self.keyframes.add(milestone, self._keyframe_budget())
+        self.snapshots.fit(self._snapshot_budget())
 
     def cut(self, step: int) -> None:
-        """Forget snapshots at or after a step."""
-        keep = bisect.bisect_left(self.steps, step)
-        self._replace(self._snapshots[:keep])
+        """Forget everything at or after a step."""
+        self.snapshots.cut(step)
+        self.keyframes.cut(step)
 
     def at(self, step: int) -> Snapshot | None:
         """The newest snapshot that is not after ``step``, else the oldest; None when empty."""
-        snapshots = self._snapshots  # one read: the trainer's thread may replace the list
-        if not snapshots:
-            return None
-        place = bisect.bisect_right(snapshots, step, key=lambda snapshot: snapshot.step)
-        return snapshots[max(0, place - 1)]
+        return self.snapshots.before(step)
 
-    def _thin(self) -> None:
-        """Drop the snapshot whose neighbours are closest together, relative to its step."""
-        inner = range(1, len(self._snapshots) - 1)
-        steps = self.steps
-        victim = min(inner, key=lambda i: (steps[i + 1] - steps[i - 1]) / (steps[i] + 50))
-        self._replace([*self._snapshots[:victim], *self._snapshots[victim + 1 :]])
+    def keyframe_at(self, step: int) -> Milestone | None:
+        """The newest keyframe that is not after ``step``; None if there is none."""
+        found = self.keyframes.before(step)
+        return found if found is not None and found.step <= step else None
 
-    def _replace(self, snapshots: Sequence[Snapshot]) -> None:
-        self._snapshots = list(snapshots)
-        self._bytes = sum(snapshot.n_bytes for snapshot in self._snapshots)
+    def until(self, step: int) -> History:
+        """A history of its own with what is at or before a step; the entries are shared."""
+        other = History(self.budget)
+        other.snapshots.replace([s for s in self.snapshots.entries if s.step <= step])
+        other.keyframes.replace([k for k in self.keyframes.entries if k.step <= step])
+        return other
+
+    def _keyframe_budget(self) -> float:
+        return KEYFRAME_SHARE * self.budget
+
+    def _snapshot_budget(self) -> float:
+        return self.budget - self.keyframes.n_bytes

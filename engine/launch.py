@@ -35,6 +35,7 @@ class Options(msgspec.Struct, frozen=True):
         plugins: Modules with further models, data sets or probes.
         keyframe_folder: Where runs leave keyframes for a restart; "" for none.
         keyframe_seconds: Time between two keyframes on disk.
+        history_budget: Bytes of memory for the stored steps of all runs together.
     """
 
     nice: int = 0
@@ -42,6 +43,7 @@ class Options(msgspec.Struct, frozen=True):
     plugins: tuple[str, ...] = ()
     keyframe_folder: str = ""
     keyframe_seconds: float = 5.0
+    history_budget: int = 512 * 2**20
 
 
 @dataclass
@@ -84,6 +86,7 @@ def launch(
     plugins: Sequence[str] = (),
     keyframe_folder: str = "",
     keyframe_seconds: float = 5.0,
+    history_budget: int = 512 * 2**20,
 ) -> EngineProcess:
     """Start a child; its first record will be a ``Hello`` (or the wire closes if it dies).
 
@@ -93,8 +96,11 @@ def launch(
         plugins: See :class:`Options`.
         keyframe_folder: See :class:`Options`.
         keyframe_seconds: See :class:`Options`.
+        history_budget: See :class:`Options`.
     """
-    options = Options(nice, threads, tuple(plugins), keyframe_folder, keyframe_seconds)
+    options = Options(
+        nice, threads, tuple(plugins), keyframe_folder, keyframe_seconds, history_budget
+    )
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(

@@ -6,21 +6,23 @@ import copy
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-import torch
 from torch import Tensor
 
 from engine import checkpoint
 from engine.answering import Exhibit
+from engine.changes import Change, Changes
 from engine.dataset import Dataset
 from engine.failures import DIVERGED, OUT_OF_MEMORY, describe
-from engine.history import History, take
+from engine.history import DEFAULT_BUDGET, History, Milestone, Snapshot, take
+from engine.recorder import Recorder
 from engine.registry import build_dataset, build_model, dataset_card, model_card
-from engine.training import Keyframe, Trainer, held_out_nll
+from engine.replay import Due, Replay
+from engine.shelf import Log, load_past
+from engine.training import Keyframe, Trainer, live_values, plain_config
 from engine.wire.fields import Value, check_value, field_specs
 from engine.wire.messages import Failed, Metrics, RunInfo, RunSpec, RunState
 
@@ -28,17 +30,22 @@ from engine.wire.messages import Failed, Metrics, RunInfo, RunSpec, RunState
 PUBLISH_SECONDS = 0.03
 #: Seconds between two keyframes held in memory, to which a diverging run returns.
 SAFE_SECONDS = 1.0
-#: The gradient norm is recorded at every so many steps, the held-out score at every so many.
-GRADIENT_EVERY = 10
-HELD_OUT_EVERY = 50
 #: Steps a second at which sweeps over the whole data (EM) can be watched.
 FULL_BATCH_PACE = 5.0
-#: Held-out points scored while training.
-HELD_OUT_POINTS = 2000
 #: Losses are checked one by one on the CPU, where that is free, and at this interval elsewhere.
 CHECK_EVERY = 20
 #: Window over which steps per second are measured, in seconds.
 RATE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """What a fork does until it parts from its parent."""
+
+    step: int
+    due: Due
+    values: dict[str, Value]
+    playing: bool
 
 
 class DivergedError(FloatingPointError):
@@ -54,6 +61,7 @@ class Run:
         keyframe: Where to go on from, or None for step 0.
         dataset: The data as built before; None builds them from ``spec``.
         path: The file it was opened from, or "".
+        history: A folder with its past (see :mod:`engine.shelf`), or "".
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class Run:
         *,
         dataset: Dataset | None = None,
         path: str = "",
+        history: str = "",
     ) -> None:
         self.name = name
         self.spec = spec
@@ -73,8 +82,13 @@ class Run:
         self.until: int | None = None
         self.pace: float | None = None
         self.used = 0.0
+        self.parent, self.forked_at = "", 0
+        self.missing = ""
+        self._budget = DEFAULT_BUDGET
         self._next_due = 0.0
         self._build(keyframe)
+        if history:
+            self._remember(Path(history))
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -86,15 +100,56 @@ class Run:
         self.trainer = Trainer(model, self.dataset, seed=spec.seed, device=spec.device)
         if keyframe is not None:
             self.trainer.restore(keyframe)
-        self.history = History()
-        self._rows: list[tuple[int, dict[str, Tensor | float]]] = []
+        self.history = History(self._budget)
+        self.changes = Changes()
+        self.first_data = self.dataset
+        self._catch_up: CatchUp | None = None
+        self._recorder = Recorder()
         self._rate: list[tuple[float, int]] = []
-        self._safe = self.trainer.capture()
-        self._safe_at = self._published_at = time.monotonic()
+        self._mark_safe()
+        self._published_at = time.monotonic()
         replica = copy.deepcopy(model).eval().requires_grad_(False)
         first = take(model, self.step)
         self.exhibit = Exhibit(replica, self.dataset, spec.seed, self.history, first)
         self.history.add(first)
+        self.history.add_keyframe(self._safe)
+
+    def set_budget(self, n_bytes: int) -> None:
+        """Memory that history may take."""
+        self._budget = n_bytes
+        self.history.set_budget(n_bytes)
+
+    def _mark_safe(self) -> None:
+        """Remember where to return to when training diverges."""
+        self._safe: Milestone = Milestone(self.trainer.capture(), len(self.changes.entries))
+        self._safe_at = time.monotonic()
+
+    def _remember(self, folder: Path) -> None:
+        """Take back the past that lies on disk, up to the step of the keyframe."""
+        past = load_past(folder, self.exhibit.replica)
+        self.missing = past.missing
+        self.changes = past.changes
+        self.changes.cut(self.step)
+        now = self.history
+        self.history = past.history.until(self.step)
+        self.history.set_budget(self._budget)
+        for snapshot in now.snapshots.entries:
+            self.history.add(snapshot)
+        self._mark_safe()
+        self.history.add_keyframe(self._safe)
+        self.exhibit.history = self.history
+        if past.log.dataset and any(change.dataset for change in self.changes.entries):
+            self.first_data = build_dataset(past.log.dataset, **past.log.config)
+
+    def log(self) -> Log:
+        """What the user changed, and the data at the beginning, for the disk."""
+        config = plain_config(self.first_data.config)
+        return Log(type(self.first_data).card.name, config, list(self.changes.entries))
+
+    def past(self) -> tuple[list[Snapshot], list[Milestone], Log]:
+        """All that is to lie on disk of the past; the lists are not changed any more."""
+        history = self.history
+        return history.snapshots.entries, history.keyframes.entries, self.log()
 
     def reset(self) -> None:
         """Back to step 0 with the same initial weights and the live settings in force."""
@@ -104,9 +159,12 @@ class Run:
     def move(self, device: str) -> None:
         """Go on, on another device."""
         keyframe, history = self.trainer.capture(), self.history
+        changes, first = self.changes, self.first_data
         self.spec = msgspec.structs.replace(self.spec, device=device)
         self._build(keyframe)
         self.history = self.exhibit.history = history
+        self.changes, self.first_data = changes, first
+        self._mark_safe()
 
     @property
     def step(self) -> int:
@@ -144,17 +202,120 @@ class Run:
 
     def set_live(self, values: Mapping[str, Value]) -> None:
         """Change safe settings; raises ``ValueError`` for one that needs a restart."""
+        self._change(self._check_live(values))
+        self.publish()
+
+    def _check_live(self, values: Mapping[str, Value]) -> dict[str, Value]:
         specs = {spec.name: spec for spec in field_specs(type(self.trainer.model).Config)}
         checked: dict[str, Value] = {}
         for name, value in values.items():
             if name not in specs or not specs[name].field.live:
                 raise ValueError(f"{name} cannot change while training; start the run again")
             checked[name] = check_value(specs[name], value)
-        self.trainer.set_live(checked)
+        return checked
+
+    def _change(self, values: dict[str, Value]) -> None:
+        self.trainer.set_live(values)
+        self.changes.add(Change(self.step, values))
+        self._note_live(values)
+
+    def _note_live(self, values: Mapping[str, Value]) -> None:
         self.spec = msgspec.structs.replace(
-            self.spec, model_config={**self.spec.model_config, **checked}
+            self.spec, model_config={**self.spec.model_config, **values}
         )
+
+    def set_data(self, name: str, config: Mapping[str, Value]) -> None:
+        """Go on training on other data; raises ``ValueError`` where they do not fit."""
+        change = Change.of_data(self.step, name, config)
+        self.trainer.set_data(change.build())
+        self.changes.add(change)
+        self._note_data(change)
+        if self.trainer.is_finite():
+            self._mark_safe()
         self.publish()
+
+    def _note_data(self, change: Change) -> None:
+        self.dataset = self.exhibit.dataset = self.trainer.dataset
+        self.spec = msgspec.structs.replace(
+            self.spec, dataset=change.dataset, dataset_config=change.data_config()
+        )
+
+    # --- the past -----------------------------------------------------------------------------
+
+    def replay(self, step: int) -> Replay:
+        """How to reach a step of the past; raises ``ValueError`` for one that is not there."""
+        milestone = self.milestone(step)
+        return Replay(self.spec, self.first_data, milestone, self.changes, step)
+
+    def milestone(self, step: int) -> Milestone:
+        """Where a replay of a step begins."""
+        if step == self.step:
+            return Milestone(self.trainer.capture(), len(self.changes.entries))
+        found = self.history.keyframe_at(step)
+        if step > self.step or found is None:
+            first = min(self.history.keyframes.steps, default=self.step)
+            raise ValueError(
+                f"step: given {step}, wanted one between {first}, the first keyframe, and "
+                f"{self.step}, the newest step"
+            )
+        return found
+
+    def fork(self, name: str, step: int, values: Mapping[str, Value], playing: bool) -> Run:
+        """A second run that repeats this one's steps up to ``step`` and then goes its own way.
+
+        Raises:
+            ValueError: The step is not within reach, or a setting needs a restart.
+        """
+        checked = self._check_live(values)
+        milestone = self.milestone(step)
+        data = self.changes.data_at(milestone.n_changes)
+        dataset = data.build() if data is not None else self.first_data
+        child = Run(name, self._spec_at(milestone), milestone.keyframe, dataset=dataset)
+        child.parent, child.forked_at = self.name, step
+        child.first_data = self.first_data
+        child.changes = Changes(self.changes.entries[: milestone.n_changes])
+        child.history = child.exhibit.history = self.history.until(milestone.step)
+        child._mark_safe()
+        child.set_budget(self._budget)
+        due = Due(self.changes.entries[milestone.n_changes :], step)
+        child._catch_up = CatchUp(step, due, checked, playing)
+        child.play(None)
+        child._arrive()
+        return child
+
+    def _spec_at(self, milestone: Milestone) -> RunSpec:
+        data = self.changes.data_at(milestone.n_changes)
+        live = milestone.keyframe.meta.get("live", {})
+        log = self.log()
+        return msgspec.structs.replace(
+            self.spec,
+            model_config={**self.spec.model_config, **live},
+            dataset=data.dataset if data else log.dataset,
+            dataset_config=data.data_config() if data else log.config,
+        )
+
+    def _arrive(self) -> None:
+        """At the step of the fork: take the changed settings, then play or pause."""
+        catch_up = self._catch_up
+        if catch_up is None:
+            return
+        catch_up.due.apply(self.trainer, self._repeat)
+        if self.step < catch_up.step:
+            return
+        self._catch_up = None
+        if catch_up.values:
+            self._change(catch_up.values)
+        if not catch_up.playing:
+            self.state = "paused"
+        self.publish()
+
+    def _repeat(self, change: Change) -> None:
+        """A change of the parent's is made again."""
+        self.changes.add(change)
+        if change.dataset:
+            self._note_data(change)
+        else:
+            self._note_live(change.values)
 
     # --- steps --------------------------------------------------------------------------------
 
@@ -167,9 +328,10 @@ class Run:
         """
         began = time.monotonic()
         losses = self.trainer.step()
-        self._record(losses)
+        self._recorder.record(self.trainer, losses, self.spec.seed)
         self._check(losses)
         self._keep()
+        self._arrive()
         now = time.monotonic()
         self.used += now - began
         if self.pace is not None:
@@ -184,22 +346,6 @@ class Run:
             self.exhibit.newest = take(self.trainer.model, self.step)
         self._published_at = time.monotonic()
 
-    def _record(self, losses: Mapping[str, Tensor]) -> None:
-        row: dict[str, Tensor | float] = dict(losses)
-        if self.step % GRADIENT_EVERY == 0 or self.step == 1:
-            row["gradient_norm"] = self.trainer.gradient_norm()
-        every = 1 if self.trainer.model.full_batch else HELD_OUT_EVERY
-        if self.step % every == 0 or self.step == 1:
-            self._record_held_out(row)
-        self._rows.append((self.step, row))
-
-    def _record_held_out(self, row: dict[str, Tensor | float]) -> None:
-        model = self.trainer.model.eval()
-        score = held_out_nll(model, self.dataset.valid[:HELD_OUT_POINTS], seed=self.spec.seed)
-        model.train()
-        if score is not None:
-            row["held_out_nll"] = score
-
     def _check(self, losses: Mapping[str, Tensor]) -> None:
         on_cpu = self.trainer.device.type == "cpu"
         if not (on_cpu or self.step % CHECK_EVERY == 0):
@@ -212,7 +358,8 @@ class Run:
         now = time.monotonic()
         due = now - self._published_at >= PUBLISH_SECONDS
         wanted = self.history.wants(self.step)
-        if not (due or wanted):
+        milestone = self.history.wants_keyframe(self.step)
+        if not (due or wanted or milestone):
             return
         if not self.trainer.is_finite():
             raise self._diverged("a weight")
@@ -220,15 +367,20 @@ class Run:
         self._published_at = now
         if wanted:
             self.history.add(self.exhibit.newest)
-        if now - self._safe_at >= SAFE_SECONDS:
-            self._safe, self._safe_at = self.trainer.capture(), now
+        if milestone or now - self._safe_at >= SAFE_SECONDS:
+            self._mark_safe()
+        if milestone:
+            self.history.add_keyframe(self._safe)
 
     def _diverged(self, what: str) -> DivergedError:
         """Return to the last finite keyframe; the error says so."""
         at = self.step
-        self.trainer.restore(self._safe)
+        self.trainer.restore(self._safe.keyframe)
+        self.changes.entries = self.changes.entries[: self._safe.n_changes]
+        self._note_live(live_values(self.trainer.model))
+        self._catch_up = None
         self.history.cut(self.step + 1)
-        self._rows = [row for row in self._rows if row[0] <= self.step]
+        self._recorder.cut(self.step)
         self.state = "diverged"
         self.publish()
         return DivergedError(
@@ -252,37 +404,27 @@ class Run:
             step=self.step,
             path=self.path,
             natural_pace=FULL_BATCH_PACE if model.full_batch else None,
+            parent=self.parent,
+            forked_at=self.forked_at,
+            missing=self.missing,
         )
 
     def report(self) -> RunState:
         """Where the run is."""
-        model = self.trainer.model
-        live = {
-            spec.name: spec_value(getattr(model.config, spec.name))
-            for spec in field_specs(type(model).Config)
-            if spec.field.live
-        }
         return RunState(
             run=self.name,
             state=self.state,
             step=self.step,
             steps_per_second=self._steps_per_second(),
             stored=self.history.steps,
-            history_bytes=self.history.n_bytes,
-            live=live,
+            keyframes=self.history.keyframes.steps,
+            history_bytes=self.history.n_bytes + self.changes.n_bytes,
+            live=live_values(self.trainer.model),
         )
 
     def take_metrics(self) -> Metrics | None:
         """The rows recorded since the last call."""
-        rows, self._rows = self._rows, []
-        if not rows:
-            return None
-        columns = tuple(dict.fromkeys(name for _, row in rows for name in row))
-        table = np.full((len(rows), len(columns)), np.nan)
-        for index, name in enumerate(columns):
-            places = [i for i, (_, row) in enumerate(rows) if name in row]
-            table[places, index] = _floats([rows[i][1][name] for i in places])
-        return Metrics(self.name, columns, np.array([step for step, _ in rows]), table)
+        return self._recorder.take(self.name)
 
     def failed(self, error: BaseException) -> Failed:
         """What to tell of a step that raised; the run stops training."""
@@ -322,7 +464,7 @@ class Run:
         )
 
     @classmethod
-    def open(cls, name: str, path: str, device: str) -> Run:
+    def open(cls, name: str, path: str, device: str, history: str = "") -> Run:
         """Build a run from a saved file; raises ``CheckpointError`` with a clear sentence."""
         loaded = checkpoint.load(path)
         if loaded.spec is None:
@@ -331,7 +473,9 @@ class Run:
                 "run; save it with spec=RunSpec(…)"
             )
         spec = msgspec.structs.replace(loaded.spec, device=device)
-        run = cls(name, spec, loaded.keyframe, dataset=loaded.build_dataset(), path=path)
+        run = cls(
+            name, spec, loaded.keyframe, dataset=loaded.build_dataset(), path=path, history=history
+        )
         if loaded.keyframe is None:
             run.adopt(loaded.model.state_dict(), loaded.step)
         run.state = "paused"
@@ -341,19 +485,8 @@ class Run:
         """Take weights that came without optimiser state."""
         self.trainer.model.load_state_dict(dict(weights))
         self.trainer.state.step = step
-        self._safe = self.trainer.capture()
+        self._mark_safe()
         self.exhibit.newest = take(self.trainer.model, step)
         self.history.cut(0)
         self.history.add(self.exhibit.newest)
-
-
-def spec_value(value: Any) -> Value:
-    """A configuration value as it crosses the wire."""
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _floats(values: list[Tensor | float]) -> list[float]:
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    if len(tensors) == len(values):
-        return [float(v) for v in torch.stack([t.detach().reshape(()) for t in tensors]).tolist()]
-    return [float(value) for value in values]
+        self.history.add_keyframe(self._safe)

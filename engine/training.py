@@ -6,6 +6,7 @@ one thread count, whether the steps are taken by :func:`fit`, the window or the 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from torch import Tensor
 from engine.capabilities import Bound, LogProb
 from engine.dataset import Dataset
 from engine.model import GenerativeModel, TrainState
+from engine.wire.fields import Value, check_value, field_specs
 
 #: Batches drawn at a time: one draw of many points costs little more than one of few.
 CHUNK = 64
@@ -48,6 +50,32 @@ def available_devices() -> tuple[str, ...]:
     if torch.backends.mps.is_available():
         found.append("mps")
     return (*found, "cpu")
+
+
+def live_values(model: GenerativeModel) -> dict[str, Value]:
+    """The settings of a model that may change while training, as they are now."""
+    return {
+        spec.name: plain_value(getattr(model.config, spec.name))
+        for spec in field_specs(type(model).Config)
+        if spec.field.live
+    }
+
+
+def plain_value(value: Any) -> Value:
+    """A configuration value as it crosses the wire."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def plain_config(config: Any) -> dict[str, Value]:
+    """A configuration as it crosses the wire or goes into a file."""
+    if not dataclasses.is_dataclass(config) or isinstance(config, type):
+        return {}
+    return {name: plain_value(value) for name, value in dataclasses.asdict(config).items()}
+
+
+def _checked_live(model: GenerativeModel, values: Mapping[str, Any]) -> dict[str, Any]:
+    specs = {spec.name: spec for spec in field_specs(type(model).Config) if spec.field.live}
+    return {name: check_value(specs[name], v) for name, v in values.items() if name in specs}
 
 
 @dataclass(frozen=True)
@@ -100,6 +128,12 @@ class Batches:
     def resize(self, batch_size: int) -> None:
         """Go on with another batch size, from the next step."""
         self._batch_size = batch_size
+        self._chunk = None
+
+    def change(self, dataset: Dataset) -> None:
+        """Go on with other data of the same event shape, from the next step."""
+        self._dataset = dataset
+        self._data = dataset.train.to(self._device)
         self._chunk = None
 
     def capture(self) -> tuple[Tensor, int]:
@@ -198,6 +232,20 @@ class Trainer:
             self.batch_size = int(values["batch_size"])
             self.batches.resize(self.batch_size)
 
+    def set_data(self, dataset: Dataset) -> None:
+        """Go on training on other data; the model keeps its weights and its standardisation.
+
+        Raises:
+            ValueError: Their events have another shape.
+        """
+        if dataset.event_shape != self.model.event_shape:
+            raise ValueError(
+                f"{self.model.card.title}: given data of shape {dataset.event_shape}, wanted "
+                f"{self.model.event_shape}, with which it was built; start a new run for them"
+            )
+        self.dataset = dataset
+        self.batches.change(dataset)
+
     @torch.no_grad()
     def gradient_norm(self) -> Tensor:
         """Euclidean norm of the latest gradient over all parameters, a scalar (0 without any)."""
@@ -227,6 +275,8 @@ class Trainer:
             "position": position,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
+            "live": live_values(self.model),
+            "threads": torch.get_num_threads(),
         }
         return Keyframe(tensors, meta)
 
@@ -244,6 +294,8 @@ class Trainer:
             ) from None
 
     def _restore(self, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        # Before the weights: a model may set some of its buffers to what is changed.
+        self.model.set_live(_checked_live(self.model, meta.get("live", {})))
         self._restore_model({k: v for k, v in tensors.items() if k.startswith("model.")})
         self.state.memory = {
             k.removeprefix("memory."): v.to(self.device).clone()

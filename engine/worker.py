@@ -22,17 +22,26 @@ import torch
 from engine import checkpoint, heartbeat
 from engine.answering import Answering
 from engine.failures import describe
+from engine.history import take
 from engine.launch import Options
 from engine.outbox import Outbox
 from engine.registry import build_dataset, dataset_card, datasets, model_card, models, probes
+from engine.replay import Replay
 from engine.run import Run
+from engine.shelf import Shelf
+from engine.shelving import Shelving
 from engine.tables import preview
 from engine.training import available_devices
 from engine.wire import messages as m
 from engine.wire.channel import EngineEnd, WireError
 
+
+class Later:
+    """The command is acknowledged when it is done, not when it has begun."""
+
+
 #: What a command gives back beside being acknowledged.
-Outcome: TypeAlias = m.RunInfo | str | dict[str, m.Array] | None
+Outcome: TypeAlias = m.RunInfo | str | dict[str, m.Array] | Later | None
 #: Seconds of training between two looks at the other runs.
 SLICE_SECONDS = 0.02
 #: Seconds for which a training step waits at most while something that is dragged is drawn.
@@ -63,6 +72,8 @@ class Worker:
         self._answering = Answering(self._outbox.post, answering)
         self._runs: dict[str, Run] = {}
         self._reported = 0.0
+        self._replays: dict[str, tuple[int, Replay]] = {}
+        self._shelving = Shelving(options.keyframe_folder, self._outbox.post)
         self._kept: dict[str, tuple[float, int]] = {}
         self._leaving = False
         self._phases = (self._training, answering)
@@ -75,6 +86,9 @@ class Worker:
             m.Reset: self._reset,
             m.SetPace: self._set_pace,
             m.SetLive: self._set_live,
+            m.SetData: self._set_data,
+            m.ForkRun: self._fork,
+            m.Recall: self._recall,
             m.SetDevice: self._set_device,
             m.SaveRun: self._save,
             m.PreviewTable: self._preview,
@@ -130,6 +144,8 @@ class Worker:
         return self._commands.get_nowait()
 
     def _idle_seconds(self) -> float:
+        if self._replays:
+            return 0.0
         waits = [run.wait_seconds for run in self._runs.values() if run.is_training]
         return min([*waits, REPORT_SECONDS])
 
@@ -148,6 +164,8 @@ class Worker:
                     )
                 )
                 return
+        if isinstance(outcome, Later):
+            return
         info = outcome if isinstance(outcome, m.RunInfo) else None
         text = outcome if isinstance(outcome, str) else ""
         arrays = outcome if isinstance(outcome, dict) else {}
@@ -163,20 +181,27 @@ class Worker:
             return self._admit(Run(command.run, command.spec), command.playing)
         loaded = checkpoint.load(command.keyframe)
         data = loaded.build_dataset()
-        run = Run(command.run, command.spec, loaded.keyframe, dataset=data)
+        keyframe, history = loaded.keyframe, command.history
+        run = Run(command.run, command.spec, keyframe, dataset=data, history=history)
+        self._shelving.adopt(run.name, history, run.history)
         return self._admit(run, command.playing)
 
     def _open(self, command: m.OpenRun) -> m.RunInfo:
-        run = Run.open(command.run, command.path, command.device)
+        run = Run.open(command.run, command.path, command.device, command.history)
         return self._admit(run, command.playing)
 
     def _admit(self, run: Run, playing: bool) -> m.RunInfo:
         run.used = min((other.used for other in self._runs.values()), default=0.0)
         self._runs[run.name] = run
         self._answering.show(run.name, run.exhibit)
+        self._share_budget()
         if playing:
             run.play(None)
         return run.info()
+
+    def _share_budget(self) -> None:
+        for run in self._runs.values():
+            run.set_budget(self._options.history_budget // len(self._runs))
 
     def _play(self, command: m.Play) -> None:
         run = self._run(command.run)
@@ -205,6 +230,27 @@ class Worker:
     def _set_live(self, command: m.SetLive) -> None:
         self._run(command.run).set_live(command.values)
 
+    def _set_data(self, command: m.SetData) -> m.RunInfo:
+        run = self._run(command.run)
+        run.set_data(command.dataset, command.dataset_config)
+        return run.info()
+
+    def _fork(self, command: m.ForkRun) -> m.RunInfo:
+        parent = self._run(command.parent)
+        child = parent.fork(command.run, command.step, command.values, command.playing)
+        self._admit(child, False)
+        return child.info()
+
+    def _recall(self, command: m.Recall) -> Later | None:
+        run = self._run(command.run)
+        if command.step in run.history.steps:
+            return None
+        older = self._replays.pop(run.name, None)
+        if older is not None:
+            self._outbox.post(m.Ack(older[0]))
+        self._replays[run.name] = (command.id, run.replay(command.step))
+        return Later()
+
     def _set_device(self, command: m.SetDevice) -> m.RunInfo:
         run = self._run(command.run)
         run.move(command.device)
@@ -212,7 +258,10 @@ class Worker:
         return run.info()
 
     def _save(self, command: m.SaveRun) -> str:
-        self._run(command.run).save(command.path)
+        run = self._run(command.run)
+        run.save(command.path)
+        if command.history:
+            Shelf(Path(command.history)).sync(*run.past())
         return command.path
 
     def _preview(self, command: m.PreviewTable) -> str:
@@ -230,7 +279,10 @@ class Worker:
         del self._runs[command.run]
         self._kept.pop(command.run, None)
         self._answering.hide(command.run)
+        self._replays.pop(command.run, None)
+        self._share_budget()
         if self._options.keyframe_folder:
+            self._shelving.drop(command.run)
             self._keyframe_path(command.run).unlink(missing_ok=True)
 
     def _shutdown(self, _: m.Shutdown) -> None:
@@ -245,6 +297,7 @@ class Worker:
 
     def _train(self) -> None:
         """A slice for the run that has had the least time among those that are due."""
+        self._replay()
         due = [r for r in self._runs.values() if r.is_training and r.wait_seconds <= 0]
         if not due:
             return
@@ -264,6 +317,25 @@ class Worker:
         if not run.is_training:
             self._tell(run)
 
+    def _replay(self) -> None:
+        """A slice for each step of the past that somebody waits for."""
+        for name, (command, replay) in list(self._replays.items()):
+            end = time.monotonic() + SLICE_SECONDS
+            try:
+                while not replay.is_done and time.monotonic() < end:
+                    self._training.set(f"replay of {name} to step {replay.target}")
+                    self._answering.let_urgent_pass(ASIDE_SECONDS)
+                    replay.advance()
+                if not replay.is_done:
+                    continue
+                self._runs[name].history.insert(take(replay.trainer.model, replay.target))
+                self._outbox.post(m.Ack(command))
+                self._tell(self._runs[name])
+            except Exception as error:  # whatever a step raises becomes a record
+                failed = describe(error, f"replay to step {replay.target}")
+                self._outbox.post(msgspec.structs.replace(failed, id=command, run=name))
+            del self._replays[name]
+
     # --- reports ------------------------------------------------------------------------------
 
     def _report(self) -> None:
@@ -271,6 +343,7 @@ class Worker:
         if now - self._reported < REPORT_SECONDS:
             return
         self._reported = now
+        self._shelving.show([(run.name, run.past) for run in self._runs.values()])
         for run in self._runs.values():
             if run.is_training:
                 self._tell(run)

@@ -46,7 +46,7 @@ class RunInfo(Record, frozen=True):
     """A run as the engine built it.
 
     ``natural_pace`` is set where single steps are worth watching: steps a second. ``parent`` and
-    ``forked_at`` say where a fork came from.
+    ``forked_at`` say where a fork came from; ``missing`` what of its past could not be read.
     """
 
     run: str
@@ -61,6 +61,7 @@ class RunInfo(Record, frozen=True):
     natural_pace: float | None = None
     parent: str = ""
     forked_at: int = 0
+    missing: str = ""
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -99,6 +100,8 @@ class OpenRun(Command, frozen=True):
     path: str
     device: str = "auto"
     playing: bool = False
+    #: A folder with its stored steps, from a session file.
+    history: str = ""
 
 
 class Play(Command, frozen=True):
