@@ -1,6 +1,7 @@
 """A run as a Python script whose arrays equal the panel's.
 
-It builds the same model and data, trains the same steps and asks the same questions. On the CPU, with the same versions and number of threads, they are equal bit for bit.
+It builds the same model and data, trains the same steps and asks the same questions. On the CPU,
+with the same versions and number of threads, the arrays are equal bit for bit.
 """
 
 from __future__ import annotations
