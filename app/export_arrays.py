@@ -144,7 +144,7 @@ def write_npz(shown: Shown, path: Path) -> None:
     entries = {ABOUT: np.array(json.dumps(about(shown), indent=1)), **arrays(shown)}
     try:
         with path.open("wb") as file:
-            np.savez_compressed(file, **entries)
+            np.savez_compressed(file, **entries)  # type: ignore[arg-type]
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror}") from None
 

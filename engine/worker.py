@@ -25,6 +25,7 @@ from engine.failures import describe
 from engine.history import take
 from engine.launch import Options
 from engine.outbox import Outbox
+from engine.recipes import recipe_of
 from engine.registry import build_dataset, dataset_card, datasets, model_card, models, probes
 from engine.replay import Replay
 from engine.run import Run
@@ -91,6 +92,7 @@ class Worker:
             m.Recall: self._recall,
             m.SetDevice: self._set_device,
             m.SaveRun: self._save,
+            m.TellRecipe: self._tell_recipe,
             m.PreviewTable: self._preview,
             m.SampleDataset: self._sample_dataset,
             m.CloseRun: self._close,
@@ -263,6 +265,9 @@ class Worker:
         if command.history:
             Shelf(Path(command.history)).sync(*run.past())
         return command.path
+
+    def _tell_recipe(self, command: m.TellRecipe) -> str:
+        return msgspec.json.encode(recipe_of(self._run(command.run))).decode()
 
     def _preview(self, command: m.PreviewTable) -> str:
         return msgspec.json.encode(preview(command.path, key=command.key)).decode()

@@ -197,6 +197,12 @@ class SaveRun(Command, frozen=True):
     history: str = ""
 
 
+class TellRecipe(Command, frozen=True):
+    """How a run came to be where it is; the ``Ack`` carries a ``Recipe`` as JSON in ``text``."""
+
+    run: str
+
+
 class PreviewTable(Command, frozen=True):
     """Look into a user's file; the ``Ack`` carries a ``TablePreview`` as JSON in ``text``."""
 
@@ -380,6 +386,7 @@ ToEngine: TypeAlias = (
     | Recall
     | SetDevice
     | SaveRun
+    | TellRecipe
     | PreviewTable
     | SampleDataset
     | CloseRun
