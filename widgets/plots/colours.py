@@ -19,11 +19,13 @@ PART_COLOURS = (
 )  # fmt: skip
 
 
-#: Our own maps; lightness runs evenly from stop to stop in Oklab. A density has the model's hue;
-#: a critic goes from the model's hue (it says "made") to the data's (it says "real").
+#: Our own maps; lightness runs evenly from stop to stop in Oklab. A density has the model's hue,
+#: the truth its own; a critic goes from the model's hue ("made") to the data's ("real").
 STOPS = {
     "density-dark": ("#12141a", "#1d4f8f", "#3f9fe0", "#eaf8ff"),
     "density-light": ("#ffffff", "#9cc9e8", "#2d7fbd", "#08224d"),
+    "truth-dark": ("#12141a", "#17634c", "#3fc79a", "#eefff7"),
+    "truth-light": ("#ffffff", "#a3d9c5", "#2c9270", "#062d20"),
     "critic-dark": ("#2f6f9c", "#1c3444", "#17191f", "#46341c", "#9a6a24"),
     "critic-light": ("#93c3e2", "#cfe3f0", "#fafafb", "#f6e3c8", "#ecb878"),
 }

@@ -1,0 +1,1 @@
+"""What painting is made of: tools, ink, and pictures that become paint."""
