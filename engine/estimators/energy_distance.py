@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -23,9 +24,8 @@ def energy_distance(between: Tensor, within_x: Tensor, within_y: Tensor) -> floa
 
     Args:
         between: (N, M).
-        within_x: Of each pair of different points once, (N(N − 1)/2,).
-        within_y: The same of the other sample, (M(M − 1)/2,).
+        within_x: (N, N), each pair twice and zeros on the diagonal.
+        within_y: (M, M).
     """
-    n, m = between.shape
-    within = float(within_x.sum()) / n**2 + float(within_y.sum()) / m**2
-    return math.sqrt(max(2.0 * (float(between.mean()) - within), 0.0))
+    apart, x, y = (float(d.mean(dtype=torch.float64)) for d in (between, within_x, within_y))
+    return math.sqrt(max(2.0 * apart - x - y, 0.0))

@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -34,12 +35,17 @@ def squared_mmd(between: Tensor, within_x: Tensor, within_y: Tensor, bandwidth: 
 
     Args:
         between: (N, M).
-        within_x: Of each pair of different points once, (N(N − 1)/2,).
-        within_y: The same of the other sample, (M(M − 1)/2,).
+        within_x: (N, N), each pair twice and zeros on the diagonal.
+        within_y: (M, M).
         bandwidth: h, in the distances' unit.
     """
-    x, y, xy = (float(_kernel(d, bandwidth).mean()) for d in (within_x, within_y, between))
-    return x + y - 2.0 * xy
+    x, y = (_mean_off_diagonal(_kernel(d, bandwidth)) for d in (within_x, within_y))
+    return x + y - 2.0 * float(_kernel(between, bandwidth).mean(dtype=torch.float64))
+
+
+def _mean_off_diagonal(kernel: Tensor) -> float:
+    n = len(kernel)
+    return (float(kernel.sum(dtype=torch.float64)) - n) / (n * (n - 1))
 
 
 def _kernel(distances: Tensor, bandwidth: float) -> Tensor:

@@ -20,7 +20,7 @@ SMALLEST, LARGEST = 8, 4000
 
 @torch.no_grad()
 def sample_scores(x: Tensor, y: Tensor, bandwidth: float) -> tuple[float, float, float]:
-    """Energy distance, MMD² and sliced Wasserstein-1 of (N, D) and (N, D), float64.
+    """Energy distance, MMD² and sliced Wasserstein-1 of (N, D) and (N, D).
 
     Args:
         x: One sample.
@@ -33,8 +33,10 @@ def sample_scores(x: Tensor, y: Tensor, bandwidth: float) -> tuple[float, float,
     if not bool(x.isfinite().all() and y.isfinite().all()):
         return (float("nan"),) * 3
     # Each from its own difference, not by a matrix product: near points stay near.
-    between = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
-    within_x, within_y = torch.pdist(x), torch.pdist(y)
+    between, within_x, within_y = (
+        torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+        for a, b in ((x, y), (x, x), (y, y))
+    )
     return (
         energy_distance(between, within_x, within_y),
         squared_mmd(between, within_x, within_y, bandwidth),
@@ -63,7 +65,7 @@ class TruthSource:
         return "fresh draws of the truth" if self.is_sampler else "held-out data"
 
     def reference(self, generator: torch.Generator) -> Tensor:
-        """N events (N, D), float64: what a model is compared with."""
+        """N events (N, D), float32: what a model is compared with."""
         if self.is_sampler:
             return _flat(self.dataset.sample(self.n, generator=generator))
         held_out = _held_out(self.dataset)
@@ -99,7 +101,7 @@ def truth_source(dataset: Dataset, n: int) -> TruthSource:
 
 
 def _flat(events: Tensor) -> Tensor:
-    return events.reshape(len(events), -1).cpu().to(torch.float64)
+    return events.reshape(len(events), -1).cpu().to(torch.float32)
 
 
 def _held_out(dataset: Dataset) -> Tensor:

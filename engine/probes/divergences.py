@@ -64,7 +64,7 @@ def divergences(view: View, arguments: Arguments) -> Iterator[Result]:
     sizes = (COARSE, arguments.size) if arguments.size >= FINE else (arguments.size,)
     with suppress(CancellationError):
         for size in sizes:
-            values = _measure(view, size, arguments.n_draws)
+            values = measure(view, size, arguments.n_draws)
             yield Result({}, values, final=size == sizes[-1])
 
 
@@ -97,7 +97,13 @@ def _nothing(view: View) -> dict[str, Value]:
     }
 
 
-def _measure(view: View, size: int, n_draws: int) -> dict[str, Value]:
+def measure(view: View, size: int, n_draws: int) -> dict[str, Value]:
+    """The values of one answer; see :func:`divergences`.
+
+    Raises:
+        ValueError: The model is not a number somewhere.
+        CancellationError: The view's ``cancelled()`` was true.
+    """
     values = _nothing(view) | {"size": size}
     truth, options = view.dataset, {"grid": size, "n_draws": n_draws}
     if not isinstance(truth, KnownDensity):

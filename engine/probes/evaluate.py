@@ -1,4 +1,4 @@
-"""How good the model is: held-out negative log-density, and the divergence from the truth."""
+"""How good the model is: held-out negative log-density, divergences from the truth, the mass."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 
 from engine.dataset import Dataset, KnownDensity
 from engine.estimators.density import CancellationError, log_density_of, score_points
-from engine.estimators.quadrature import kl_divergence, log_z
+from engine.estimators.quadrature import log_z
 from engine.probe import Result, View, probe
 from engine.probes.data_points import split_of
+from engine.probes.divergences import measure
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 
@@ -29,12 +30,13 @@ class Arguments(msgspec.Struct, frozen=True):
     n_draws: int = 64
 
 
-@probe(summary="Held-out negative log-density and KL(truth‖model).", arguments=Arguments)
+@probe(summary="Held-out negative log-density, divergences and mass.", arguments=Arguments)
 def evaluate(view: View, arguments: Arguments) -> Iterator[Result]:
-    """Figures of one split, nats per event; the divergence follows in a second result.
+    """Figures of one split, nats per event; divergences and mass follow in a second result.
 
     ``nll_error`` is the standard error of the mean over the split (plus the error of log Z where
-    one was needed), ``kl_error`` the difference to half the grid.
+    one was needed). In one and two dimensions the values of the probe ``divergences`` come with
+    the second result: KL both ways, JS, total variation, the mass, each with its error.
 
     Raises:
         ValueError: The split is unknown or empty, or a number is out of range.
@@ -65,10 +67,10 @@ def evaluate(view: View, arguments: Arguments) -> Iterator[Result]:
         return
     with suppress(CancellationError):
         values |= _held_out(view, data, arguments.n_draws)
-        comparable = isinstance(truth, KnownDensity) and view.model.event_size <= 2
+        comparable = view.model.event_size <= 2
         yield Result({}, dict(values), final=not comparable)
         if comparable:
-            yield Result({}, values | _divergence(view, arguments))
+            yield Result({}, values | _divergences(view, arguments))
 
 
 def _held_out(view: View, data: torch.Tensor, n_draws: int) -> dict[str, Value]:
@@ -94,15 +96,13 @@ def _held_out(view: View, data: torch.Tensor, n_draws: int) -> dict[str, Value]:
     }
 
 
-def _divergence(view: View, arguments: Arguments) -> dict[str, Value]:
-    kl = kl_divergence(
-        view.dataset,
-        view.model,
-        grid=arguments.grid,
-        n_draws=arguments.n_draws,
-        cancelled=view.cancelled,
-    )
-    return {"kl": kl.value, "kl_error": kl.error, "kl_label": kl.label}
+def _divergences(view: View, arguments: Arguments) -> dict[str, Value]:
+    found = measure(view, arguments.grid, arguments.n_draws)
+    label = "KL(truth‖model)" if found["kl"] is not None else str(found["reason"])
+    if found["kl_kind"] == "bound":
+        label = f"upper bound on KL(truth‖model), {arguments.n_draws} importance draws"
+    # What kind of density it is and H stand among the figures of the split.
+    return {k: v for k, v in found.items() if k not in ("kind", "entropy")} | {"kl_label": label}
 
 
 def _bits_per_dim(nll: float, dataset: Dataset) -> float | None:

@@ -60,7 +60,7 @@ def sample_scores(view: View, arguments: Arguments) -> Iterator[Result]:
             chain_steps=arguments.chain_steps,
             cancelled=view.cancelled,
         )
-        x = drawn.events.reshape(source.n, -1).cpu().to(torch.float64)
+        x = drawn.events.reshape(source.n, -1).cpu().to(torch.float32)
         y = source.reference(view.generator(TRUTH_STREAM))
         band = null_band(source)
         found = estimators.sample_scores(x, y, band.bandwidth)

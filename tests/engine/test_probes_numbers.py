@@ -151,8 +151,9 @@ def test_evaluation_of_a_bound_is_above_the_truth() -> None:
 def test_evaluation_without_a_density_or_truth() -> None:
     (none,) = ask("evaluate", ImplicitToy(2), GaussianData())
     assert (none.values["kind"], none.values["nll"]) == ("none", None)
-    (unknown,) = ask("evaluate", GaussianToy(2), UnknownData())
-    assert unknown.final
+    partial, unknown = ask("evaluate", GaussianToy(2), UnknownData(), grid=128)
+    assert (partial.final, unknown.final) == (False, True)
+    assert unknown.values["mass_state"] == "whole"
     assert (unknown.values["entropy"], unknown.values["kl"]) == (None, None)
     (large,) = ask("evaluate", QuadraticToy(3), GaussianData((1.0, 1.0, 1.0)))
     assert (large.values["kind"], large.values["nll"]) == ("none", None)
