@@ -27,9 +27,10 @@ class Palette:
     warning: str
     error: str
     #: Colour maps by name, see ``widgets.plots.colours.table``: from "nothing" to "much" in the
-    #: model's hue, and from low to high around a neutral middle.
+    #: model's hue, from low to high around a neutral middle, and from too little to too much.
     sequential: str
     diverging: str
+    signed: str
 
 
 DARK = Palette(
@@ -49,6 +50,7 @@ DARK = Palette(
     error="#ff6f61",
     sequential="density-dark",
     diverging="critic-dark",
+    signed="difference-dark",
 )
 LIGHT = Palette(
     name="light",
@@ -67,6 +69,7 @@ LIGHT = Palette(
     error="#c0302a",
     sequential="density-light",
     diverging="critic-light",
+    signed="difference-light",
 )
 PALETTES = {"dark": DARK, "light": LIGHT}
 

@@ -13,11 +13,12 @@ from engine.wire.cards import ModelCard
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
 from widgets.controls.chips import Chip
+from widgets.density.difference import Difference
 from widgets.density.face import N_DRAWS, Face, can_draw, grid_size, has_number
 from widgets.density.scale import ColourScale, answer_box
-from widgets.density.words import density_chips, exact_reading, quick_reading
+from widgets.density.words import density_chips, exact_reading, number, quick_reading
 from widgets.look import Look
-from widgets.panel import Point, Question
+from widgets.panel import Point, Pointed, Question
 from widgets.plots.colours import part_colour, rgb
 from widgets.plots.heatmap import HeatMap, ellipse_lines, nearest
 from widgets.plots.layers import Box
@@ -34,6 +35,7 @@ class MapFace(Face):
         super().__init__(look, parent)
         self.map = HeatMap(look, parent=self)
         self._scale = ColourScale()
+        self._difference = Difference()
         self._plane: dict[str, Value] = {"plane": "axes", "axes": [0, 1]}
         self._names = ("x", "y")
         self._home: Box | None = None
@@ -65,6 +67,7 @@ class MapFace(Face):
         self._plane = {"plane": plane, "axes": list(axes)}
         self._home = self._answer = self._data = self._parts = None
         self._scale.reset()
+        self._difference.reset()
         self.map.clear()
         self.asks_changed.emit()
 
@@ -80,7 +83,9 @@ class MapFace(Face):
         if "samples" in self.shown and can_draw(card):
             asked["samples"] = Question("samples", {"n": N_SAMPLES, **self._plane})
         if self._wants_truth():
-            window = {**self._window(), "size": TRUTH_SIZE, "contours": True}
+            compared = "difference" in self.shown
+            size = grid_size(card, rest=rest) if compared else TRUTH_SIZE
+            window = {**self._window(), "size": size, "contours": True}
             asked["truth"] = Question("truth", window, live=False)
         if "grid" in self.shown and Capability.DECODING in card.capabilities:
             asked["grid"] = Question("warped_grid", {})
@@ -96,7 +101,7 @@ class MapFace(Face):
     def _wants_truth(self) -> bool:
         known = self.info is not None and self.info.data.has_density
         flat = self.info is not None and self.info.data.event.size == 2
-        return known and flat and bool({"truth", "marginals"} & self.shown)
+        return known and flat and bool({"truth", "marginals", "difference"} & self.shown)
 
     def _window(self) -> dict[str, Value]:
         box = self.map.frame.box
@@ -141,6 +146,8 @@ class MapFace(Face):
     def chips(self) -> tuple[Chip, ...]:
         """Kind of density, mass, log Z; how samples came about where that is not exact."""
         chips = density_chips(self._values, self.look.palette)
+        if "difference" in self.shown:
+            chips = chips[:1] + self._difference.chips(log="log" in self.shown) + chips[1:]
         if self._sample_words and "samples" in self.shown:
             chips += (Chip(self._sample_words, "How the samples were drawn", framed=True),)
         return chips
@@ -163,6 +170,7 @@ class MapFace(Face):
         self._answer = self._data = self._parts = None
         self._plane = {"plane": "axes", "axes": [0, 1]}
         self._scale.reset()
+        self._difference.reset()
         self.map.clear()
 
     def restyle(self) -> None:
@@ -174,6 +182,7 @@ class MapFace(Face):
         if answer.arrays["log_density"].ndim != 2:
             return
         self._values, self._answer = dict(answer.values), answer
+        self._difference.take(model=answer)
         self._paint_density(answer)
         box = answer_box(answer, self.map.frame.box)
         self.map.set_lines(
@@ -185,8 +194,17 @@ class MapFace(Face):
 
     def _paint_density(self, answer: Answer) -> None:
         log = "log" in self.shown
+        if "difference" in self.shown:
+            self._paint_difference(answer, log=log)
+            return
         values, scale = self._scale.apply(answer, self.look.palette, log=log)
         self.map.set_values(values, answer_box(answer, self.map.frame.box), scale)
+
+    def _paint_difference(self, answer: Answer, *, log: bool) -> None:
+        """Until both are there on the same cells what was drawn before stays."""
+        picture = self._difference.picture(self.look.palette, log=log)
+        if picture is not None:
+            self.map.set_values(picture[0], answer_box(answer, self.map.frame.box), picture[1])
 
     def _show_data(self, answer: Answer) -> None:
         points = answer.arrays["points"]
@@ -214,6 +232,10 @@ class MapFace(Face):
         self.map.set_lines("truth", _contour_points(answer), answer.arrays.get("contour_starts"))
         x, y = (answer.arrays.get(f"marginal_{axis}", np.zeros(0)) for axis in "xy")
         self.map.strips.set_marginals("truth", x, y, box)
+        self._difference.take(truth=answer)
+        if "difference" in self.shown and self._answer is not None:
+            self._paint_density(self._answer)
+            self.chips_changed.emit()
 
     def _show_grid(self, answer: Answer) -> None:
         lines = answer.arrays["lines"]
@@ -246,7 +268,8 @@ class MapFace(Face):
 
     def _show_exact(self, answer: Answer) -> None:
         if self.exact_at is not None:
-            self.pointed.emit(exact_reading(self._names, self.exact_at, answer.values))
+            reading = exact_reading(self._names, self.exact_at, answer.values)
+            self.pointed.emit(self._with_difference(reading, self.exact_at))
 
     def _on_hovered(self, point: tuple[float, float] | None) -> None:
         self.watch(point)
@@ -256,7 +279,15 @@ class MapFace(Face):
         kind = str(self._values.get("kind", ""))
         value = self._log_value_at(*point)
         unit = "" if kind == "critic" else "nats"
-        self.pointed.emit(quick_reading(self._names, point, kind, value, unit))
+        reading = quick_reading(self._names, point, kind, value, unit)
+        self.pointed.emit(self._with_difference(reading, point))
+
+    def _with_difference(self, reading: Pointed, point: tuple[float, ...]) -> Pointed:
+        value = self.map.value_at(point[0], point[1]) if "difference" in self.shown else None
+        if value is None:
+            return reading
+        name = "log model − log truth" if "log" in self.shown else "model − truth"
+        return Pointed(reading.heading, (*reading.rows, (name, number(value))))
 
     def _on_point_moved(self, place: tuple[float, float] | None) -> None:
         chosen = None if place is None else Point(place, self._names, self.at_plane())

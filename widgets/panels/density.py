@@ -33,6 +33,9 @@ TOGGLES = (
     Toggle("components", "components",
            "Each component at one and two standard deviations; data coloured by responsibility",
            "text"),
+    Toggle("difference", "difference",
+           "Model − truth: blue where the model's density is too high, red where too low; "
+           "with log p: the difference of the logarithms", "accent"),
     Toggle("log", "log p", "Colour log p(x) instead of p(x), to see the tails", "muted"),
 )  # fmt: skip
 #: What a face can draw; the other switches are hidden.
@@ -307,6 +310,10 @@ def _usable(info: RunInfo) -> dict[str, tuple[bool, str]]:
             "the true density of these data is unknown",
         ),
         "marginals": (density, ""),
+        "difference": (
+            density and data.has_density and data.event.size == 2,
+            "the true density of these data is unknown" if density else "",
+        ),
         "grid": (decodes and COMPONENTS not in card.features, ""),
         "components": (COMPONENTS in card.features, ""),
         "log": (density, ""),

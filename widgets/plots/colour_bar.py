@@ -23,7 +23,8 @@ class ColourBar(QWidget):
         self._image = QImage()
         self._ends = (0.0, 1.0)
         self._label = ""
-        self._open_top = self._is_bare = False
+        self._open_ends = (False, False)
+        self._is_bare = False
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
         self.setToolTip(STAYS)
 
@@ -33,14 +34,22 @@ class ColourBar(QWidget):
         return self._ends
 
     def set_scale(
-        self, colours: Table, low: float, high: float, label: str, *, open_top: bool = False
+        self,
+        colours: Table,
+        low: float,
+        high: float,
+        label: str,
+        *,
+        open_top: bool = False,
+        open_bottom: bool = False,
     ) -> None:
-        """Show a scale; ``open_top`` writes ≥ before the top number, for clipped values."""
+        """Show a scale; an open end has ≥ or ≤ before its number, for clipped values."""
         column = np.ascontiguousarray(colours[::-1])
         self._image = QImage(
             column.tobytes(), 1, len(column), 4, QImage.Format.Format_RGB32
         ).copy()
-        self._ends, self._label, self._open_top = (low, high), label, open_top
+        self._ends, self._label = (low, high), label
+        self._open_ends = open_bottom, open_top
         self.setToolTip(f"{label}: {_short(low)} … {_short(high)}.\n{STAYS}")
         self.update()
 
@@ -92,8 +101,10 @@ class ColourBar(QWidget):
         shares = (0.0, 0.5, 1.0) if bar.height() > 4 * height else (0.0, 1.0)
         for share in shares:
             text = _short(low + share * (high - low))
-            if share == 1.0 and self._open_top:
+            if share == 1.0 and self._open_ends[1]:
                 text = "≥ " + text
+            if share == 0.0 and self._open_ends[0]:
+                text = "≤ " + text
             y = bar.bottom() - share * bar.height() - height / 2
             area = QRectF(bar.right() + self._look.px(4), y, self.width(), height)
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, text)

@@ -29,6 +29,12 @@ STOPS = {
     "critic-dark": ("#2f6f9c", "#1c3444", "#17191f", "#46341c", "#9a6a24"),
     "critic-light": ("#93c3e2", "#cfe3f0", "#fafafb", "#f6e3c8", "#ecb878"),
 }
+#: Signed maps with zero exactly in the middle, stops evenly apart: too little in red, too much
+#: in blue, a pair that no common colour blindness confuses.
+SIGNED = {
+    "difference-dark": ("#ff8370", "#8c3b31", "#17191f", "#1f5c96", "#6fc3ff"),
+    "difference-light": ("#a3161f", "#e58a80", "#fbfbfc", "#6aaede", "#004a86"),
+}
 _TO_CONE = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
@@ -48,7 +54,9 @@ _TO_LAB = np.array(
 @lru_cache(maxsize=16)
 def table(name: str) -> Table:
     """256 colours from "nothing" to "much", as 0xffRRGGBB: one of ours or of pyqtgraph's."""
-    if name in STOPS:
+    if name in SIGNED:
+        shades = _mixed(SIGNED[name], np.linspace(0.0, 1.0, len(SIGNED[name])))
+    elif name in STOPS:
         shades = _even(STOPS[name])
     else:
         shades = pyqtgraph.colormap.get(name).getLookupTable(nPts=256)[:, :3]
@@ -59,8 +67,13 @@ def table(name: str) -> Table:
 
 def _even(stops: tuple[str, ...]) -> npt.NDArray[Any]:
     """Interpolate in Oklab (Ottosson 2020), stops spaced by their difference in lightness."""
+    lightness = np.array([_oklab(stop)[0] for stop in stops])
+    return _mixed(stops, np.concatenate([[0.0], np.cumsum(np.abs(np.diff(lightness)))]))
+
+
+def _mixed(stops: tuple[str, ...], where: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """256 shades through stops at rising places, mixed in Oklab."""
     lab = np.array([_oklab(stop) for stop in stops])
-    where = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(lab[:, 0])))])
     even = np.linspace(0.0, where[-1], 256)
     mixed = np.stack([np.interp(even, where, lab[:, i]) for i in range(3)], 1)
     cones = (mixed @ np.linalg.inv(_TO_LAB).T) ** 3

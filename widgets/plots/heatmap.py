@@ -41,6 +41,7 @@ class Scale:
     label: str
     colours: str
     open_top: bool = False
+    open_bottom: bool = False
 
 
 class HeatMap(QWidget):
@@ -90,7 +91,10 @@ class HeatMap(QWidget):
         self._values, self._box = values, box
         colours = table(scale.colours)
         self._image.set_image(to_bytes(values, scale.low, scale.high), colours, box)
-        self.bar.set_scale(colours, scale.low, scale.high, scale.label, open_top=scale.open_top)
+        self.bar.set_scale(
+            colours, scale.low, scale.high, scale.label,
+            open_top=scale.open_top, open_bottom=scale.open_bottom,
+        )  # fmt: skip
         self.bar.setVisible(self._has_room(BAR_FROM, BAR_FROM_HEIGHT))
 
     def value_at(self, x: float, y: float) -> float | None:
