@@ -26,6 +26,7 @@ class Chip:
         swatch: ``"dot"``, ``"line"``, ``"dash"`` or "" for none.
         dim: Greyed out (not available).
         framed: Drawn with a rounded outline.
+        alarm: Filled with ``colour``: something is wrong, to be seen from the last row.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Chip:
     swatch: str = ""
     dim: bool = False
     framed: bool = False
+    alarm: bool = False
 
 
 class ChipRow(QWidget):
@@ -166,14 +168,16 @@ class ChipRow(QWidget):
         palette = self._look.palette
         if chip.framed:
             inner = area.adjusted(0.5, 0.5, -0.5, -0.5)
-            painter.setPen(QPen(QColor(palette.border), 1))
-            painter.setBrush(Qt.BrushStyle.NoBrush if chip.dim else QColor(palette.raised))
+            painter.setPen(QPen(QColor(chip.colour if chip.alarm else palette.border), 1))
+            full = QColor(chip.colour if chip.alarm else palette.raised)
+            painter.setBrush(Qt.BrushStyle.NoBrush if chip.dim else full)
             painter.drawRoundedRect(inner, area.height() / 2, area.height() / 2)
         left = area.left() + self._look.px(7 if chip.framed else 3)
         if chip.swatch:
             self._draw_swatch(painter, left, area.center().y(), chip)
         left += self._swatch_width(chip)
-        painter.setPen(palette.muted if chip.dim else palette.text)
+        words_colour = palette.window if chip.alarm else palette.text
+        painter.setPen(palette.muted if chip.dim else words_colour)
         room = area.right() - left
         text = self.fontMetrics().elidedText(chip.text, Qt.TextElideMode.ElideRight, int(room) + 1)
         words = QRectF(left, area.top(), room + 2, area.height())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from engine.wire.fields import Value
 from widgets.controls.chips import Chip
+from widgets.figures import as_float as as_float
+from widgets.figures import number as number
 from widgets.look import Palette
 from widgets.panel import Pointed
+from widgets.truth.words import mass_chip
 
 KINDS = {
     "exact": ("exact", "The model's log-density, computed exactly"),
@@ -27,24 +29,8 @@ SYMBOLS = {
 }
 
 
-def number(value: float, digits: int = 4) -> str:
-    """A number for people: a true minus, ∞, no digits beyond what is known."""
-    if math.isnan(value):
-        return "not a number"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}g}".replace("-", "−")
-
-
-def as_float(value: Value) -> float | None:
-    """A plain number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value)
-
-
 def density_chips(values: Mapping[str, Value], palette: Palette) -> tuple[Chip, ...]:
-    """Kind, mass in the window, log Z, contours."""
+    """Kind, the mass badge, log Z, contours."""
     kind = str(values.get("kind", ""))
     text, tooltip = KINDS.get(kind, (kind, ""))
     label, note = str(values.get("label", "")), str(values.get("note") or "")
@@ -52,7 +38,7 @@ def density_chips(values: Mapping[str, Value], palette: Palette) -> tuple[Chip, 
     chips = [Chip(text, full, palette.model, "dot", framed=True)] if text else []
     if "slice" in label:
         chips.append(Chip("slice at the mean", note, framed=True))
-    chips += _mass_chips(values) + _log_z_chips(values)
+    chips += _mass_chips(values, palette) + _log_z_chips(values)
     masses = values.get("contour_masses")
     if isinstance(masses, list) and masses:
         shares = ", ".join(f"{100 * float(m):.0f}" for m in masses)
@@ -61,7 +47,10 @@ def density_chips(values: Mapping[str, Value], palette: Palette) -> tuple[Chip, 
     return tuple(chips)
 
 
-def _mass_chips(values: Mapping[str, Value]) -> list[Chip]:
+def _mass_chips(values: Mapping[str, Value], palette: Palette) -> list[Chip]:
+    badge = mass_chip(values, palette)
+    if badge is not None:
+        return [badge]
     mass = as_float(values.get("mass"))
     if mass is None:
         return []
