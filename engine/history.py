@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -50,7 +51,7 @@ class Snapshot:
     tensors: tuple[Tensor, ...]
     config: Any
 
-    @property
+    @cached_property
     def n_bytes(self) -> int:
         """Memory that it holds."""
         return sum(t.numel() * t.element_size() for t in self.tensors)
@@ -68,7 +69,7 @@ class Milestone:
         """Training steps taken by then."""
         return int(self.keyframe.meta["step"])
 
-    @property
+    @cached_property
     def n_bytes(self) -> int:
         """Memory that it holds."""
         return sum(t.numel() * t.element_size() for t in self.keyframe.tensors.values())
@@ -97,12 +98,16 @@ class Track(Generic[K]):
     """Entries by step, ascending; the first and the newest are never dropped.
 
     The list is replaced as a whole, never changed, so another thread may read it at any time.
+
+    Attributes:
+        held: A step that somebody looks at: it is not thinned out meanwhile.
     """
 
     spacing: float
     least: int
     entries: list[K] = field(default_factory=list)
     n_bytes: int = 0
+    held: int | None = None
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -117,31 +122,38 @@ class Track(Generic[K]):
 
     def add(self, entry: K, budget: float) -> None:
         """Keep an entry; those at or after its step (from before a rewind) are dropped."""
-        self.cut(entry.step)
-        self.replace([*self.entries, entry])
+        if self.entries and self.entries[-1].step >= entry.step:
+            self.cut(entry.step)
+        self.entries = [*self.entries, entry]
+        self.n_bytes += entry.n_bytes
         self.fit(budget)
 
     def insert(self, entry: K, budget: float) -> None:
         """Keep an entry between the others."""
-        place = bisect.bisect_left(self.steps, entry.step)
+        place = self._place(entry.step)
         if place < len(self.entries) and self.entries[place].step == entry.step:
             return
-        self.replace([*self.entries[:place], entry, *self.entries[place:]])
+        self.entries = [*self.entries[:place], entry, *self.entries[place:]]
+        self.n_bytes += entry.n_bytes
         self.fit(budget, keep=entry.step)
 
-    def fit(self, budget: float, keep: int = -1) -> None:
+    def fit(self, budget: float, keep: int | None = None) -> None:
         """Thin out until the budget holds: first where neighbours are closest together."""
-        while self.n_bytes > budget and len(self.entries) > 2:
-            steps = self.steps
-            inner = [i for i in range(1, len(steps) - 1) if steps[i] != keep]
+        if self.n_bytes <= budget or len(self.entries) <= 2:
+            return
+        entries, safe = list(self.entries), {keep, self.held}
+        while self.n_bytes > budget and len(entries) > 2:
+            steps = [entry.step for entry in entries]
+            inner = [i for i in range(1, len(steps) - 1) if steps[i] not in safe]
             if not inner:
-                return
-            victim = min(inner, key=lambda i: (steps[i + 1] - steps[i - 1]) / (steps[i] + 50))
-            self.replace([*self.entries[:victim], *self.entries[victim + 1 :]])
+                break
+            victim = min(inner, key=lambda i: (steps[i + 1] - steps[i - 1]) / (steps[i] + 50))  # noqa: B023
+            self.n_bytes -= entries.pop(victim).n_bytes
+        self.entries = entries
 
     def cut(self, step: int) -> None:
         """Forget what is at or after a step."""
-        self.replace(self.entries[: bisect.bisect_left(self.steps, step)])
+        self.replace(self.entries[: self._place(step)])
 
     def before(self, step: int) -> K | None:
         """The newest entry that is not after ``step``, else the oldest; None when empty."""
@@ -155,6 +167,9 @@ class Track(Generic[K]):
         """Take over another list."""
         self.entries = list(entries)
         self.n_bytes = sum(entry.n_bytes for entry in self.entries)
+
+    def _place(self, step: int) -> int:
+        return bisect.bisect_left(self.entries, step, key=lambda entry: entry.step)
 
 
 def _snapshots() -> Track[Snapshot]:
@@ -208,6 +223,17 @@ class History:
     def insert(self, snapshot: Snapshot) -> None:
         """Keep a snapshot of a step between the stored ones."""
         self.snapshots.insert(snapshot, self._snapshot_budget())
+
+    def insert_keyframe(self, milestone: Milestone) -> None:
+        """Keep a keyframe of a step between the others, unless one is close before it."""
+        before = self.keyframe_at(milestone.step)
+        if before is None or milestone.step - before.step >= KEYFRAME_STEPS:
+            self.keyframes.insert(milestone, self._keyframe_budget())
+            self.snapshots.fit(self._snapshot_budget())
+
+    def hold(self, step: int | None) -> None:
+        """Do not thin out what somebody looks at; the one held before is free again."""
+        self.snapshots.held = step
 
     def add_keyframe(self, milestone: Milestone) -> None:
         """Keep a keyframe; snapshots make room for it."""
