@@ -19,6 +19,8 @@ from torch import Tensor
 from engine.capabilities import Bound, LogProb
 from engine.dataset import Dataset
 from engine.model import GenerativeModel, TrainState
+from engine.target import Target
+from engine.variational import check_fits, target_step
 from engine.wire.fields import Value, check_value, field_specs
 
 #: Batches drawn at a time: one draw of many points costs little more than one of few.
@@ -201,7 +203,10 @@ class Trainer:
         self.learning_rate = learning_rate
         self.generator = torch.Generator().manual_seed(seed + 1)
         self.batches = Batches(dataset, self.batch_size, seed, self.device)
-        model.prepare(self.batches.all, generator=self.generator)
+        if isinstance(dataset, Target):
+            check_fits(model, dataset)
+        else:
+            model.prepare(self.batches.all, generator=self.generator)
         self.state = TrainState(model.optimisers(self.learning_rate))
         model.train()
 
@@ -212,8 +217,12 @@ class Trainer:
 
     def step(self) -> dict[str, Tensor]:
         """Take one training step; returns detached named scalars on the device."""
-        batch = self.batches.all if self.model.full_batch else self.batches.next()
-        losses = self.model.train_step(batch, self.state, self.generator)
+        if isinstance(self.dataset, Target):
+            n, state = self.batch_size, self.state
+            losses = target_step(self.model, self.dataset, n, state, self.generator)
+        else:
+            batch = self.batches.all if self.model.full_batch else self.batches.next()
+            losses = self.model.train_step(batch, self.state, self.generator)
         self.state.step += 1
         return losses
 
@@ -243,6 +252,8 @@ class Trainer:
                 f"{self.model.card.title}: given data of shape {dataset.event_shape}, wanted "
                 f"{self.model.event_shape}, with which it was built; start a new run for them"
             )
+        if isinstance(dataset, Target):
+            check_fits(self.model, dataset)
         self.dataset = dataset
         self.batches.change(dataset)
 

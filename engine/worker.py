@@ -1,8 +1,8 @@
 """The child process: commands in order on the training thread, asks beside it on another.
 
 Threads: *reader* (takes records off the wire, leaves when it closes), *training* (the main thread:
-commands, then short slices of the run that has had the least time), *answering*, *outbox* and
-*heartbeat*.
+commands, then short slices of one run after the other, see :mod:`engine.fairness`), *answering*,
+*outbox* and *heartbeat*.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ import torch
 
 from engine import checkpoint, heartbeat
 from engine.answering import Answering
+from engine.fairness import Finish, choose, last_step
 from engine.failures import describe
 from engine.history import take
 from engine.launch import Options
+from engine.matching import match_parameters
 from engine.outbox import Outbox
 from engine.recipes import recipe_of
 from engine.registry import build_dataset, dataset_card, datasets, model_card, models, probes
@@ -82,6 +84,8 @@ class Worker:
             m.StartRun: self._start,
             m.OpenRun: self._open,
             m.Play: self._play,
+            m.SetFinish: self._set_finish,
+            m.MatchParameters: self._match_parameters,
             m.Pause: self._pause,
             m.StepOnce: self._step_once,
             m.Reset: self._reset,
@@ -211,6 +215,15 @@ class Worker:
         run.used = max(run.used, min(others, default=0.0))
         run.play(command.until)
 
+    def _set_finish(self, command: m.SetFinish) -> None:
+        finish = Finish(command.steps, command.seconds, command.convoy)
+        self._run(command.run).set_finish(finish)
+
+    def _match_parameters(self, command: m.MatchParameters) -> str:
+        wanted, shape = command.parameters, command.event_shape
+        found = [match_parameters(name, shape, wanted) for name in command.models]
+        return msgspec.json.encode(found).decode()
+
     def _pause(self, command: m.Pause) -> None:
         run = self._run(command.run)
         run.pause()
@@ -273,7 +286,10 @@ class Worker:
         return msgspec.json.encode(preview(command.path, key=command.key)).decode()
 
     def _sample_dataset(self, command: m.SampleDataset) -> dict[str, m.Array]:
-        data = build_dataset(command.dataset).train
+        dataset = build_dataset(command.dataset)
+        data = dataset.train
+        if not len(data):
+            data = dataset.sample(command.n, generator=torch.Generator().manual_seed(0))
         if data.dim() == 2:
             return {"sample": data[: command.n, :2].numpy()}
         picture = data[0].reshape(data.shape[-2:]).to(torch.float32)
@@ -306,14 +322,16 @@ class Worker:
         due = [r for r in self._runs.values() if r.is_training and r.wait_seconds <= 0]
         if not due:
             return
-        run = min(due, key=lambda candidate: candidate.used)
+        run = choose(due)
+        last = last_step(run, due)
         end = time.monotonic() + SLICE_SECONDS
         try:
             while run.is_training and run.wait_seconds <= 0:
                 self._training.set(f"step {run.step + 1} of {run.name}")
                 self._answering.let_urgent_pass(ASIDE_SECONDS)
                 run.advance()
-                if time.monotonic() >= end or not self._commands.empty():
+                is_far = last is not None and run.step >= last
+                if is_far or time.monotonic() >= end or not self._commands.empty():
                     break
         except Exception as error:  # whatever a step raises becomes a record
             self._outbox.post(run.failed(error))

@@ -14,7 +14,12 @@ from torch import Tensor
 from engine.dataset import KnownDensity
 from engine.registry import build_dataset, dataset_card, datasets
 
-SYNTHETIC = tuple(n for n, kind in datasets().items() if dataset_card(kind).has_density)
+#: Targets have an energy and no observations; they have tests of their own.
+SYNTHETIC = tuple(
+    n
+    for n, kind in datasets().items()
+    if dataset_card(kind).has_density and kind.card.kind != "target"
+)
 LINE = tuple(n for n in SYNTHETIC if datasets()[n].card.kind == "1-D")
 PLANE = tuple(n for n in SYNTHETIC if n not in LINE)
 #: Densities with edges, whose box is the one of BOX.

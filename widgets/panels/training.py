@@ -67,6 +67,13 @@ GROUPS = (
         Figure("negative", "negative phase, E(samples)", "model",
                "Mean energy of the chain's samples; training pulls it towards the data's"),
     )),
+    Group("free energy", "free energy", "free energy, nats", (
+        Figure("free_energy", "F = KL(q‖p) − log Z", "model",
+               "Mean of log q + E over the model's samples; its least value is −log Z"),
+        Figure("mean_energy", "mean energy E", "data", "Mean energy of the model's samples"),
+        Figure("negative_entropy", "negative entropy, log q", "muted",
+               "Mean log q of the model's samples"),
+    )),
     Group("losses", "losses", "loss", (
         Figure("generator", "generator", "model", "The generator's loss"),
         Figure("critic", "critic", "text", "The critic's loss"),
