@@ -33,7 +33,7 @@ TOGGLES = (
     Toggle("components", "components",
            "Each component at one and two standard deviations; data coloured by responsibility",
            "text"),
-    Toggle("difference", "difference",
+    Toggle("difference", "diff",
            "Model − truth: blue where the model's density is too high, red where too low; "
            "with log p: the difference of the logarithms", "accent"),
     Toggle("log", "log p", "Colour log p(x) instead of p(x), to see the tails", "muted"),
@@ -70,9 +70,7 @@ class DensityPanel(Panel):
         )
         self.tools.add_choice("x", "The coordinate drawn to the right")
         self.tools.add_choice("y", "The coordinate drawn upwards")
-        self.tools.add_button(
-            "reset", "reset view", "Show all data again; or double-click", "Home"
-        )
+        self.tools.add_button("reset", "reset", "Show all data again; or double-click", "Home")
         self.faces: dict[str, Face] = {
             "map": MapFace(look),
             "line": LineFace(look),
