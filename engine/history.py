@@ -147,7 +147,7 @@ class Track(Generic[K]):
             inner = [i for i in range(1, len(steps) - 1) if steps[i] not in safe]
             if not inner:
                 break
-            victim = min(inner, key=lambda i: (steps[i + 1] - steps[i - 1]) / (steps[i] + 50))  # noqa: B023
+            victim = min(inner, key=lambda i: (steps[i + 1] - steps[i - 1]) / (steps[i] + 50))
             self.n_bytes -= entries.pop(victim).n_bytes
         self.entries = entries
 
