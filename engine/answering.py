@@ -47,6 +47,8 @@ class Exhibit:
 
     def view(self, cursor: int | None, cancelled: Callable[[], bool]) -> View:
         """The replica with the weights of the newest or of a stored snapshot."""
+        if cursor is not None:
+            self.history.hold(cursor)
         snapshot = self.newest if cursor is None else self.history.at(cursor) or self.newest
         if snapshot is not self.loaded:
             put(snapshot, self.replica)

@@ -44,6 +44,7 @@ class Replay:
         )
         self.trainer = Trainer(model, dataset, seed=spec.seed, device=spec.device)
         self.trainer.restore(milestone.keyframe)
+        self._begin = milestone
         self.target = target
         self.due = Due(changes.entries[milestone.n_changes :], target)
 
@@ -57,6 +58,12 @@ class Replay:
         self.due.apply(self.trainer)
         self.trainer.step()
 
+    def milestone(self) -> Milestone:
+        """Where it stands, as a keyframe of the run that it repeats."""
+        keyframe = self.trainer.capture()
+        keyframe.meta["seconds"] = self._begin.keyframe.meta.get("seconds", 0.0)
+        return Milestone(keyframe, self._begin.n_changes + self.due.n_made)
+
 
 class Due:
     """Changes that wait for their step.
@@ -68,11 +75,13 @@ class Due:
 
     def __init__(self, changes: list[Change], target: int) -> None:
         self._changes = [change for change in changes if change.step <= target]
+        self.n_made = 0
 
     def apply(self, trainer: Trainer, told: Callable[[Change], None] | None = None) -> None:
         """Make those that are due at the trainer's step."""
         while self._changes and self._changes[0].step <= trainer.steps_done:
             change = self._changes.pop(0)
+            self.n_made += 1
             if change.dataset:
                 trainer.set_data(change.build())
             else:

@@ -46,6 +46,7 @@ class CatchUp:
     due: Due
     values: dict[str, Value]
     playing: bool
+    first: int
 
 
 class DivergedError(FloatingPointError):
@@ -278,7 +279,7 @@ class Run:
         child._mark_safe()
         child.set_budget(self._budget)
         due = Due(self.changes.entries[milestone.n_changes :], step)
-        child._catch_up = CatchUp(step, due, checked, playing)
+        child._catch_up = CatchUp(step, due, checked, playing, milestone.step)
         child.play(None)
         child._arrive()
         return child
@@ -409,6 +410,12 @@ class Run:
             missing=self.missing,
         )
 
+    @property
+    def repeating(self) -> tuple[int, ...]:
+        """First, present and last step of what a fork repeats; empty once it goes its own way."""
+        catch_up = self._catch_up
+        return (catch_up.first, self.step, catch_up.step) if catch_up is not None else ()
+
     def report(self) -> RunState:
         """Where the run is."""
         return RunState(
@@ -420,6 +427,7 @@ class Run:
             keyframes=self.history.keyframes.steps,
             history_bytes=self.history.n_bytes + self.changes.n_bytes,
             live=live_values(self.trainer.model),
+            repeating=self.repeating,
         )
 
     def take_metrics(self) -> Metrics | None:

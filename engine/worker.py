@@ -23,13 +23,12 @@ from engine import checkpoint, heartbeat
 from engine.answering import Answering
 from engine.fairness import Finish, choose, last_step
 from engine.failures import describe
-from engine.history import take
 from engine.launch import Options
 from engine.matching import match_parameters
 from engine.outbox import Outbox
+from engine.recalls import Recalls
 from engine.recipes import recipe_of
 from engine.registry import build_dataset, dataset_card, datasets, model_card, models, probes
-from engine.replay import Replay
 from engine.run import Run
 from engine.shelf import Shelf
 from engine.shelving import Shelving
@@ -75,7 +74,7 @@ class Worker:
         self._answering = Answering(self._outbox.post, answering)
         self._runs: dict[str, Run] = {}
         self._reported = 0.0
-        self._replays: dict[str, tuple[int, Replay]] = {}
+        self._recalls = Recalls(lambda name: self._outbox.post(m.Ack(name)), self._recall_failed)
         self._shelving = Shelving(options.keyframe_folder, self._outbox.post)
         self._kept: dict[str, tuple[float, int]] = {}
         self._leaving = False
@@ -150,7 +149,7 @@ class Worker:
         return self._commands.get_nowait()
 
     def _idle_seconds(self) -> float:
-        if self._replays:
+        if self._recalls:
             return 0.0
         waits = [run.wait_seconds for run in self._runs.values() if run.is_training]
         return min([*waits, REPORT_SECONDS])
@@ -184,7 +183,8 @@ class Worker:
 
     def _start(self, command: m.StartRun) -> m.RunInfo:
         if not command.keyframe:
-            return self._admit(Run(command.run, command.spec), command.playing)
+            like = self._run(command.data_of).dataset if command.data_of else None
+            return self._admit(Run(command.run, command.spec, dataset=like), command.playing)
         loaded = checkpoint.load(command.keyframe)
         data = loaded.build_dataset()
         keyframe, history = loaded.keyframe, command.history
@@ -235,6 +235,7 @@ class Worker:
 
     def _reset(self, command: m.Reset) -> m.RunInfo:
         run = self._run(command.run)
+        self._recalls.drop(run.name)
         run.reset()
         self._answering.show(run.name, run.exhibit)
         return run.info()
@@ -257,14 +258,8 @@ class Worker:
         return child.info()
 
     def _recall(self, command: m.Recall) -> Later | None:
-        run = self._run(command.run)
-        if command.step in run.history.steps:
-            return None
-        older = self._replays.pop(run.name, None)
-        if older is not None:
-            self._outbox.post(m.Ack(older[0]))
-        self._replays[run.name] = (command.id, run.replay(command.step))
-        return Later()
+        begun = self._recalls.want(command.id, self._run(command.run), command.step)
+        return Later() if begun else None
 
     def _set_device(self, command: m.SetDevice) -> m.RunInfo:
         run = self._run(command.run)
@@ -300,7 +295,7 @@ class Worker:
         del self._runs[command.run]
         self._kept.pop(command.run, None)
         self._answering.hide(command.run)
-        self._replays.pop(command.run, None)
+        self._recalls.drop(command.run)
         self._share_budget()
         if self._options.keyframe_folder:
             self._shelving.drop(command.run)
@@ -318,7 +313,8 @@ class Worker:
 
     def _train(self) -> None:
         """A slice for the run that has had the least time among those that are due."""
-        self._replay()
+        for done in self._recalls.work(SLICE_SECONDS, self._before_replay):
+            self._tell(done)
         due = [r for r in self._runs.values() if r.is_training and r.wait_seconds <= 0]
         if not due:
             return
@@ -340,24 +336,13 @@ class Worker:
         if not run.is_training:
             self._tell(run)
 
-    def _replay(self) -> None:
-        """A slice for each step of the past that somebody waits for."""
-        for name, (command, replay) in list(self._replays.items()):
-            end = time.monotonic() + SLICE_SECONDS
-            try:
-                while not replay.is_done and time.monotonic() < end:
-                    self._training.set(f"replay of {name} to step {replay.target}")
-                    self._answering.let_urgent_pass(ASIDE_SECONDS)
-                    replay.advance()
-                if not replay.is_done:
-                    continue
-                self._runs[name].history.insert(take(replay.trainer.model, replay.target))
-                self._outbox.post(m.Ack(command))
-                self._tell(self._runs[name])
-            except Exception as error:  # whatever a step raises becomes a record
-                failed = describe(error, f"replay to step {replay.target}")
-                self._outbox.post(msgspec.structs.replace(failed, id=command, run=name))
-            del self._replays[name]
+    def _before_replay(self, doing: str) -> None:
+        self._training.set(doing)
+        self._answering.let_urgent_pass(ASIDE_SECONDS)
+
+    def _recall_failed(self, command: int, run: Run, error: Exception) -> None:
+        failed = describe(error, "repeating steps")
+        self._outbox.post(msgspec.structs.replace(failed, id=command, run=run.name))
 
     # --- reports ------------------------------------------------------------------------------
 
@@ -368,6 +353,8 @@ class Worker:
         self._reported = now
         self._shelving.show([(run.name, run.past) for run in self._runs.values()])
         for run in self._runs.values():
+            if self._recalls.progress(run.name) and not run.is_training:
+                self._tell(run)
             if run.is_training:
                 self._tell(run)
                 kept_at, _ = self._kept.setdefault(run.name, (now, -1))
@@ -379,6 +366,9 @@ class Worker:
         if metrics is not None:
             self._outbox.post(metrics)
         state = run.report()
+        recalling = self._recalls.progress(run.name)
+        if recalling:
+            state = msgspec.structs.replace(state, repeating=recalling)
         _, kept_step = self._kept.get(run.name, (0.0, -1))
         if kept_step >= 0:
             path = str(self._keyframe_path(run.name))

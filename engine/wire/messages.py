@@ -91,6 +91,8 @@ class StartRun(Command, frozen=True):
     keyframe: str = ""
     #: A folder with its stored steps, from a session file or after the engine died.
     history: str = ""
+    #: Id of an open run whose data are taken as they are, so that a rewind needs no file again.
+    data_of: str = ""
 
 
 class OpenRun(Command, frozen=True):
@@ -360,6 +362,8 @@ class RunState(Record, frozen=True):
     live: dict[str, Value] = {}
     keyframe: str = ""
     keyframe_step: int = 0
+    #: First, present and last step of what a fork or a ``Recall`` repeats; empty when nothing is.
+    repeating: tuple[int, ...] = ()
 
 
 class Heartbeat(Record, frozen=True):
