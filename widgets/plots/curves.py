@@ -87,6 +87,7 @@ class CurvePlot(QWidget):
         self._pinned_x: float | None = None
         self._pinned_y: float | None = None
         self._log_x = False
+        self._log_y = False
         self._x_range: tuple[float, float] | None = None
         self._fit: Fit = "robust"
         self.legend = ChipRow(look, parent=self)
@@ -175,6 +176,17 @@ class CurvePlot(QWidget):
                 self._draw(curve)
             self.fit()
 
+    def set_log_y(self, on: bool) -> None:
+        """Space y by powers of ten; values that are not positive are left out."""
+        if on != self._log_y:
+            self._log_y = on
+            self.frame.set_log_y(on)
+            self._forget_spans()
+            self.frame.user_moved = False
+            for curve in self._curves.values():
+                self._draw(curve)
+            self.fit()
+
     def fit(self) -> None:
         """Make room where data have left the axes, unless the user has moved the view."""
         if self.frame.user_moved and self._x_range is None:
@@ -189,14 +201,15 @@ class CurvePlot(QWidget):
             self._draw_floors()
 
     def _wanted_y(self, scaled: list[_Curve]) -> tuple[float, float]:
+        ys = {id(c): self._shown_y(c) for c in scaled}
         xs = [c.x for c in scaled if not c.is_floor and len(c.x)]
         n = max((len(x) for x in xs), default=0)
         if self._fit != "settled" or n < SETTLED_FROM:
-            return _ends([c.y for c in scaled], self._pinned_y, robust=self._fit == "robust")
+            return _ends(list(ys.values()), self._pinned_y, robust=self._fit == "robust")
         first, last = min(float(x[0]) for x in xs), max(float(x[-1]) for x in xs)
         start = first + FIRST_SHARE * (last - first)
-        ends = [np.array(settled_ends(c.x, c.y, start)) for c in scaled if not c.is_floor]
-        newest = [c.y[np.isfinite(c.y)][-1:] for c in scaled if c.stroke.label]
+        ends = [np.array(settled_ends(c.x, ys[id(c)], start)) for c in scaled if not c.is_floor]
+        newest = [y[np.isfinite(y)][-1:] for c in scaled if c.stroke.label for y in [ys[id(c)]]]
         return _ends(ends + newest, self._pinned_y, robust=False)
 
     def _wanted_x(self, scaled: list[_Curve]) -> tuple[float, float]:
@@ -250,11 +263,11 @@ class CurvePlot(QWidget):
 
     def _draw(self, curve: _Curve) -> None:
         if curve.is_floor:
-            (x0, x1), y = (self.frame.box.low[0], self.frame.box.high[0]), curve.y[0]
+            (x0, x1), y = (self.frame.box.low[0], self.frame.box.high[0]), self._shown_y(curve)[0]
             width = x1 - x0
             curve.layer.set_lines(np.array([[x0 - width, y], [x1 + width, y]]))
             return
-        x, y = self._shown_x(curve), curve.y
+        x, y = self._shown_x(curve), self._shown_y(curve)
         if curve.stroke.thinned:
             x, y = thin(x, y, PER_PIXEL * max(self.width(), 100))
         curve.layer.set_lines(np.stack([x, y], 1))
@@ -268,6 +281,11 @@ class CurvePlot(QWidget):
         if not self._log_x:
             return curve.x
         return np.where(curve.x >= 1, np.log10(np.maximum(curve.x, 1)), np.nan)
+
+    def _shown_y(self, curve: _Curve) -> Floats:
+        if not self._log_y:
+            return curve.y
+        return np.where(curve.y > 0, np.log10(np.maximum(curve.y, 1e-300)), np.nan)
 
     def _forget_spans(self) -> None:
         for span in self._spans:
@@ -283,6 +301,8 @@ class CurvePlot(QWidget):
     def _on_hovered(self, point: tuple[float, float] | None) -> None:
         if point is not None and self._log_x:
             point = (10.0 ** min(point[0], 300.0), point[1])
+        if point is not None and self._log_y:
+            point = (point[0], 10.0 ** min(point[1], 300.0))
         self.hovered.emit(point)
 
     def _on_reset_requested(self) -> None:

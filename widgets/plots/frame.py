@@ -115,6 +115,10 @@ class Frame(QWidget):
         """Whether x values are given as decimal logarithms and labelled as powers."""
         self._bottom.setLogMode(on, on)
 
+    def set_log_y(self, on: bool) -> None:
+        """Whether y values are given as decimal logarithms and labelled as powers."""
+        self._left.setLogMode(on, on)
+
     def restyle(self) -> None:
         """Take colours, fonts and sizes from the look."""
         self._graphics.setBackground(self._look.palette.panel)

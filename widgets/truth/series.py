@@ -1,0 +1,71 @@
+"""Divergences over training steps, as the answers come in; bounded in memory."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.wire.fields import Value
+from widgets.figures import as_float
+
+Floats: TypeAlias = npt.NDArray[Any]
+
+NAMES = ("kl", "reverse_kl", "js", "tv", "cross_entropy")
+#: Rows kept; when full, every second one of the older half goes.
+CAPACITY = 4000
+
+
+class Series:
+    """One row per training step; a step that comes again (a finer grid, a scrub) is replaced."""
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._rows: list[tuple[float, ...]] = []
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    @property
+    def last_step(self) -> int:
+        """The highest step, −1 where there is none."""
+        return self._steps[-1] if self._steps else -1
+
+    def add(self, step: int, values: Mapping[str, Value]) -> None:
+        """Take note of one answer; one without a divergence is left out."""
+        if as_float(values.get("kl")) is None:
+            return
+        numbers = (as_float(values.get(name)) for name in NAMES)
+        row = tuple(math.nan if value is None else value for value in numbers)
+        place = bisect.bisect_left(self._steps, step)
+        if place < len(self._steps) and self._steps[place] == step:
+            self._rows[place] = row
+            return
+        self._steps.insert(place, step)
+        self._rows.insert(place, row)
+        if len(self._steps) > CAPACITY:
+            half = len(self._steps) // 2
+            self._steps[:half] = self._steps[:half:2]
+            self._rows[:half] = self._rows[:half:2]
+
+    def column(self, name: str) -> tuple[Floats, Floats]:
+        """Steps and values; infinite ones are NaN, which leaves a gap."""
+        index = NAMES.index(name)
+        values = np.array([row[index] for row in self._rows], np.float64)
+        values[~np.isfinite(values)] = math.nan
+        return np.array(self._steps, np.float64), values
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._steps, self._rows = [], []
+
+
+def at_steps(steps: Floats, known: Floats, values: Floats) -> Floats:
+    """Values of a curve at other steps, on straight lines between its own; NaN beyond its ends."""
+    if not len(known):
+        return np.full(len(steps), math.nan)
+    return np.interp(steps, known, values, left=math.nan, right=math.nan)
