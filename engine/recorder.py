@@ -24,10 +24,15 @@ class Recorder:
     def __init__(self) -> None:
         self._rows: list[tuple[int, dict[str, Tensor | float]]] = []
 
-    def record(self, trainer: Trainer, losses: Mapping[str, Tensor], seed: int) -> None:
-        """Add the row of the step just taken; the same seed gives the same noise in scores."""
+    def record(
+        self, trainer: Trainer, losses: Mapping[str, Tensor], seed: int, seconds: float
+    ) -> None:
+        """Add the row of the step just taken, after so many seconds of training.
+
+        The same seed gives the same noise in scores.
+        """
         step = trainer.steps_done
-        row: dict[str, Tensor | float] = dict(losses)
+        row: dict[str, Tensor | float] = {**losses, "seconds": seconds}
         if step % GRADIENT_EVERY == 0 or step == 1:
             row["gradient_norm"] = trainer.gradient_norm()
         every = 1 if trainer.model.full_batch else HELD_OUT_EVERY

@@ -6,12 +6,14 @@ On one device with one thread count the repetition is exact, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from engine.changes import Change, Changes
 from engine.dataset import Dataset
 from engine.history import Milestone
 from engine.registry import build_model
 from engine.training import Trainer
+from engine.wire.fields import Value
 from engine.wire.messages import RunSpec
 
 
@@ -88,3 +90,18 @@ class Due:
                 trainer.set_live(change.values)
             if told is not None:
                 told(change)
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """What a fork does until it parts from its parent."""
+
+    step: int
+    due: Due
+    values: dict[str, Value]
+    playing: bool
+    first: int
+
+    def progress(self, step: int) -> tuple[int, ...]:
+        """First, present and last step of what is repeated."""
+        return self.first, step, self.step

@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,10 +16,12 @@ from engine.answering import Exhibit
 from engine.changes import Change, Changes
 from engine.dataset import Dataset
 from engine.failures import DIVERGED, OUT_OF_MEMORY, describe
+from engine.fairness import Finish
 from engine.history import DEFAULT_BUDGET, History, Milestone, Snapshot, take
+from engine.rate import StepRate
 from engine.recorder import Recorder
 from engine.registry import build_dataset, build_model, dataset_card, model_card
-from engine.replay import Due, Replay
+from engine.replay import CatchUp, Due, Replay
 from engine.shelf import Log, load_past
 from engine.training import Keyframe, Trainer, live_values, plain_config
 from engine.wire.fields import Value, check_value, field_specs
@@ -34,19 +35,6 @@ SAFE_SECONDS = 1.0
 FULL_BATCH_PACE = 5.0
 #: Losses are checked one by one on the CPU, where that is free, and at this interval elsewhere.
 CHECK_EVERY = 20
-#: Window over which steps per second are measured, in seconds.
-RATE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class CatchUp:
-    """What a fork does until it parts from its parent."""
-
-    step: int
-    due: Due
-    values: dict[str, Value]
-    playing: bool
-    first: int
 
 
 class DivergedError(FloatingPointError):
@@ -81,10 +69,10 @@ class Run:
         self.dataset = dataset or build_dataset(spec.dataset, **spec.dataset_config)
         self.state = "ready"
         self.until: int | None = None
+        self.finish = Finish()
         self.pace: float | None = None
         self.used = 0.0
-        self.parent, self.forked_at = "", 0
-        self.missing = ""
+        self.parent, self.forked_at, self.missing = "", 0, ""
         self._budget = DEFAULT_BUDGET
         self._next_due = 0.0
         self._build(keyframe)
@@ -99,14 +87,16 @@ class Run:
             spec.model, event_shape=self.dataset.event_shape, seed=spec.seed, **spec.model_config
         )
         self.trainer = Trainer(model, self.dataset, seed=spec.seed, device=spec.device)
+        self.seconds = 0.0
         if keyframe is not None:
             self.trainer.restore(keyframe)
+            self.seconds = float(keyframe.meta.get("seconds", 0.0))
         self.history = History(self._budget)
         self.changes = Changes()
         self.first_data = self.dataset
         self._catch_up: CatchUp | None = None
         self._recorder = Recorder()
-        self._rate: list[tuple[float, int]] = []
+        self._rate = StepRate()
         self._mark_safe()
         self._published_at = time.monotonic()
         replica = copy.deepcopy(model).eval().requires_grad_(False)
@@ -122,8 +112,14 @@ class Run:
 
     def _mark_safe(self) -> None:
         """Remember where to return to when training diverges."""
-        self._safe: Milestone = Milestone(self.trainer.capture(), len(self.changes.entries))
+        self._safe: Milestone = Milestone(self._capture(), len(self.changes.entries))
         self._safe_at = time.monotonic()
+
+    def _capture(self) -> Keyframe:
+        """The trainer's keyframe with the run's own clock."""
+        keyframe = self.trainer.capture()
+        keyframe.meta["seconds"] = self.seconds
+        return keyframe
 
     def _remember(self, folder: Path) -> None:
         """Take back the past that lies on disk, up to the step of the keyframe."""
@@ -159,7 +155,7 @@ class Run:
 
     def move(self, device: str) -> None:
         """Go on, on another device."""
-        keyframe, history = self.trainer.capture(), self.history
+        keyframe, history = self._capture(), self.history
         changes, first = self.changes, self.first_data
         self.spec = msgspec.structs.replace(self.spec, device=device)
         self._build(keyframe)
@@ -185,8 +181,23 @@ class Run:
     def play(self, until: int | None) -> None:
         """Train, up to ``until`` steps in all."""
         self.until = until
-        self.state = "training" if until is None or self.step < until else "paused"
-        self._rate = [(time.monotonic(), self.step)]
+        self.state = "paused" if self._is_done else "training"
+        self._rate.begin(self.step)
+
+    def set_finish(self, finish: Finish) -> None:
+        """Where to stop by itself, from now on."""
+        self.finish = finish
+        if self.state == "training" and self.is_finished:
+            self.pause()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it stands at its finish line."""
+        return self.finish.is_reached(self.step, self.seconds)
+
+    @property
+    def _is_done(self) -> bool:
+        return self.is_finished or (self.until is not None and self.step >= self.until)
 
     def pause(self) -> None:
         """Stop after the step in hand, and publish it."""
@@ -251,7 +262,7 @@ class Run:
     def milestone(self, step: int) -> Milestone:
         """Where a replay of a step begins."""
         if step == self.step:
-            return Milestone(self.trainer.capture(), len(self.changes.entries))
+            return Milestone(self._capture(), len(self.changes.entries))
         found = self.history.keyframe_at(step)
         if step > self.step or found is None:
             first = min(self.history.keyframes.steps, default=self.step)
@@ -278,6 +289,7 @@ class Run:
         child.history = child.exhibit.history = self.history.until(milestone.step)
         child._mark_safe()
         child.set_budget(self._budget)
+        child.finish = self.finish.beyond(step, child.seconds)
         due = Due(self.changes.entries[milestone.n_changes :], step)
         child._catch_up = CatchUp(step, due, checked, playing, milestone.step)
         child.play(None)
@@ -329,7 +341,8 @@ class Run:
         """
         began = time.monotonic()
         losses = self.trainer.step()
-        self._recorder.record(self.trainer, losses, self.spec.seed)
+        self.seconds += time.monotonic() - began
+        self._recorder.record(self.trainer, losses, self.spec.seed, self.seconds)
         self._check(losses)
         self._keep()
         self._arrive()
@@ -337,7 +350,7 @@ class Run:
         self.used += now - began
         if self.pace is not None:
             self._next_due = max(self._next_due + 1.0 / self.pace, now)
-        if self.until is not None and self.step >= self.until:
+        if self._is_done:
             self.state = "paused"
             self.publish()
 
@@ -410,24 +423,20 @@ class Run:
             missing=self.missing,
         )
 
-    @property
-    def repeating(self) -> tuple[int, ...]:
-        """First, present and last step of what a fork repeats; empty once it goes its own way."""
-        catch_up = self._catch_up
-        return (catch_up.first, self.step, catch_up.step) if catch_up is not None else ()
-
     def report(self) -> RunState:
         """Where the run is."""
         return RunState(
             run=self.name,
             state=self.state,
             step=self.step,
-            steps_per_second=self._steps_per_second(),
+            steps_per_second=self._rate.per_second(self.step) if self.is_training else 0.0,
             stored=self.history.steps,
             keyframes=self.history.keyframes.steps,
             history_bytes=self.history.n_bytes + self.changes.n_bytes,
             live=live_values(self.trainer.model),
-            repeating=self.repeating,
+            repeating=self._catch_up.progress(self.step) if self._catch_up else (),
+            seconds=self.seconds,
+            finished=self.is_finished,
         )
 
     def take_metrics(self) -> Metrics | None:
@@ -449,15 +458,6 @@ class Run:
             offer = {"batch_size": max(1, self.trainer.batch_size // 2)}
         return msgspec.structs.replace(failed, run=self.name, offer=offer)
 
-    def _steps_per_second(self) -> float:
-        if self.state != "training":
-            return 0.0
-        now = time.monotonic()
-        self._rate.append((now, self.step))
-        self._rate = [entry for entry in self._rate if now - entry[0] <= RATE_SECONDS + 0.5]
-        (then, first), (_, last) = self._rate[0], self._rate[-1]
-        return (last - first) / (now - then) if now > then else 0.0
-
     # --- disk ---------------------------------------------------------------------------------
 
     def save(self, path: str) -> None:
@@ -467,7 +467,7 @@ class Run:
             self.trainer.model,
             spec=self.spec,
             step=self.step,
-            keyframe=self.trainer.capture(),
+            keyframe=self._capture(),
             dataset=self.dataset,
         )
 

@@ -21,8 +21,8 @@ import torch
 
 from engine import checkpoint, heartbeat
 from engine.answering import Answering
-from engine.fairness import Finish, choose, last_step
 from engine.failures import describe
+from engine.fairness import Finish, choose, last_step
 from engine.launch import Options
 from engine.matching import match_parameters
 from engine.outbox import Outbox

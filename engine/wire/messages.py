@@ -113,6 +113,31 @@ class Play(Command, frozen=True):
     until: int | None = None
 
 
+class SetFinish(Command, frozen=True):
+    """Where a run stops by itself, however often it is paused, played or reset; a race's rule.
+
+    It stops after the step with which it has ``steps`` in all, or has trained for ``seconds`` in
+    all; None is no limit. Runs of one ``convoy`` share their time so that they advance evenly in
+    steps, "" is none.
+    """
+
+    run: str
+    steps: int | None = None
+    seconds: float | None = None
+    convoy: str = ""
+
+
+class MatchParameters(Command, frozen=True):
+    """For each model, the settings whose number of trained values is nearest to ``parameters``.
+
+    The ``Ack`` carries a list of :class:`engine.wire.race.Matched` as JSON in ``text``.
+    """
+
+    models: tuple[str, ...]
+    event_shape: tuple[int, ...]
+    parameters: int
+
+
 class Pause(Command, frozen=True):
     """Stop training after the step in hand."""
 
@@ -348,7 +373,8 @@ class RunState(Record, frozen=True):
     """Where a run is.
 
     ``state``: ready, training, paused, diverged, failed, or stopped (its engine is gone).
-    ``keyframes`` are the steps from which a fork starts without delay.
+    ``keyframes`` are the steps from which a fork starts without delay. ``seconds`` counts the time
+    of its own training steps only; ``finished`` says that it stands at its ``SetFinish``.
     """
 
     run: str
@@ -364,6 +390,8 @@ class RunState(Record, frozen=True):
     keyframe_step: int = 0
     #: First, present and last step of what a fork or a ``Recall`` repeats; empty when nothing is.
     repeating: tuple[int, ...] = ()
+    seconds: float = 0.0
+    finished: bool = False
 
 
 class Heartbeat(Record, frozen=True):
@@ -380,6 +408,8 @@ ToEngine: TypeAlias = (
     StartRun
     | OpenRun
     | Play
+    | SetFinish
+    | MatchParameters
     | Pause
     | StepOnce
     | Reset
