@@ -1,4 +1,4 @@
-"""From the canvas to the runs: training goes on on what is painted, and undo takes strokes back."""
+"""From the canvas to the runs: they learn what is painted, and undo takes strokes back."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import msgspec
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
-from app.session import RunView, Session
+from app.run_view import RunView
+from app.session import Session
 from app.undo import ReplaceRun
 from app.workspace import Workspace
 from engine.wire.fields import Value
 from engine.wire.messages import RunSpec
-from widgets.painting.state import PAINTED, PICTURE, Painting
+from widgets.painting.state import PAINTED, PICTURE, Painting, is_picture
 from widgets.panel import Panel
-from widgets.panels.paint import PaintPanel, is_picture
+from widgets.panels.paint import PaintPanel
 
 #: Settings that every data set with a known density has; they stay when the painting is another.
 SHARED = ("n_samples", "valid_fraction", "test_fraction", "fresh", "seed")
@@ -123,6 +124,8 @@ class PaintingDesk(QObject):
 
     def _on_taken(self, view: RunView) -> None:
         self._sent.pop(view.run, None)
+        if self._panel is not None and view.info is not None:
+            self._panel.note_data(view.info)
         self._send(view)
 
 

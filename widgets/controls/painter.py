@@ -6,37 +6,20 @@ frame; nothing is rebuilt while the pointer moves.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
-from typing import Any, TypeAlias
 
-import numpy.typing as npt
 from PySide6.QtCore import QEvent, QObject, QPointF, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPen, QWheelEvent
-from PySide6.QtWidgets import (
-    QApplication,
-    QHBoxLayout,
-    QStyleOptionGraphicsItem,
-    QWidget,
-)
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QWheelEvent
+from PySide6.QtWidgets import QApplication, QWidget
 
 from widgets.look import Look
-from widgets.painting.ink import Ink
-from widgets.painting.state import EXTENT, Painting
-from widgets.painting.tools import TOOLS, Change, Hand, Place, Stroke
-from widgets.plots.colour_bar import ColourBar
-from widgets.plots.colours import table, to_bytes, with_alpha
-from widgets.plots.frame import Frame
-from widgets.plots.layers import Box, DotsLayer, ImageLayer, Layer, LinesLayer
-from widgets.plots.ranges import StickyCeiling, mass_ceiling
-from widgets.plots.splat import Dots
-
-Floats: TypeAlias = npt.NDArray[Any]
+from widgets.painting.canvas import Canvas
+from widgets.painting.state import Painting
+from widgets.painting.tools import RADII, SIGMAS, TOOLS, Change, Hand, Place, Stroke
+from widgets.plots.layers import Box
 
 FRAME_MS = 16
-#: Pixels of the density along the shorter side of the view.
-RESOLUTION = 176
 KEYS = {
     Qt.Key.Key_B: "brush",
     Qt.Key.Key_S: "spray",
@@ -46,50 +29,12 @@ KEYS = {
 }
 SIZE_KEYS = {Qt.Key.Key_BracketLeft: -1, Qt.Key.Key_BracketRight: 1}
 ZOOM_KEYS = {Qt.Key.Key_Minus: 1, Qt.Key.Key_Plus: -1, Qt.Key.Key_Equal: -1}
-#: A step of wheel or key changes a size by this factor, and the view by the other.
-STEP, ZOOM = 1.12, 1.25
-#: Ends of radius and σ, on a canvas of −4 … 4; and how far out one can zoom, in canvases.
-RADII, SIGMAS, FARTHEST = (0.03, 2.0), (0.03, 1.0), 16.0
-DOT = 2.6
-BAR_FROM = 300
-LABEL = "painted p(x), per unit²"
-WORDS = {"magnet": ("pull", "push")}
+#: A step of wheel or key changes a size by this factor.
+STEP = 1.12
+WORDS = ("pull", "push")
 
 
-class RingLayer(Layer):
-    """The brush's rim under the pointer."""
-
-    def __init__(self) -> None:
-        super().__init__(30.0)
-        self._ring: tuple[Place, float] | None = None
-        self._pens = (QPen(), QPen())
-
-    def set_pens(self, under: QPen, over: QPen) -> None:
-        """A dark rim below a light one, so that it is seen on every ground."""
-        self._pens = (under, over)
-
-    def set_ring(self, place: Place | None, radius: float) -> None:
-        """Show it here, or nowhere."""
-        self._ring = None if place is None else (place, radius)
-        self.update()
-
-    def clear(self) -> None:
-        """Show nothing."""
-        self.set_ring(None, 0.0)
-
-    def paint(  # noqa: D102 - Qt's
-        self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None
-    ) -> None:
-        if self._ring is None:
-            return
-        (x, y), radius = self._ring
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        for pen in self._pens:
-            painter.setPen(pen)
-            painter.drawEllipse(QPointF(x, y), radius, radius)
-
-
-class Painter(QWidget):
+class Painter(Canvas):
     """The canvas; keys B S E J M take a tool, [ and ] or the wheel change its radius.
 
     Signals:
@@ -97,62 +42,31 @@ class Painter(QWidget):
         finished: (:class:`Painting` before, after, words) at the end of a stroke that changed it.
         held: Tool, radius, softness or strength were changed on the canvas.
         filled: No more dabs can be added.
-        viewed: Another part of the plane is seen.
     """
 
     changed = Signal()
     finished = Signal(object, object, str)
     held = Signal()
     filled = Signal()
-    viewed = Signal()
+
+    #: Set here because the canvas draws itself before this class is ready.
+    _stroke: Stroke | None = None
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._look = look
+        super().__init__(look, parent)
         self.tool = TOOLS[0]
         self.hand = Hand()
-        self.unit = 1.0
-        self._painting = Painting()
-        self._stroke: Stroke | None = None
         self._before = self._painting
         self._n_strokes = 0
         self._pointer: Place | None = None
         self._pan: QPointF | None = None
         self._clock = 0.0
-        self._is_stale = False
-        self._ceiling = StickyCeiling()
-        self._home = Box((-EXTENT, -EXTENT), (EXTENT, EXTENT))
-        self._make_layers()
+        self._viewport.installEventFilter(self)
         self._frame_timer = QTimer(self)
         self._frame_timer.setInterval(FRAME_MS)
         self._frame_timer.timeout.connect(self._on_frame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName("Canvas")
-        self.restyle()
-        self.reset_view()
-
-    def _make_layers(self) -> None:
-        self.frame = Frame(self._look, equal=True, parent=self)
-        self.frame.set_names("x", "y")
-        self.bar = ColourBar(self._look, self)
-        self._image, self._ring = ImageLayer(0), RingLayer()
-        self._model = LinesLayer(5)
-        self._points = {"data": DotsLayer(10), "samples": DotsLayer(11)}
-        for layer in (self._image, self._model, *self._points.values(), self._ring):
-            self.frame.add(layer)
-        self.frame.view.setMouseEnabled(x=False, y=False)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(self._look.px(4))
-        row.addWidget(self.frame, 1)
-        row.addWidget(self.bar)
-        self._ink = Ink(self._home, (RESOLUTION, RESOLUTION))
-        self._viewport = self.frame.view.scene().views()[0].viewport()
-        self._viewport.setMouseTracking(True)
-        self._viewport.installEventFilter(self)
-        self._viewport.setCursor(Qt.CursorShape.CrossCursor)
-        self.frame.view.scene().views()[0].setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.frame.view_changed.connect(self._on_view_changed)
 
     # --- the painting -------------------------------------------------------------------------
 
@@ -172,29 +86,6 @@ class Painter(QWidget):
         self._frame_timer.stop()
         self._painting = painting
         self._redraw_all()
-
-    def set_home(self, box: Box) -> None:
-        """The part of the plane to come back to; the tools' sizes are in its units."""
-        self._home = box
-        side = max(high - low for low, high in zip(box.low, box.high, strict=True))
-        self.unit = side / (2.0 * EXTENT)
-        self.reset_view()
-
-    def reset_view(self) -> None:
-        """Show the canvas as it was at first."""
-        self.frame.set_box(self._home)
-
-    def zoom(self, steps: float) -> None:
-        """Out (above 0) or in, around the middle."""
-        box = self.frame.box
-        middle = [(a + b) / 2 for a, b in zip(box.low, box.high, strict=True)]
-        farthest = FARTHEST * EXTENT * self.unit
-        half = [
-            min((b - a) / 2 * ZOOM**steps, farthest)
-            for a, b in zip(box.low, box.high, strict=True)
-        ]
-        low, high = ([m + s * h for m, h in zip(middle, half, strict=True)] for s in (-1, 1))
-        self.frame.set_box(Box((low[0], low[1]), (high[0], high[1])))
 
     # --- tools --------------------------------------------------------------------------------
 
@@ -253,53 +144,8 @@ class Painter(QWidget):
             return
         self._painting = Painting(stroke.dabs)
         self._redraw_all()
-        words = WORDS["magnet"][stroke.push] if stroke.tool == "magnet" else stroke.tool
+        words = WORDS[stroke.push] if stroke.tool == "magnet" else stroke.tool
         self.finished.emit(self._before, self._painting, words)
-
-    # --- what lies over it ---------------------------------------------------------------------
-
-    def set_points(self, name: str, points: Floats) -> None:
-        """Dots (N, 2) of ``data`` or ``samples``."""
-        self._points[name].set_points(points)
-
-    def set_contours(self, points: Floats, starts: npt.NDArray[Any] | None = None) -> None:
-        """The model's regions of highest density, as a density's answer has them."""
-        self._model.set_lines(points, starts)
-
-    def set_shown(self, name: str, on: bool) -> None:
-        """Switch ``density``, ``data``, or ``model`` (contours and samples)."""
-        if name == "density":
-            self._image.setVisible(on)
-            self._fit_bar()
-        elif name == "data":
-            self._points["data"].setVisible(on)
-        else:
-            self._model.setVisible(on)
-            self._points["samples"].setVisible(on)
-
-    def clear_model(self) -> None:
-        """Show no data and no model."""
-        self._model.clear()
-        for layer in self._points.values():
-            layer.clear()
-
-    def restyle(self) -> None:
-        """Take colours and sizes from the look."""
-        palette = self._look.palette
-        self._model.set_pen(with_alpha(palette.model, 1.0), self._look.px(1.6) * 1.0)
-        size = DOT * self._look.scale * self.devicePixelRatioF()
-        self._points["data"].set_dots(Dots(palette.data, size, 0.8, crowding=0.35))
-        samples = Dots(palette.model, size, 0.95, rim=palette.panel, crowding=0.45)
-        self._points["samples"].set_dots(samples)
-        pens = []
-        for colour, width in ((palette.panel, 3.0), (palette.text, 1.3)):
-            pen = QPen(with_alpha(colour, 0.9), width)
-            pen.setCosmetic(True)
-            pens.append(pen)
-        self._ring.set_pens(*pens)
-        self.frame.restyle()
-        self.bar.restyle()
-        self._draw()
 
     # --- drawing ------------------------------------------------------------------------------
 
@@ -320,37 +166,6 @@ class Painter(QWidget):
         self.tick(min(seconds, 0.1))
         if self._is_stale:
             self._draw()
-
-    def _redraw_all(self) -> None:
-        """From nothing, which also takes rounding away."""
-        box = self.frame.box
-        size = [b - a for a, b in zip(box.low, box.high, strict=True)]
-        step = min(size) / RESOLUTION
-        shape = min(1024, math.ceil(size[1] / step)), min(1024, math.ceil(size[0] / step))
-        self._ink = Ink(box, shape)
-        self._ink.add(self.painting.dabs)
-        self._draw()
-
-    def _draw(self) -> None:
-        self._is_stale = False
-        density = self._density()
-        top = self._ceiling.update(mass_ceiling(density[::3, ::3]))
-        colours = table(f"truth-{self._look.palette.name}")
-        self._image.set_image(to_bytes(density, 0.0, top), colours, self._ink.box)
-        self.bar.set_scale(colours, 0.0, top, LABEL, open_top=True)
-
-    def _density(self) -> Floats:
-        painting = self.painting
-        return self._ink.density if painting.grey is None else painting.pixels_at(*self._ink.axes)
-
-    def _on_view_changed(self, _: Box) -> None:
-        self._redraw_all()
-        self.viewed.emit()
-
-    def _fit_bar(self) -> None:
-        room = self.width() >= self._look.px(BAR_FROM) and self.height() >= self._look.px(120)
-        self.bar.setVisible(room and self._image.isVisible())
-        self.bar.set_bare(self.width() < self._look.px(420))
 
     def _show_ring(self) -> None:
         self._ring.set_ring(self._pointer, self.hand.radius * self.unit)
@@ -395,11 +210,6 @@ class Painter(QWidget):
             self.reset_view()
         else:
             super().keyPressEvent(event)
-
-    def resizeEvent(self, event: Any) -> None:
-        """The scale gives its room to the canvas."""
-        super().resizeEvent(event)
-        self._fit_bar()
 
     def _on_wheel(self, event: QWheelEvent) -> None:
         delta = event.angleDelta()

@@ -80,6 +80,11 @@ def painting_of(dataset: str, config: Mapping[str, Value]) -> Painting | None:
     return None
 
 
+def is_picture(path: str) -> bool:
+    """Whether a file's ending says that it is a picture."""
+    return path.lower().endswith(PICTURE_SUFFIXES)
+
+
 def read_picture(path: str) -> Painting:
     """A picture file as a density: dark is likely, transparent is white.
 

@@ -29,6 +29,8 @@ PER_SIGMA, PER_AREA, MOST_PER_RADIUS = 2.0, 1.0, 60.0
 ERASER_STEPS, GONE = 4.0, 0.05
 #: Dabs a second of the spray; speed of jitter (radii per root second) and of the magnet (1/s).
 SPRAY_RATE, JITTER_SPEED, MAGNET_SPEED = 120.0, 0.5, 4.0
+#: Ends of radius and σ, on a canvas of −4 … 4.
+RADII, SIGMAS = (0.03, 2.0), (0.03, 1.0)
 #: Irrational steps that fill a disc evenly (Roberts' R2 sequence).
 R2 = (0.7548776662466927, 0.5698402909980532)
 

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
-from engine.wire.fields import Field, FieldSpec, Value
+from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
 from engine.wire.painting import MOST_DABS
 from widgets.controls.chips import Chip, ChipRow
-from widgets.controls.editors import Editor, make_editor
-from widgets.controls.painter import RADII, SIGMAS, Painter
+from widgets.controls.painter import Painter
 from widgets.controls.tool_row import Toggle, ToolRow
 from widgets.density.face import can_draw, has_density, is_costly
 from widgets.look import Look
+from widgets.painting.hand_row import HandRow
 from widgets.painting.state import (
     PICTURE_SUFFIXES,
     Painting,
+    is_picture,
     painting_of,
     read_picture,
     save_points,
@@ -30,6 +31,8 @@ from widgets.plots.layers import Box
 
 #: While a stroke is on, the painting goes out at most so often.
 SEND_MS = 100
+#: Pixels at scale 1 that the five tools take.
+LEAST_WIDTH = 375
 #: Points that become dabs, that are shown, and that are saved.
 FROM_DATA, N_DATA, N_SAMPLES, N_SAVED = 2000, 1500, 800, 5000
 #: Pixels a side of the model's density, for its contours.
@@ -50,19 +53,14 @@ LAYERS = (
            "The model in view: regions of highest density that hold 25 … 95 % of its mass, or its "
            "samples where it has no density", "model", True),
 )  # fmt: skip
-SLIDERS = (
-    FieldSpec("radius", "float", Hand.radius, Field(
-        *RADII, scale="log", symbol="r", help="Reach of the tool; wheel, or [ and ]")),
-    FieldSpec("softness", "float", Hand.sigma, Field(
-        *SIGMAS, scale="log", symbol=r"\sigma",
-        help="Standard deviation of the dabs and of a tool's edge; Shift and wheel")),
-    FieldSpec("strength", "float", Hand.strength, Field(
-        0.01, 1.0, help="How much ink brush and spray lay down, how fast the others act")),
-)  # fmt: skip
 BUTTONS = (
     ("data", "from data", "Start from the data of the run in view: one dab a point"),
-    ("picture", "picture …", "Import a picture: dark is likely. Or drop a PNG or JPEG here."),
-    ("save", "save …", f"Write {N_SAVED:,} draws of the painting as CSV, or NPZ with its dabs"),
+    ("picture", "from picture", "Import a picture: dark is likely. Or drop a PNG or JPEG here."),
+    (
+        "save",
+        "save points",
+        f"Write {N_SAVED:,} draws of the painting as CSV, or NPZ with its dabs",
+    ),
     ("view", "reset view", "Show −4 … 4 again (Home); Ctrl and wheel, + and − zoom"),
     ("clear", "clear", "An empty canvas; Ctrl+Z brings the painting back"),
 )
@@ -96,7 +94,7 @@ class PaintPanel(Panel):
         self.chips = ChipRow(look, parent=self)
         self.train = QPushButton("Train on this", self)
         self.train.setToolTip("Train the model in view on the painting")
-        self.sliders: dict[str, Editor] = {}
+        self.held = HandRow(look, self)
         self._shown_run = ""
         self._wants_data = self._is_own = self._is_waiting = False
         self._send = QTimer(self)
@@ -115,36 +113,26 @@ class PaintPanel(Panel):
             self.layers.add_toggle(toggle)
         for name, text, tooltip in BUTTONS:
             self.buttons.add_button(name, text, tooltip)
-        self.tools.set_fixed(True)
         self.layers.set_fixed(True)
-        top, hold, bottom = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        top.addWidget(self.tools)
-        top.addStretch(1)
-        top.addWidget(self.layers)
-        for spec in SLIDERS:
-            self._add_slider(spec, hold)
+        told, bottom = QHBoxLayout(), QHBoxLayout()
+        told.addWidget(self.layers)
+        told.addWidget(self.chips, 1)
         bottom.addWidget(self.buttons, 1)
         bottom.addWidget(self.train)
-        self.body.addLayout(top)
-        self.body.addLayout(hold)
+        self.body.addWidget(self.tools)
+        self.body.addWidget(self.held)
         self.body.addWidget(self.canvas, 1)
-        self.body.addWidget(self.chips)
+        self.body.addLayout(told)
         self.body.addLayout(bottom)
+        self._fit()
 
-    def _add_slider(self, spec: FieldSpec, row: QHBoxLayout) -> None:
-        editor, label = make_editor(spec, self.look), QLabel(spec.name, self)
-        symbol = {"radius": " r", "softness": " σ"}.get(spec.name, "")
-        tooltip = f"{spec.field.help}{symbol and f' ({symbol.strip()})'}."
-        for part in (label, editor, *editor.findChildren(QWidget)):
-            part.setToolTip(tooltip)
-        label.setText(spec.name + symbol)
-        editor.edited.connect(self._on_slid)
-        self.sliders[spec.name] = editor
-        row.addWidget(label)
-        row.addWidget(editor, 1)
+    def _fit(self) -> None:
+        """Wide enough for all tools to be seen."""
+        self.setMinimumWidth(self.look.px(LEAST_WIDTH))
 
     def _connect(self) -> None:
-        self.tools.toggled.connect(lambda name, _: self.canvas.set_tool(name))
+        self.held.edited.connect(self.canvas.set_hand)
+        self.tools.toggled.connect(self._on_tool)
         self.layers.toggled.connect(self._on_layer)
         self.buttons.pressed.connect(self._on_pressed)
         self.train.clicked.connect(self._on_train)
@@ -195,6 +183,12 @@ class PaintPanel(Panel):
             self._adopt(info)
         self._refresh()
 
+    def note_data(self, info: RunInfo) -> None:
+        """The run in view has taken another painting."""
+        if self.run is not None and self.run.run == info.run:
+            self.run = info
+            self._refresh()
+
     def asks(self, *, rest: bool) -> dict[str, Question]:
         """The data and the model of the run in view, where they are points in the plane."""
         run = self.run
@@ -231,19 +225,21 @@ class PaintPanel(Panel):
     def restyle(self) -> None:
         """Take colours and sizes from the look."""
         self.canvas.restyle()
+        self._fit()
 
     def save_state(self) -> dict[str, Value]:
         """Tool, how it is held, and layers."""
-        held: dict[str, Value] = {name: editor.value for name, editor in self.sliders.items()}
+        hand = self.canvas.hand
+        held = {"radius": hand.radius, "softness": hand.sigma, "strength": hand.strength}
         shown = {f"show_{t.name}": self.layers.is_checked(t.name) for t in LAYERS}
         return {"tool": self.canvas.tool, **held, **shown}
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
         """Take them back."""
         self.canvas.set_tool(str(state.get("tool", self.canvas.tool)))
-        held = [state.get(spec.name, self.sliders[spec.name].value) for spec in SLIDERS]
+        held = [state.get(name) for name in ("radius", "softness", "strength")]
         numbers = [float(value) for value in held if isinstance(value, int | float)]
-        if len(numbers) == len(SLIDERS):
+        if len(numbers) == len(held):
             self.canvas.set_hand(Hand(*numbers))
         for toggle in LAYERS:
             on = state.get(f"show_{toggle.name}")
@@ -338,18 +334,14 @@ class PaintPanel(Panel):
         if self.run is not None:
             self.asks_changed.emit()
 
-    def _on_slid(self, _: object) -> None:
-        values = [float(str(self.sliders[spec.name].value)) for spec in SLIDERS]
-        self.canvas.set_hand(Hand(*values))
-
     def _show_held(self) -> None:
         for tool in TOOLS:
             self.tools.set_on(tool, tool == self.canvas.tool)
-        hand = self.canvas.hand
-        values = zip(SLIDERS, (hand.radius, hand.sigma, hand.strength), strict=True)
-        for spec, value in values:
-            if self.sliders[spec.name].value != value:
-                self.sliders[spec.name].set_value(value)
+        self.held.set_hand(self.canvas.hand)
+
+    def _on_tool(self, name: str, _: bool) -> None:
+        self.canvas.set_tool(name)
+        self._show_held()
 
     def _on_layer(self, name: str, on: bool) -> None:
         self.canvas.set_shown(name, on)
@@ -403,11 +395,6 @@ class PaintPanel(Panel):
         if pictures:
             self.import_picture(pictures[0])
             event.acceptProposedAction()
-
-
-def is_picture(path: str) -> bool:
-    """Whether a file's ending says that it is a picture."""
-    return path.lower().endswith(PICTURE_SUFFIXES)
 
 
 def _chips(painting: Painting, run: RunInfo | None) -> tuple[Chip, ...]:
