@@ -27,18 +27,19 @@ def as_float(value: Value) -> float | None:
     return float(value)
 
 
-def with_error(value: float, error: float | None) -> tuple[str, str]:
+def with_error(value: float, error: float | None, digits_of_error: int = 2) -> tuple[str, str]:
     """A number with as many digits as its error allows, and "± error" ("" where there is none)."""
     if not math.isfinite(value):
         return number(value), ""
     if error is None or not math.isfinite(error) or error <= 0:
         return fixed(value, 4 if abs(value) < 10 else 1), ""
     least = max(error, FINEST * max(abs(value), 1.0))
-    digits = max(0, 1 - math.floor(math.log10(least)))
+    last = math.floor(math.log10(least) + 1e-9)
+    digits = max(0, digits_of_error - 1 - last)
     if error < least:
         power = math.floor(math.log10(error))
         raised = str(power).translate(_RAISED)
-        return fixed(value, digits - 1), f"± {max(1, round(error / 10.0**power))}·10{raised}"
+        return fixed(value, -last), f"± {max(1, round(error / 10.0**power))}·10{raised}"
     return fixed(value, digits), f"± {fixed(error, digits)}"
 
 

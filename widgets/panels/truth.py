@@ -279,7 +279,8 @@ class TruthPanel(Panel):
     # --- what the user does -------------------------------------------------------------------
 
     def _apply(self) -> None:
-        self.curves.plot.set_log_x(self.tools.is_checked("log_steps"))
+        self.curves.log_steps = self.tools.is_checked("log_steps")
+        self.curves.plot.set_log_x(self.curves.log_steps)
         self.curves.plot.set_log_y(self.tools.is_checked("log_nats"))
         self._fit()
         self._draw_curves()

@@ -79,7 +79,9 @@ class CurvePlot(QWidget):
     view_changed = Signal(object)
     reset_requested = Signal()
 
-    def __init__(self, look: Look, *, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, look: Look, *, wrap_legend: bool = False, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._look = look
         self._curves: dict[str, _Curve] = {}
@@ -90,7 +92,7 @@ class CurvePlot(QWidget):
         self._log_y = False
         self._x_range: tuple[float, float] | None = None
         self._fit: Fit = "robust"
-        self.legend = ChipRow(look, parent=self)
+        self.legend = ChipRow(look, wrap=wrap_legend, parent=self)
         self.frame = Frame(look, parent=self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

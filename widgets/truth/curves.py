@@ -16,6 +16,8 @@ from widgets.truth.series import Floats, Series, at_steps
 
 #: Column of the training figures that holds scores of data never trained on.
 HELD_OUT = "held_out_nll"
+#: Figures that begin after this step are those of an opened run.
+LATE = 50
 
 
 class TruthCurves(QWidget):
@@ -26,7 +28,8 @@ class TruthCurves(QWidget):
         self._look = look
         self._info: RunInfo | None = None
         self.view = "identity"
-        self.plot = CurvePlot(look, parent=self)
+        self.log_steps = False
+        self.plot = CurvePlot(look, wrap_legend=True, parent=self)
         self.plot.set_fit("settled")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -50,6 +53,7 @@ class TruthCurves(QWidget):
         """Draw what has come in by now."""
         if self._info is None:
             return
+        self._pin(series, table)
         if self.view == "divergences":
             self._draw_divergences(series)
         else:
@@ -76,11 +80,16 @@ class TruthCurves(QWidget):
 
     # --- drawing ------------------------------------------------------------------------------
 
+    def _pin(self, series: Series, table: MetricsTable | None) -> None:
+        """Begin at step 0, unless the figures are those of a run that was opened late."""
+        firsts = [steps[0] for steps in (series.column("kl")[0], _steps(table)) if len(steps)]
+        late = min(firsts, default=0.0) > LATE
+        self.plot.set_pinned(x=None if late or self.log_steps else 0.0)
+
     def _start(self) -> None:
         self.plot.clear()
         both = "nats (total variation: no unit)"
         self.plot.set_names("training step", both if self.view == "divergences" else "nats")
-        self.plot.set_pinned(x=None, y=None)
 
     def _draw_divergences(self, series: Series) -> None:
         palette = self._look.palette
@@ -149,6 +158,10 @@ class TruthCurves(QWidget):
             return "held-out NLL", steps, values
         label = "−bound, mean over the truth" if self._is_bound else "cross-entropy E_p[−log q]"
         return label, *series.column("cross_entropy")
+
+
+def _steps(table: MetricsTable | None) -> Floats:
+    return table.column(HELD_OUT)[0] if table is not None else np.empty(0)
 
 
 def _unit(name: str) -> str:

@@ -12,7 +12,7 @@ from widgets.look import Look
 from widgets.truth.words import Reading
 
 #: Pixels at scale 1: least width of a tile, gap between tiles, room within one, round corners.
-LEAST_WIDTH, GAP, PADDING, RADIUS = 128, 6, 8, 6
+LEAST_WIDTH, GAP, PADDING, RADIUS = 152, 6, 8, 6
 #: Sizes of the lines of a tile, as multiples of the body text.
 TITLE, VALUE, ERROR, KIND = 0.86, 1.5, 0.9, 0.8
 #: How strongly a tile that needs attention takes its colour.
@@ -86,10 +86,14 @@ class Tiles(QWidget):
         """Where each tile lies."""
         columns, gap = self.n_columns(self.width()), float(self._px(GAP))
         wide, high = (self.width() - gap * (columns - 1)) / columns, self._tile_height()
-        return [
-            (QRectF((i % columns) * (wide + gap), (i // columns) * (high + gap), wide, high), r)
-            for i, r in enumerate(self._readings)
+        places = [
+            QRectF((i % columns) * (wide + gap), (i // columns) * (high + gap), wide, high)
+            for i in range(len(self._readings))
         ]
+        if places:
+            # The last row is filled: a hole would look like something missing.
+            places[-1].setRight(self.width())
+        return list(zip(places, self._readings, strict=True))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the tiles."""
@@ -145,10 +149,12 @@ class Tiles(QWidget):
         bottom = _line(painter, area, top, value, reading.value, colour)
         room = area.adjusted(taken, 0.0, 0.0, 0.0)
         drop = QFontMetricsF(value).ascent() - QFontMetricsF(error).ascent()
+        beside = f"{reading.unit} {reading.error}".strip() if self._is_low else reading.unit
         if room.width() > self._px(20):
-            _line(painter, room, top + drop, error, reading.error, palette.text)
+            _line(painter, room, top + drop, error, beside, palette.text)
         if not self._is_low:
-            _line(painter, area, bottom, kind, reading.kind, palette.muted)
+            words = " · ".join(part for part in (reading.error, reading.kind) if part)
+            _line(painter, area, bottom, kind, words, palette.muted)
 
 
 def _line(
@@ -164,5 +170,5 @@ def _line(
 
 
 def _explain(reading: Reading) -> str:
-    head = f"{reading.title} = {reading.value} {reading.error}".strip()
+    head = " ".join(f"{reading.title} = {reading.value} {reading.error} {reading.unit}".split())
     return f"{head}\n{reading.kind}\n{reading.tooltip}"

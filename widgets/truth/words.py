@@ -14,7 +14,7 @@ from widgets.look import Palette
 #: What kind of number it is, as written beside it.
 KINDS = {
     "exact": "exact (quadrature)",
-    "quadrature": "exact (quadrature, log Z too)",
+    "quadrature": "exact (quadrature)",
     "bound": "upper bound",
     "estimate": "estimate",
 }
@@ -39,10 +39,11 @@ class Reading:
     Attributes:
         title: What it is.
         value: The number, or "–" where there is none.
-        error: "± …", with the unit.
+        error: "± …", or "".
         kind: Exact, bound, estimate; or why there is no number.
         tooltip: What it means.
         role: A palette entry for the number.
+        unit: "nats", or "".
     """
 
     title: str
@@ -51,6 +52,7 @@ class Reading:
     kind: str
     tooltip: str
     role: str = "text"
+    unit: str = ""
 
 
 FIGURES = (
@@ -81,11 +83,10 @@ def _divergence(
     kind = str(values.get(f"{name}_kind", ""))
     tooltip = f"{tooltip}. {values.get('note') or ''}".rstrip(". ") + "."
     if math.isinf(value):
-        return Reading(title, "∞", unit, _why_infinite(name, values), tooltip, "error")
-    text, error = with_error(value, as_float(values.get(f"{name}_error")))
+        return Reading(title, "∞", "", _why_infinite(name, values), tooltip, "error", unit)
+    text, error = with_error(value, as_float(values.get(f"{name}_error")), 1)
     prefix = "≤ " if kind == "bound" else ""
-    words = f"{error} {unit}".strip()
-    return Reading(title, prefix + text, words, KINDS.get(kind, kind), tooltip)
+    return Reading(title, prefix + text, error, KINDS.get(kind, kind), tooltip, unit=unit)
 
 
 def _why_infinite(name: str, values: Mapping[str, Value]) -> str:
@@ -93,9 +94,10 @@ def _why_infinite(name: str, values: Mapping[str, Value]) -> str:
     mass = as_float(values.get(part))
     if mass is None:
         return "infinite"
-    share, error = with_error(100.0 * mass, 100.0 * (as_float(values.get(f"{part}_error")) or 0.0))
-    place = "of the truth missed" if name == "kl" else "outside the support"
-    return f"{share} {error} % {place}".replace("  ", " ")
+    spread = 100.0 * (as_float(values.get(f"{part}_error")) or 0.0)
+    share, error = with_error(100.0 * mass, max(spread, 0.1), 1)
+    place = "of the truth missed" if name == "kl" else "outside its support"
+    return f"{share} {error} % {place}"
 
 
 # --- mass ----------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def mass_reading(values: Mapping[str, Value]) -> Reading | None:
     total, state = as_float(values.get("total")), str(values.get("mass_state", ""))
     if total is None or state not in MASS_WORDS:
         return None
-    text, error = with_error(total, as_float(values.get("total_error")))
+    text, error = with_error(total, as_float(values.get("total_error")), 1)
     inside, outside = (as_float(values.get(name)) or 0.0 for name in ("mass", "tail"))
     where = f"{with_error(inside, None)[0]} in the window + {with_error(outside, None)[0]} beyond"
     label = str(values.get("tail_label") or "")
