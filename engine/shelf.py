@@ -102,8 +102,10 @@ class Shelf:
     def adopt(self, history: History) -> None:
         """What was just read from this folder need not be written again."""
         with self._lock:
-            self._written = {_name("s", s.step): s for s in history.snapshots.entries}
-            self._written |= {_name("k", k.step): k for k in history.keyframes.entries}
+            entries: dict[str, object] = {_name("s", s.step): s for s in history.snapshots.entries}
+            entries |= {_name("k", k.step): k for k in history.keyframes.entries}
+            there = {path.name for path in self.folder.glob("*.safetensors")}
+            self._written = {name: entry for name, entry in entries.items() if name in there}
 
     def clear(self) -> None:
         """Delete the folder's entries and the folder."""

@@ -194,6 +194,7 @@ class Worker:
 
     def _open(self, command: m.OpenRun) -> m.RunInfo:
         run = Run.open(command.run, command.path, command.device, command.history)
+        self._shelving.adopt(run.name, command.history, run.history)
         return self._admit(run, command.playing)
 
     def _admit(self, run: Run, playing: bool) -> m.RunInfo:
@@ -269,6 +270,7 @@ class Worker:
 
     def _save(self, command: m.SaveRun) -> str:
         run = self._run(command.run)
+        self._tell(run)  # so that the window has the figures up to the step that is saved
         run.save(command.path)
         if command.history:
             Shelf(Path(command.history)).sync(*run.past())
