@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -241,7 +242,8 @@ class SlicesPanel(Panel):
         chips = []
         kl, error = as_float(values.get(f"kl_{axis}")), as_float(values.get(f"kl_{axis}_error"))
         if kl is not None:
-            spread = f" ± {number(error, 1)}" if error is not None else ""
+            known = error is not None and math.isfinite(error)
+            spread = f" ± {number(error, 1)}" if known and error is not None else ""
             missing = bool(np.isnan(answer.arrays[f"truth_{axis}"]).any())
             text = "the truth never comes here" if missing else f"KL {number(kl, 3)}{spread} nats"
             words = f"KL(truth‖model) of {title}; the error is that of half the nodes"
@@ -253,7 +255,8 @@ class SlicesPanel(Panel):
             "Each curve is divided by its integral over the window of the data, by "
             f"one-dimensional quadrature on {len(answer.arrays[axis])} nodes"
         )
-        chips.append(Chip("normalised in the window", words, framed=True))
+        word = {"exact": "exact, ", "bound": "lower bound, "}.get(str(values.get("kind")), "")
+        chips.append(Chip(f"{word}normalised in the window", words, framed=True))
         return tuple(chips)
 
     def _on_hovered(self, axis: str, point: tuple[float, float] | None) -> None:
