@@ -32,7 +32,7 @@ DOT, CROWDING = 2.4, 0.2
 #: This share of the painted mass may be denser than the top of the colour scale.
 CLIPPED = 0.25
 #: Pixels at scale 1 from which there is room for the colour scale, and for its numbers.
-BAR_FROM, BAR_FROM_HEIGHT, BAR_TEXT_FROM = 300, 120, 420
+BAR_FROM, BAR_FROM_HEIGHT, BAR_TEXT_FROM = 260, 120, 330
 LABEL = "painted p(x), per unit²"
 
 

@@ -61,7 +61,7 @@ BUTTONS = (
         "save points",
         f"Write {N_SAVED:,} draws of the painting as CSV, or NPZ with its dabs",
     ),
-    ("view", "reset view", "Show −4 … 4 again (Home); Ctrl and wheel, + and − zoom"),
+    ("view", "home", "Show −4 … 4 again (Home); Ctrl and wheel, + and − zoom"),
     ("clear", "clear", "An empty canvas; Ctrl+Z brings the painting back"),
 )
 EMPTY = "The canvas is empty: paint on it. Runs keep the last painting until there is a new one."
@@ -114,16 +114,16 @@ class PaintPanel(Panel):
         for name, text, tooltip in BUTTONS:
             self.buttons.add_button(name, text, tooltip)
         self.layers.set_fixed(True)
-        told, bottom = QHBoxLayout(), QHBoxLayout()
-        told.addWidget(self.layers)
-        told.addWidget(self.chips, 1)
-        bottom.addWidget(self.buttons, 1)
-        bottom.addWidget(self.train)
+        shown = QHBoxLayout()
+        shown.addWidget(self.layers)
+        shown.addStretch(1)
+        shown.addWidget(self.train)
         self.body.addWidget(self.tools)
         self.body.addWidget(self.held)
         self.body.addWidget(self.canvas, 1)
-        self.body.addLayout(told)
-        self.body.addLayout(bottom)
+        self.body.addWidget(self.chips)
+        self.body.addLayout(shown)
+        self.body.addWidget(self.buttons)
         self._fit()
 
     def _fit(self) -> None:
