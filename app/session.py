@@ -43,8 +43,10 @@ from engine.wire.messages import (
 
 log = logging.getLogger(__name__)
 
-#: Runs that were replaced by a change of set-up are kept for undo, up to this many.
+#: Runs that were replaced by a change of set-up are kept for undo, up to this many a place.
 PARKED = 4
+#: Runs that were closed are kept for undo, up to this many.
+PUT_AWAY = 4
 
 Answered = Callable[[Ack], None]
 Refused = Callable[[Failed], None]
@@ -64,6 +66,7 @@ class Session(QObject):
         run_failed: A training step failed (:class:`RunView`, ``Failed``).
         data_changed: A run goes on training on other data (:class:`RunView`).
         rewritten: The stored steps of a run (its id) are no longer what they were.
+        replaced: One run stands in the place of another (the old and the new id).
     """
 
     catalogue_changed = Signal(object)
@@ -75,6 +78,7 @@ class Session(QObject):
     run_failed = Signal(object, object)
     run_refused = Signal()
     rewritten = Signal(str)
+    replaced = Signal(str, str)
     data_changed = Signal(object)
 
     def __init__(self, link: EnginePool, notices: Notices) -> None:
@@ -85,6 +89,8 @@ class Session(QObject):
         self.cursor: int | None = None
         self._runs: dict[str, RunView] = {}
         self._current: str | None = None
+        self._looked_at: int | None = None
+        self._put_away: list[str] = []
         self._names = itertools.count(1)
         self._places = itertools.count(0)
         self._waiting: dict[int, tuple[Answered | None, Refused | None]] = {}
@@ -119,7 +125,13 @@ class Session(QObject):
     # --- wishes: runs -------------------------------------------------------------------------
 
     def start(
-        self, spec: RunSpec, *, playing: bool, place: int | None = None, engine: str = ""
+        self,
+        spec: RunSpec,
+        *,
+        playing: bool,
+        place: int | None = None,
+        engine: str = "",
+        data_of: str = "",
     ) -> RunView:
         """Start a run in a new place, or instead of what is shown in ``place``.
 
@@ -129,10 +141,12 @@ class Session(QObject):
             place: Where it stands in the strip.
             engine: Id of the engine in which it lives; "" is the main one, or one of its own for
                 a device that is not the main one's.
+            data_of: Id of a run in the same engine whose data are taken as they are.
         """
         view = self._new(spec, place)
         self.link.assign(view.run, engine or self._engine_for(spec.device))
-        self._command(StartRun(self.link.next_id(), view.run, spec, playing), self._admit(view))
+        command = StartRun(self.link.next_id(), view.run, spec, playing, data_of=data_of)
+        self._command(command, self._admit(view))
         return view
 
     def open_file(self, path: str, *, playing: bool = False) -> RunView:
@@ -148,24 +162,32 @@ class Session(QObject):
     def fork(
         self, view: RunView, step: int, values: dict[str, Value], *, playing: bool
     ) -> RunView:
-        """Start a second run that parts from another one at a step (see ``ForkRun``)."""
+        """Start a second run that parts from another one at a step (see ``ForkRun``).
+
+        Step −1 is the newest.
+        """
         spec = msgspec.structs.replace(
             view.spec, model_config={**view.spec.model_config, **values}
         )
         new = self._new(spec, None)
         self.link.assign(new.run, self.link.engine_of(view.run))
-        new.metrics = view.metrics.until(step)
+        new.metrics = view.metrics.until(step if step >= 0 else float("inf"))
         name = self.link.next_id()
         command = ForkRun(name, new.run, view.run, step, values, playing)
         self._command(command, self._admit(new))
         return new
 
     def _engine_for(self, device: str) -> str:
-        usual = self.hello.devices[:1] if self.hello is not None else ()
-        return MAIN if device == "auto" or device in usual else f"{MAIN}-{device}"
+        if self.hello is None or device in ("auto", *self.hello.devices[:1]):
+            return MAIN
+        return f"{MAIN}-{device}"
 
-    def replace(self, spec: RunSpec) -> tuple[str, str] | None:
+    def replace(self, spec: RunSpec, *, rewind: bool = False) -> tuple[str, str] | None:
         """Start a run with another spec in the current run's place; the old one is parked.
+
+        Args:
+            spec: What to build.
+            rewind: The spec is the same: the same initial weights, data and pace, not playing.
 
         Returns:
             Ids of the old and the new run, for undo.
@@ -174,15 +196,18 @@ class Session(QObject):
         if old is None:
             self.start(spec, playing=False)
             return None
-        playing = old.is_training or old.wants_to_play
+        playing = not rewind and (old.is_training or old.wants_to_play)
         self.pause(old)
-        new = self.start(spec, playing=playing, place=old.place)
+        like, engine = (old.run, self.link.engine_of(old.run)) if rewind else ("", "")
+        new = self.start(spec, playing=playing, place=old.place, engine=engine, data_of=like)
         new.wants_to_play = playing
+        new.pace = old.pace if rewind else None
         for other in self._runs.values():
             if other.place == old.place and other is not new:
                 other.parked = True
         self._evict(old.place)
         self.runs_changed.emit()
+        self.replaced.emit(old.run, new.run)
         return old.run, new.run
 
     def exchange(self, away: str, back: str) -> bool:
@@ -194,14 +219,18 @@ class Session(QObject):
         leaving.parked, coming.parked = True, False
         self.select(back)
         self.runs_changed.emit()
+        self.replaced.emit(away, back)
         return True
 
     def select(self, run: str) -> None:
-        """Bring a run into view."""
+        """Bring a run into view; the cursor stays at its step where this run has been there."""
         if run in self._runs and run != self._current:
-            self._current = run
-            self.set_cursor(None)
-            self.current_changed.emit(self.current)
+            self._show(self._runs[run])
+
+    def _show(self, view: RunView | None) -> None:
+        self._current = view.run if view is not None else None
+        self._move_cursor(view.nearest(self._looked_at) if view is not None else None)
+        self.current_changed.emit(view)
 
     def close(self, view: RunView) -> None:
         """Forget a run and what is parked in its place."""
@@ -209,10 +238,33 @@ class Session(QObject):
             self._close(other)
         if self._current not in self._runs:
             left = self.runs
-            self._current = left[-1].run if left else None
-            self.set_cursor(None)
-            self.current_changed.emit(self.current)
+            self._show(left[-1] if left else None)
         self.runs_changed.emit()
+
+    def put_away(self, view: RunView) -> None:
+        """Close a run so that :meth:`bring_back` finds it as it was; only so many are kept."""
+        self.pause(view)
+        view.parked = True
+        self._put_away = [*(run for run in self._put_away if run != view.run), view.run]
+        for run in self._put_away[:-PUT_AWAY]:
+            gone = self._runs.get(run)
+            if gone is not None:
+                self.close(gone)
+        self._put_away = self._put_away[-PUT_AWAY:]
+        if self._current == view.run:
+            self._show(self.runs[-1] if self.runs else None)
+        self.runs_changed.emit()
+
+    def bring_back(self, run: str) -> bool:
+        """Show a run that was put away; False if it is gone."""
+        view = self._runs.get(run)
+        if view is None:
+            return False
+        self._put_away = [other for other in self._put_away if other != run]
+        view.parked = False
+        self.select(run)
+        self.runs_changed.emit()
+        return True
 
     # --- wishes: training ---------------------------------------------------------------------
 
@@ -271,10 +323,12 @@ class Session(QObject):
 
         self._command(SetData(self.link.next_id(), view.run, dataset, config), done)
 
-    def recall(self, view: RunView, step: int, done: Callable[[], None]) -> None:
+    def recall(
+        self, view: RunView, step: int, done: Callable[[], None], refused: Refused | None = None
+    ) -> None:
         """Make a step between two stored ones showable; ``done`` is called when it is."""
         command = Recall(self.link.next_id(), view.run, step)
-        self._command(command, lambda _: done(), lambda _: None)
+        self._command(command, lambda _: done(), refused or (lambda _: None))
 
     def set_device(self, view: RunView, device: str) -> None:
         """Move a run to another device."""
@@ -311,6 +365,10 @@ class Session(QObject):
 
     def set_cursor(self, step: int | None) -> None:
         """Look at a stored step in all panels, or at the newest."""
+        self._looked_at = step
+        self._move_cursor(step)
+
+    def _move_cursor(self, step: int | None) -> None:
         if step != self.cursor:
             self.cursor = step
             self.cursor_changed.emit(step)
@@ -369,9 +427,13 @@ class Session(QObject):
                 return
             view.info, view.spec = ack.info, ack.info.spec
             if view.pace is None and ack.info.natural_pace is not None:
-                self.set_pace(view, ack.info.natural_pace)
+                view.pace = ack.info.natural_pace
+            if view.pace is not None:
+                self.set_pace(view, view.pace)
             self.runs_changed.emit()
-            if select or view is self.current:
+            if view.parked:
+                self.pause(view)
+            elif select or view is self.current:
                 self._current = view.run
                 self.set_cursor(None)
                 self.current_changed.emit(view)

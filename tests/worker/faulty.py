@@ -118,3 +118,19 @@ def broken(view: View, arguments: Nothing) -> Iterator[Result]:
 def echo(view: View, arguments: Nothing) -> Iterator[Result]:
     time.sleep(arguments.seconds)
     yield Result({"mean": view.model.state_dict()["mean"]}, {"value": arguments.value})
+
+
+@probe(summary="Counts up to a value, piece by piece.", arguments=Nothing)
+def count(view: View, arguments: Nothing) -> Iterator[Result]:
+    for number in range(arguments.value):
+        if view.cancelled():
+            return
+        time.sleep(arguments.seconds)
+        yield Result({}, {"value": number}, final=number == arguments.value - 1)
+
+
+@probe(summary="Breaks after two pieces.", arguments=Nothing)
+def breaks_midway(view: View, arguments: Nothing) -> Iterator[Result]:
+    yield Result({}, {"value": 0}, final=False)
+    yield Result({}, {"value": 1}, final=False)
+    raise RuntimeError("planted stream fault")
