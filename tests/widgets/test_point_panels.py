@@ -138,6 +138,19 @@ def test_a_line_is_marked_at_its_place(show_panel: Show) -> None:
     assert told[0].at == (0.25,)
 
 
+def test_a_picture_is_chosen_by_a_click(show_panel: Show) -> None:
+    panel = show_panel(DensityPanel)
+    info = run_info(shape=(1, 8, 8))
+    panel.open_run(info)
+    FakeEngine(info).serve(panel)
+    told: list[Any] = []
+    panel.point_chosen.connect(told.append)
+    face = panel.faces["pictures"]
+    middle = face.grids["samples"]._cell(3).center().toPoint()
+    QTest.mouseClick(face.grids["samples"], Qt.MouseButton.LeftButton, pos=middle)
+    assert told[0].at == pytest.approx(face._pictures["samples"][3].ravel())
+
+
 # --- why ---------------------------------------------------------------------------------------
 
 

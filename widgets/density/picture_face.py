@@ -14,7 +14,7 @@ from widgets.controls.chips import Chip
 from widgets.density.face import Face, can_draw
 from widgets.density.words import exact_reading
 from widgets.look import Look
-from widgets.panel import Pointed, Question
+from widgets.panel import Point, Pointed, Question
 from widgets.plots.image_grid import ImageGrid
 
 N_PICTURES = 36
@@ -36,6 +36,7 @@ class PictureFace(Face):
         for name, grid in self.grids.items():
             self._layout.addWidget(grid, 1)
             grid.hovered.connect(lambda index, own=name: self._on_hovered(own, index))
+            grid.clicked.connect(lambda index, own=name: self._on_clicked(own, index))
         self.restyle()
 
     def open(self, info: RunInfo) -> None:
@@ -126,6 +127,11 @@ class PictureFace(Face):
         title = self.info.card.title if self.info is not None else "the model"
         self.grids["samples"].set_title(f"drawn by {title}", palette.model)
         self.grids["data"].set_title("data", palette.data)
+
+    def _on_clicked(self, part: str, index: int) -> None:
+        flat = tuple(float(value) for value in self._pictures[part][index].ravel())
+        if all(np.isfinite(flat)):
+            self.point_chosen.emit(Point(flat))
 
     def _on_hovered(self, part: str, index: int | None) -> None:
         pictures = self._pictures.get(part)

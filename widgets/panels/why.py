@@ -38,6 +38,7 @@ N_DRAWS = 512
 #: Qt's own word for no limit, and below which an interval is too narrow to be written out.
 UNLIMITED, NARROW = 16_777_215, 1e-4
 HINT = "Click a point in the density map, or type its coordinates above."
+HINT_PICTURES = "Click a picture in the density panel."
 
 
 class WhyPanel(Panel):
@@ -79,7 +80,8 @@ class WhyPanel(Panel):
         if info is not None:
             bound = Capability.LOG_PROB not in info.card.capabilities
             self.tools.setVisible(bound and Capability.BOUND in info.card.capabilities)
-            self._empty.say("No point is chosen", HINT)
+            pictures = info.data.event.kind == "picture"
+            self._empty.say("No point is chosen", HINT_PICTURES if pictures else HINT)
         self._show_point()
 
     def choose_point(self, point: Point | None) -> None:

@@ -21,9 +21,11 @@ class ImageGrid(QWidget):
 
     Signals:
         hovered: Index of the picture under the pointer, or None.
+        clicked: Index of the picture that was clicked.
     """
 
     hovered = Signal(object)
+    clicked = Signal(int)
 
     def __init__(self, look: Look, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -74,9 +76,16 @@ class ImageGrid(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         """Report the picture under the pointer."""
-        spot = event.position()
-        inside = (i for i in range(self.count) if self._cell(i).contains(spot))
-        self.hovered.emit(next(inside, None))
+        self.hovered.emit(self._index_at(event.position()))
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Report the picture that was clicked."""
+        index = self._index_at(event.position())
+        if event.button() == Qt.MouseButton.LeftButton and index is not None:
+            self.clicked.emit(index)
+
+    def _index_at(self, spot: QPointF) -> int | None:
+        return next((i for i in range(self.count) if self._cell(i).contains(spot)), None)
 
     def leaveEvent(self, event: QEvent) -> None:
         """The pointer is on nothing any more."""
