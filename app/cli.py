@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-COMMANDS = ("list", "train", "evaluate", "sample", "render", "doctor", "tour", "shots")
+COMMANDS = ("list", "train", "evaluate", "sample", "render", "script", "doctor", "tour", "shots")
 #: Exit codes: bad input, and what a shell expects after Ctrl+C.
 BAD_INPUT = 2
 INTERRUPTED = 130

@@ -54,7 +54,7 @@ def write_png(panel: Panel, path: Path, *, scale: float = 1.0) -> None:
         ExportError: The scale is out of range, or the file cannot be written.
     """
     image = picture(panel, scale=scale)
-    if not image.save(str(path), b"PNG"):
+    if not image.save(str(path), "PNG"):  # type: ignore[call-overload]
         raise ExportError(f"{path} cannot be written")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from app.export_arrays import Shown, Taken
 from app.export_pictures import ExportError
-from engine.wire.messages import Array
+from engine.wire.messages import Array, RunInfo
 from engine.wire.recipe import Recipe, RecipeChange
 
 #: Arrays of more numbers than this are written as base64 of their bytes.
@@ -42,6 +42,13 @@ def write_script(shown: Shown, recipes: Mapping[str, Recipe], path: Path, title:
         path.write_text(script(shown, recipes, title), encoding="utf-8")
     except OSError as error:
         raise ExportError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def script_title(info: RunInfo, panel: str) -> str:
+    """What a script is about."""
+    return (
+        f"{info.card.title} on {info.dataset.title}, as the panel '{panel}' of Genscope shows it."
+    )
 
 
 def script(shown: Shown, recipes: Mapping[str, Recipe], title: str) -> str:

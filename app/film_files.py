@@ -5,6 +5,7 @@ Nothing that differs between two exports goes into a file: no time, no thread's 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -189,4 +190,4 @@ def open_file(path: Path) -> BinaryIO:
         raise ExportError(f"{path} cannot be written: {error.strerror}") from None
 
 
-FILES = {".gif": GifFile, ".mp4": Mp4File}
+FILES: dict[str, Callable[[Path, float], FilmFile]] = {".gif": GifFile, ".mp4": Mp4File}

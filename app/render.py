@@ -21,44 +21,26 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
 from app import theme
+from app.export_arrays import Shown, Taken, draws_metrics, take
+from app.filming import ask_of
 from app.panel_manager import panel_kinds
-from app.shell_engine import ShellEngine, ShellError
-from engine.wire.messages import Metrics, OpenRun, RunInfo, RunSpec, RunState, StartRun
-from widgets.look import PALETTES, Look
+from app.shell_engine import PANEL, ShellEngine, ShellError
+from engine.wire.messages import (
+    Answer,
+    Metrics,
+    OpenRun,
+    RunInfo,
+    RunSpec,
+    RunState,
+    Slot,
+    StartRun,
+)
+from widgets.look import Look
 from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Question
 
 #: A panel may ask anew after an answer (it then knows the data's box); this ends the exchange.
 ROUNDS = 6
-
-
-def render_panel(
-    panel: str,
-    path: str,
-    out: Path,
-    *,
-    size: tuple[int, int] = (1280, 720),
-    theme_name: str = "dark",
-    scale: float = 1.0,
-) -> None:
-    """Draw one panel of a saved run into a PNG.
-
-    Args:
-        panel: A panel's name.
-        path: A saved run.
-        out: The picture's file.
-        size: Width and height in pixels.
-        theme_name: ``"dark"`` or ``"light"``.
-        scale: UI scale, 1.0 to 2.5.
-
-    Raises:
-        ShellError: There is no such panel, it cannot serve the model, or a probe failed.
-    """
-    find_panel(panel)
-    with ShellEngine() as engine, easel(Look(PALETTES[theme_name], scale)) as look:
-        sitting = Sitting(engine, look)
-        sitting.open(path)
-        save(sitting.picture(panel, size), out)
 
 
 def find_panel(name: str) -> type[Panel]:
@@ -116,6 +98,8 @@ class Sitting:
         self._engine = engine
         self._look = look
         self._count = 0
+        self.cursor: int | None = None
+        self.taken: dict[str, Taken] = {}
         self.info: RunInfo | None = None
         self.state: RunState | None = None
         self.metrics = MetricsTable()
@@ -192,16 +176,21 @@ class Sitting:
         finally:
             dispose(panel)
 
+    def shown(self, panel: Panel) -> Shown:
+        """What a panel that was brought up to date shows, as numbers."""
+        parts = {part: self.taken[part] for part in panel.asks(rest=True) if part in self.taken}
+        metrics = self.metrics if draws_metrics(panel) else None
+        return Shown(panel.name, self.run.run, parts, metrics, {self.run.run: self.run.spec})
+
+    def ask(self, part: str, question: Question, cursor: int | None) -> list[Answer]:
+        """Ask a panel's question of the run in hand at a stored step, or at the newest."""
+        slot = Slot(PANEL, question.run or self.run.run, part)
+        return self._engine.answers(ask_of(slot, self._engine.next_id(), question, cursor))
+
     def _answer(self, panel: Panel, part: str, question: Question) -> None:
-        answer = self._engine.ask(
-            self.run.run,
-            question.probe,
-            question.arguments,
-            panel=panel.name,
-            part=part,
-            arrays=question.arrays,
-        )
-        panel.show_answer(part, answer)
+        for answer in self.ask(part, question, self.cursor if question.live else None):
+            self.taken[part] = take(question, answer, self.taken.get(part))
+            panel.show_answer(part, answer)
 
     def _next_run(self) -> str:
         self._count += 1
@@ -211,13 +200,19 @@ class Sitting:
         if info is None:
             raise RuntimeError("the engine began a run without telling of it")
         self.info, self.state, self.metrics = info, None, MetricsTable()
+        self.cursor, self.taken = None, {}
         return info
+
+
+def settle() -> None:
+    """Let Qt lay out and paint what waits."""
+    for _ in range(3):
+        QCoreApplication.processEvents()
 
 
 def grab(panel: Panel) -> QImage:
     """A panel as a picture, after all pending events."""
-    for _ in range(3):
-        QCoreApplication.processEvents()
+    settle()
     return panel.grab().toImage()
 
 

@@ -1,4 +1,4 @@
-"""The commands of the shell: list, train, evaluate, sample, render, doctor.
+"""The commands of the shell: list, train, evaluate, sample, render, script, doctor.
 
 With ``--json`` a command writes one JSON object on stdout and nothing else; progress and
 complaints go to stderr.
@@ -152,15 +152,42 @@ def sample(
 def render(
     panel: Annotated[str, typer.Argument(help="A panel's name, such as density.")],
     file: SavedRun,
-    out: Annotated[Path, typer.Option(help="Where to put the picture (.png).")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where to: .png, .svg, .pdf, its numbers as .npz, a film as .gif, .mp4."
+        ),
+    ],
     size: Annotated[str, typer.Option(help="Width and height in pixels.")] = "1280x720",
     theme: Annotated[str, typer.Option(help="dark or light.")] = "dark",
+    scale: Annotated[float, typer.Option(help="Pixels for each of the size, 1 to 8.")] = 1.0,
+    step: Annotated[
+        int | None, typer.Option(help="A training step before the file's own.")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Of a film: how many at most.")] = 60,
+    seconds: Annotated[float | None, typer.Option(help="Of a film: how long it takes.")] = None,
     json: Json = False,
 ) -> None:
-    """Draw one panel of a saved run into a picture, without a window."""
-    from app import shell_files
+    """Draw one panel of a saved run into a picture, its numbers or a film, without a window."""
+    from app import shell_export
+    from app.shell_files import parse_size
 
-    shell_files.render(panel, file, out, size, theme, json=json)
+    sides = parse_size(size)
+    wish = shell_export.Wish(panel, file, out, sides, theme, scale, step, frames, seconds)
+    shell_export.render(wish, json=json)
+
+
+@app.command()
+def script(
+    file: SavedRun,
+    out: Annotated[Path, typer.Option(help="Where to put the program (.py).")],
+    panel: Annotated[str, typer.Option(help="The panel whose numbers it makes.")] = "density",
+    json: Json = False,
+) -> None:
+    """A saved run as a Python program that gives the numbers of a panel."""
+    from app import shell_export
+
+    shell_export.script(file, out, panel, json=json)
 
 
 @app.command()

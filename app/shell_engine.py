@@ -19,6 +19,7 @@ from engine.wire.messages import (
     Array,
     Ask,
     Command,
+    Credit,
     Failed,
     Heartbeat,
     Hello,
@@ -130,14 +131,43 @@ class ShellEngine:
             ShellError: The probe failed, or the engine is gone.
         """
         slot = Slot(panel, run, part or probe)
-        self._send(Ask(slot, self.next_id(), probe, dict(arguments or {}), dict(arrays or {})))
+        return self.answers(
+            Ask(slot, self.next_id(), probe, dict(arguments or {}), dict(arrays or {}))
+        )[-1]
+
+    def answers(self, ask: Ask) -> list[Answer]:
+        """Send an ask and wait: its full answer, or all pieces of a stream in order.
+
+        Raises:
+            ShellError: The probe failed, or the engine is gone.
+        """
+        self._send(ask)
+        found: list[Answer] = []
         while True:
             answer = self._receive()
-            if isinstance(answer, Answer) and answer.slot == slot and answer.final:
-                return answer
-            if isinstance(answer, Failed) and answer.slot in (slot, None):
+            if isinstance(answer, Answer) and answer.slot == ask.slot:
+                if answer.final or ask.stream:
+                    found.append(answer)
+                if answer.final:
+                    return found
+                if ask.stream:
+                    self._send(Credit(ask.slot, ask.generation))
+            elif isinstance(answer, Failed) and answer.slot in (ask.slot, None):
                 raise ShellError(explain(answer))
-            self._keep(answer)
+            else:
+                self._keep(answer)
+
+    def state(self, run: str) -> RunState:
+        """Where a run is, as the engine said last; waits for its first word.
+
+        Raises:
+            ShellError: The engine is gone.
+        """
+        while True:
+            told = [e for e in self._events if isinstance(e, RunState) and e.run == run]
+            if told:
+                return told[-1]
+            self._keep(self._receive())
 
     def play(
         self, run: str, until: int, stop: Callable[[], bool] = lambda: False

@@ -1,4 +1,4 @@
-"""``evaluate``, ``sample`` and ``render``: what can be done with a saved run."""
+"""``evaluate`` and ``sample``: what can be done with a saved run."""
 
 from __future__ import annotations
 
@@ -110,22 +110,6 @@ def _write(samples: np.ndarray, columns: tuple[str, ...], out: Path) -> None:
             np.save(file, samples)
         else:
             np.savez_compressed(file, samples=samples)
-
-
-def render(panel: str, file: Path, out: Path, size: str, theme: str, *, json: bool) -> None:
-    """Draw one panel of a saved run into a PNG."""
-    writable_file(out, (".png",))
-    path = readable_file(file)
-    width, height = parse_size(size)
-    if theme not in ("dark", "light"):
-        raise ShellError(f"--theme: given '{theme}', wanted dark or light")
-    from app.render import render_panel
-
-    render_panel(panel, path, out, size=(width, height), theme_name=theme)
-    if json:
-        typer.echo(to_json({"panel": panel, "file": str(file), "out": str(out)}))
-    else:
-        typer.echo(f"{out}: {panel}, {width} × {height} pixels")
 
 
 def parse_size(text: str) -> tuple[int, int]:
