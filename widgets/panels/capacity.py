@@ -35,6 +35,8 @@ HINT = (
     "Start. The model is then trained afresh in each size; the run in view goes on."
 )
 
+NOTHING = "Choose data and a model with a density on the left, then press play."
+
 
 @dataclass
 class Sweep:
@@ -137,7 +139,7 @@ class CapacityPanel(Panel):
         self.plot.clear()
         self.chips.set_chips(())
         self._set_usable(False)
-        self._empty.say("No run is open", "Choose data and a model on the left, then press play.")
+        self._empty.say("There is no density to compare", NOTHING)
         self._pages.setCurrentWidget(self._empty)
 
     def restyle(self) -> None:

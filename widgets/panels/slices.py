@@ -30,6 +30,8 @@ WIDE = 1.15
 AXES = ("x", "y")
 HINT = "Click a point in the density map, then drag its lines: both slices go through it."
 
+NOTHING = "Choose data and a model with a density on the left, then press play."
+
 
 class SlicesPanel(Panel):
     """p(x given y = c) and p(y given x = c) through the chosen point, or both marginals."""
@@ -112,7 +114,7 @@ class SlicesPanel(Panel):
             self.plots[axis].clear()
             self.chips[axis].set_chips(())
         self.tools.hide()
-        self._empty.say("No run is open", "Choose data and a model on the left, then press play.")
+        self._empty.say("There is no density to slice", NOTHING)
         self._pages.setCurrentWidget(self._empty)
 
     def restyle(self) -> None:

@@ -40,6 +40,8 @@ UNLIMITED, NARROW = 16_777_215, 1e-4
 HINT = "Click a point in the density map, or type its coordinates above."
 HINT_PICTURES = "Click a picture in the density panel."
 
+NOTHING = "Choose data and a model with a density on the left, then press play."
+
 
 class WhyPanel(Panel):
     """log p(x) of the chosen point: a waterfall from 0 to the number, and what it is made of."""
@@ -112,7 +114,7 @@ class WhyPanel(Panel):
         self.heading.clear()
         self.chips.set_chips(())
         self.tools.hide()
-        self._empty.say("No run is open", "Choose data and a model on the left, then press play.")
+        self._empty.say("There is no density to explain", NOTHING)
         self._pages.setCurrentWidget(self._empty)
 
     def restyle(self) -> None:
