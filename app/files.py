@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QFileDialog
+
+from app.undo import AddRun
 
 if TYPE_CHECKING:
     from app.main_window import MainWindow
@@ -45,7 +48,10 @@ class Files(QObject):
         if Path(path).suffix.lower() in TABLE_SUFFIXES:
             self._window.setup.show_file(path)
         else:
-            self._window.session.open_file(path, playing=False)
+            session = self._window.session
+            words = f"open {Path(path).name}"
+            make = partial(session.open_file, path, playing=False)
+            self._window.undo_stack.push(AddRun(session, words, make))
 
     def save(self) -> None:
         """Save the run in view where it was saved before."""

@@ -27,7 +27,7 @@ from app.runs_strip import RunsStrip
 from app.session import Session
 from app.settings import Settings
 from app.setup_dock import POINTS, SetupDock
-from app.undo import ChangeLive, ReplaceRun
+from app.undo import AddRun, ChangeDevice, ChangeLive, ChangePace, CloseRun, ReplaceRun
 from app.watch import EngineWatch
 from app.workspace import Workspace
 from engine.wire.fields import Value
@@ -141,6 +141,7 @@ class MainWindow(QMainWindow):
         self.look.changed.connect(self._fit_docks)
         session.run_refused.connect(lambda: self.setup.revert(session.current))
         session.run_failed.connect(self._on_run_failed)
+        session.pace_changed.connect(self._on_pace_changed)
         transport.play_toggled.connect(self.set_playing)
         transport.step_requested.connect(self.step)
         transport.reset_requested.connect(self.reset_run)
@@ -156,7 +157,7 @@ class MainWindow(QMainWindow):
         self.setup.preview_requested.connect(
             lambda path, key: session.preview_table(path, key, self.setup.show_preview)
         )
-        self.setup.start_requested.connect(lambda spec: session.start(spec, playing=True))
+        self.setup.start_requested.connect(self._on_start_requested)
         self.undo_stack.indexChanged.connect(self._refresh_actions)
         self.workspace.opened.connect(self._on_panel_opened)
         self.asker.pictured.connect(self._on_pictured)
@@ -205,21 +206,24 @@ class MainWindow(QMainWindow):
 
     def reset_run(self) -> None:
         """Back to step 0 with the same initial weights."""
-        if self.session.current is not None:
-            self.session.reset(self.session.current)
+        view = self.session.current
+        if view is not None and view.info is not None:
+            self.undo_stack.push(ReplaceRun(self.session, "reset", view.spec, rewind=True))
 
     def new_run(self) -> None:
         """Another run beside the others, with the set-up of the one in view."""
         view = self.session.current
         if view is not None:
-            self.session.start(view.spec, playing=False)
+            spec = view.spec
+            start = partial(self.session.start, spec, playing=False)
+            self.undo_stack.push(AddRun(self.session, "new run", start))
         else:
             self.setup.start()
 
     def close_run(self) -> None:
         """Close the run in view."""
         if self.session.current is not None:
-            self.session.close(self.session.current)
+            self._on_close_requested(self.session.current.run)
 
     def cycle_runs(self, direction: int) -> None:
         """Bring the next or the previous run into view."""
@@ -313,7 +317,7 @@ class MainWindow(QMainWindow):
         words = ", ".join(f"{name} {_short(value)}" for name, value in failed.offer.items())
 
         def try_offer() -> None:
-            self.session.set_live(view, dict(failed.offer))
+            self._change_live(view, dict(failed.offer))
             self.session.play(view)
 
         label = f"Go on with {words}".replace(" ", "_")
@@ -352,29 +356,39 @@ class MainWindow(QMainWindow):
     # --- the user speaks ------------------------------------------------------------------------
 
     def _on_spec_edited(self, spec: RunSpec, words: str) -> None:
-        self.undo_stack.push(ReplaceRun(self.session, words, spec))
+        self.undo_stack.push(ReplaceRun(self.session, f"change: {words}", spec))
         self.notices.info(f"Restarted: {words}. Ctrl+Z brings the run before it back.")
 
     def _on_live_edited(self, values: dict[str, Value]) -> None:
-        view = self.session.current
-        if view is None:
-            return
+        if self.session.current is not None:
+            self._change_live(self.session.current, values)
+
+    def _change_live(self, view: RunView, values: dict[str, Value]) -> None:
         state = view.state.live if view.state else {}
         before = {name: state.get(name, view.spec.model_config.get(name)) for name in values}
         self.undo_stack.push(ChangeLive(self.session, view.run, values, before))
 
     def _on_device_edited(self, device: str) -> None:
-        if self.session.current is not None:
-            self.session.set_device(self.session.current, device)
+        view = self.session.current
+        if view is not None and device != view.spec.device:
+            self.undo_stack.push(ChangeDevice(self.session, view, device))
 
     def _on_pace(self, steps_per_second: float | None) -> None:
         if self.session.current is not None:
-            self.session.set_pace(self.session.current, steps_per_second)
+            self.undo_stack.push(ChangePace(self.session, self.session.current, steps_per_second))
+
+    def _on_pace_changed(self, view: RunView) -> None:
+        if view is self.session.current:
+            self.transport.set_pace(view.pace)
 
     def _on_close_requested(self, run: str) -> None:
         view = self.session.find(run)
         if view is not None:
-            self.session.close(view)
+            self.undo_stack.push(CloseRun(self.session, view))
+
+    def _on_start_requested(self, spec: RunSpec) -> None:
+        start = partial(self.session.start, spec, playing=True)
+        self.undo_stack.push(AddRun(self.session, "start", start))
 
     def _on_panel_opened(self, panel: Panel) -> None:
         panel.pointed.connect(self.inspector.show_pointed)

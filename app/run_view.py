@@ -38,6 +38,13 @@ class RunView:
         """Training steps taken."""
         return self.state.step if self.state else (self.info.step if self.info else 0)
 
+    def nearest(self, step: int | None) -> int | None:
+        """The stored step nearest to one; None, the newest, for one that is not reached yet."""
+        stored = self.state.stored if self.state is not None else ()
+        if step is None or not stored or step > self.step:
+            return None
+        return min(stored, key=lambda other: abs(other - step))
+
     @property
     def title(self) -> str:
         """Model and data set in words."""

@@ -28,7 +28,6 @@ from engine.wire.messages import (
     Play,
     PreviewTable,
     Recall,
-    Reset,
     RunSpec,
     RunState,
     SampleDataset,
@@ -67,6 +66,7 @@ class Session(QObject):
         data_changed: A run goes on training on other data (:class:`RunView`).
         rewritten: The stored steps of a run (its id) are no longer what they were.
         replaced: One run stands in the place of another (the old and the new id).
+        pace_changed: Undo changed a run's speed limit (:class:`RunView`).
     """
 
     catalogue_changed = Signal(object)
@@ -79,6 +79,7 @@ class Session(QObject):
     run_refused = Signal()
     rewritten = Signal(str)
     replaced = Signal(str, str)
+    pace_changed = Signal(object)
     data_changed = Signal(object)
 
     def __init__(self, link: EnginePool, notices: Notices) -> None:
@@ -284,21 +285,6 @@ class Session(QObject):
         view.wants_to_play = False
         self.set_cursor(None)
         self._command(StepOnce(self.link.next_id(), view.run, count))
-
-    def reset(self, view: RunView) -> None:
-        """Back to step 0 with the same initial weights."""
-        view.wants_to_play = False
-
-        def done(ack: Ack) -> None:
-            view.metrics.clear()
-            self.rewritten.emit(view.run)
-            view.info = ack.info or view.info
-            self.set_cursor(None)
-            self.metrics_changed.emit(view)
-            if view is self.current:
-                self.current_changed.emit(view)
-
-        self._command(Reset(self.link.next_id(), view.run), done)
 
     def set_pace(self, view: RunView, steps_per_second: float | None) -> None:
         """Limit the speed of training, or lift the limit."""

@@ -254,7 +254,8 @@ class Worker:
 
     def _fork(self, command: m.ForkRun) -> m.RunInfo:
         parent = self._run(command.parent)
-        child = parent.fork(command.run, command.step, command.values, command.playing)
+        step = command.step if command.step >= 0 else parent.step
+        child = parent.fork(command.run, step, command.values, command.playing)
         self._admit(child, False)
         return child.info()
 

@@ -188,7 +188,7 @@ class ForkRun(Command, frozen=True):
     Attributes:
         run: The new run's id.
         parent: Id of the run that is forked.
-        step: The step at which they part.
+        step: The step at which they part; −1 is the newest.
         values: Settings of the model that may change without a restart.
     """
 
