@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QCoreApplication, QPoint, QPointF, Qt
 from PySide6.QtGui import QColor, QImage
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
@@ -362,8 +362,21 @@ def test_what_waited_goes_out_when_its_time_has_come(panel: Any, qtbot: QtBot) -
 def test_an_empty_canvas_is_told_to_the_user_and_not_to_the_runs(panel: Any) -> None:
     panel.painted.connect(lambda _: pytest.fail("an empty canvas is no data"))
     panel.buttons.pressed.emit("clear")
-    assert "canvas is empty" in panel.banner.text
+    assert "Paint here" in panel.canvas.hint.text()
+    assert panel.canvas.hint.isVisible()
     assert not panel.train.isEnabled()
+
+
+def test_nothing_moves_under_the_pointer_when_a_stroke_begins(panel: Any) -> None:
+    panel.buttons.pressed.emit("clear")
+    QCoreApplication.processEvents()
+    before = pixel(panel.canvas, 1.0, 1.0)
+    panel.canvas.press((0.0, 0.0))
+    for _ in range(4):
+        QCoreApplication.processEvents()
+    assert not panel.canvas.hint.isVisible()
+    assert pixel(panel.canvas, 1.0, 1.0) == before
+    panel.canvas.release()
 
 
 def test_painting_on_a_picture_makes_dabs_of_it(panel: Any, tmp_path: Path) -> None:

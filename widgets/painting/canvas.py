@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy.typing as npt
 from PySide6.QtCore import QPointF, Qt, Signal
 from PySide6.QtGui import QPainter, QPen, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QStyleOptionGraphicsItem, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QStyleOptionGraphicsItem, QWidget
 
 from widgets.look import Look
 from widgets.painting.ink import Ink
@@ -118,6 +118,12 @@ class Canvas(QWidget):
         low, high = ([m + s * h for m, h in zip(middle, half, strict=True)] for s in (-1, 1))
         self.frame.set_box(Box((low[0], low[1]), (high[0], high[1])))
 
+    def set_hint(self, words: str) -> None:
+        """What to do, written on the canvas itself so that nothing moves when it goes."""
+        self.hint.setText(words)
+        self.hint.setVisible(bool(words))
+        self._fit_hint()
+
     def set_points(self, name: str, points: Floats) -> None:
         """Dots (N, 2) of ``data`` or ``samples``."""
         self._points[name].set_points(points)
@@ -159,6 +165,10 @@ class Canvas(QWidget):
         self._ring.set_pens(*pens)
         self.frame.restyle()
         self.bar.restyle()
+        self.hint.setFont(self._look.font(1.1))
+        self.hint.setStyleSheet(f"color: {palette.muted}; background: transparent")
+        self._fit_bar()
+        self._fit_hint()
         self._draw()
 
     def _make_layers(self) -> None:
@@ -177,6 +187,11 @@ class Canvas(QWidget):
         row.addWidget(self.frame, 1)
         row.addWidget(self.bar)
         self._ink = Ink(self._home, (RESOLUTION, RESOLUTION))
+        self.hint = QLabel(self)
+        self.hint.setWordWrap(True)
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hint.hide()
         self._viewport = self.frame.view.scene().views()[0].viewport()
         self._viewport.setMouseTracking(True)
         self._viewport.setCursor(Qt.CursorShape.CrossCursor)
@@ -210,11 +225,19 @@ class Canvas(QWidget):
         self.viewed.emit()
 
     def _fit_bar(self) -> None:
-        room = self.width() >= self._look.px(BAR_FROM) and self.height() >= self._look.px(120)
+        px = self._look.px
+        room = self.width() >= px(BAR_FROM) and self.height() >= px(BAR_FROM_HEIGHT)
         self.bar.setVisible(room and self._image.isVisible())
-        self.bar.set_bare(self.width() < self._look.px(420))
+        self.bar.set_bare(self.width() < px(BAR_TEXT_FROM))
+
+    def _fit_hint(self) -> None:
+        """In the upper part of the view, where it is not taken for paint."""
+        px, frame = self._look.px, self.frame.geometry()
+        width = max(1, frame.width() - px(80))
+        self.hint.setGeometry(frame.left() + px(60), self.height() // 8, width, px(90))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The scale gives its room to the canvas."""
         super().resizeEvent(event)
         self._fit_bar()
+        self._fit_hint()

@@ -64,7 +64,7 @@ BUTTONS = (
     ("view", "home", "Show −4 … 4 again (Home); Ctrl and wheel, + and − zoom"),
     ("clear", "clear", "An empty canvas; Ctrl+Z brings the painting back"),
 )
-EMPTY = "The canvas is empty: paint on it. Runs keep the last painting until there is a new one."
+EMPTY = "Paint here. Runs keep the last painting until there is a new one."
 
 
 class PaintPanel(Panel):
@@ -93,6 +93,9 @@ class PaintPanel(Panel):
         self.buttons = ToolRow(look, self)
         self.chips = ChipRow(look, parent=self)
         self.train = QPushButton("Train on this", self)
+        policy = self.train.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.train.setSizePolicy(policy)
         self.train.setToolTip("Train the model in view on the painting")
         self.held = HandRow(look, self)
         self._shown_run = ""
@@ -298,10 +301,7 @@ class PaintPanel(Panel):
     def _refresh(self) -> None:
         """What there is to say, and whether a run follows the painting."""
         painting, run = self.painting, self.run
-        if painting.is_empty and not self.canvas.is_busy:
-            self.banner.show_info(EMPTY)
-        elif self.banner.text == EMPTY:
-            self.banner.clear()
+        self.canvas.set_hint(EMPTY if painting.is_empty and not self.canvas.is_busy else "")
         follows = run is not None and run.spec.dataset in ("painted", "picture")
         self.train.setVisible(not follows)
         self.train.setEnabled(not painting.is_empty)
@@ -311,6 +311,7 @@ class PaintPanel(Panel):
 
     def _on_changed(self) -> None:
         self._is_own = True
+        self.canvas.set_hint("")
         self._announce()
 
     def _on_finished(self, before: Painting, after: Painting, words: str) -> None:
