@@ -237,8 +237,14 @@ class FakeEngine:
 
     def _divergences(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Value]]:
         kind = self.kind if self.info.data.has_density else "none"
-        values: dict[str, Value] = {"kind": kind, "note": "Half the grid.", "reason": "",
-                                    "entropy": self.info.data.entropy, "identity": 0.0}  # fmt: skip
+        entropy = self.info.data.entropy
+        values: dict[str, Value] = {
+            "kind": kind,
+            "note": "",
+            "reason": "",
+            "entropy": entropy,
+            "identity": 0.0,
+        }
         numbers = {"kl": 0.0312, "reverse_kl": 0.041, "js": 0.0087, "tv": 0.071,
                    "cross_entropy": 1.7292, "outside": 0.0, "missed": 0.0}  # fmt: skip
         for name, value in numbers.items():

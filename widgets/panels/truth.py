@@ -21,9 +21,8 @@ from widgets.figures import as_float
 from widgets.look import Look
 from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Pointed, Question
-from widgets.truth.curves import TruthCurves
+from widgets.truth.curves import Record, TruthCurves
 from widgets.truth.score_bars import ScoreBars
-from widgets.truth.series import Series
 from widgets.truth.tiles import Tiles
 from widgets.truth.words import divergence_readings, mass_reading, score_summary, scores_of
 
@@ -36,10 +35,19 @@ PACE = {"divergences": 0.2, "scores": 0.8}
 POINTS = (250, 500, 1000, 2000)
 N_POINTS = 500
 #: Work of the null band that one answer may take, as points squared times repetitions.
-WORK = 500**2 * 40
+WORK = 500**2 * 20
 #: Below this height (pixels at scale 1) tiles are one row, and the scores give way to the curves.
 LOW, SCORES_FROM = 330, 430
-VIEWS = (("NLL − KL = H", "identity"), ("divergences", "divergences"))
+VIEWS = (
+    ("NLL − KL = H", "identity"),
+    ("divergences", "divergences"),
+    ("scores", "scores"),
+)
+VIEW_TIP = (
+    "Which curves: held-out NLL and KL, whose difference is the entropy H of the truth; the four "
+    "divergences; or the sample scores"
+)
+N_TIP = "n, the points a side of the sample scores: more of them tell smaller differences"
 SWITCHES = ("log_steps", "log_nats", "scores")
 HINT = "Choose data and a model on the left, then press play (space) to start training."
 
@@ -68,11 +76,11 @@ class TruthPanel(Panel):
         self._pages.addWidget(self._content)
         self.body.addWidget(self.tools)
         self.body.addWidget(self._pages, 1)
-        self._series: dict[str, Series] = {}
+        self._records: dict[str, Record] = {}
         self._values: dict[str, dict[str, Value]] = {}
         self._landed: dict[str, float] = {}
-        self._n, self._repetitions = N_POINTS, 0
-        self._touched = False
+        self._n, self._repetitions, self._step = N_POINTS, 0, -1
+        self._wish = "identity"
         self._table: MetricsTable | None = None
         self.curves.plot.hovered.connect(self._on_hovered)
         self.restyle()
@@ -87,6 +95,7 @@ class TruthPanel(Panel):
             return
         self._pages.setCurrentWidget(self._content)
         self.tools.show()
+        self._offer_views(info)
         self.curves.open(info, self._own)
         self.note.setText(_what_is_missing(info))
         scored = _can_draw(info.card)
@@ -115,17 +124,28 @@ class TruthPanel(Panel):
         }
 
     def show_answer(self, part: str, answer: Answer) -> None:
-        """Write the numbers; a divergence becomes a point of the curves too."""
+        """Write the numbers; they become points of the curves too."""
+        if part == "divergences" and self._is_coarser(answer):
+            return
         self._values[part] = dict(answer.values)
         if answer.final:
             self._landed[part] = time.monotonic()
         if part == "divergences":
-            self._own.add(answer.step, answer.values)
+            self._own.divergences.add(answer.step, answer.values)
             self._draw_numbers()
             self._draw_curves()
         elif part == "scores":
             self._repetitions = int(as_float(answer.values.get("repetitions")) or 0)
+            self._own.add_scores(answer.step, scores_of(answer.values))
             self._draw_scores()
+            self._draw_curves()
+
+    def _is_coarser(self, answer: Answer) -> bool:
+        """Whether a first, coarse answer comes after a finer one of the same step."""
+        shown = as_float(self._values.get("divergences", {}).get("size")) or 0.0
+        size = as_float(answer.values.get("size")) or 0.0
+        known, self._step = answer.step == self._step, answer.step
+        return known and not answer.final and size < shown
 
     def show_metrics(self, table: MetricsTable) -> None:
         """Held-out scores for the curves."""
@@ -134,8 +154,9 @@ class TruthPanel(Panel):
 
     def show_state(self, state: RunState) -> None:
         """A reset empties the curves."""
-        own = self._series.get(state.run)
-        if own is not None and state.step == 0 and own.last_step > 0 and state.state == "ready":
+        own = self._records.get(state.run)
+        past = own is not None and bool(own.steps[-1:].sum())
+        if own is not None and past and state.step == 0 and state.state == "ready":
             own.clear()
             self._draw_curves()
 
@@ -165,7 +186,7 @@ class TruthPanel(Panel):
     def save_state(self) -> dict[str, Value]:
         """Switches, the view of the curves and the number of points."""
         switches: dict[str, Value] = {name: self.tools.is_checked(name) for name in SWITCHES}
-        return switches | {"view": self.curves.view, "n": self._n}
+        return switches | {"view": self._wish, "n": self._n}
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
         """Set them again."""
@@ -191,9 +212,10 @@ class TruthPanel(Panel):
     # --- parts --------------------------------------------------------------------------------
 
     def _add_tools(self) -> None:
-        self.tools.add_choice("view", "Which curves: held-out NLL and KL, whose difference is the "
-                              "entropy H of the truth; or the four divergences")  # fmt: skip
-        self.tools.set_choices("view", VIEWS)
+        self.tools.add_choice("view", VIEW_TIP)
+        self.tools.add_choice("n", N_TIP)
+        self.tools.set_choices("n", tuple((f"n = {n}", n) for n in POINTS))
+        self.tools.set_choice("n", N_POINTS)
         for toggle in (
             Toggle("log_steps", "log steps", "Space training steps by powers of ten", "muted"),
             Toggle("log_nats", "log nats", "Space the numbers by powers of ten", "muted"),
@@ -201,10 +223,6 @@ class TruthPanel(Panel):
                    "truth, beside what a perfect sampler would get", "model", True),
         ):  # fmt: skip
             self.tools.add_toggle(toggle)
-        self.tools.add_choice("n", "n, the points a side of the sample scores: more of them tell "
-                              "smaller differences")  # fmt: skip
-        self.tools.set_choices("n", tuple((f"n = {n}", n) for n in POINTS))
-        self.tools.set_choice("n", N_POINTS)
         self.tools.add_button("reset", "reset view", "Show all steps again", "Home")
         self.tools.toggled.connect(lambda *_: self._apply())
         self.tools.chosen.connect(self._on_chosen)
@@ -224,10 +242,10 @@ class TruthPanel(Panel):
         return content
 
     @property
-    def _own(self) -> Series:
+    def _own(self) -> Record:
         """The open run's curves, which outlive a look at another run."""
         run = self.run.run if self.run is not None else ""
-        return self._series.setdefault(run, Series())
+        return self._records.setdefault(run, Record())
 
     @property
     def _wants_scores(self) -> bool:
@@ -245,10 +263,10 @@ class TruthPanel(Panel):
         if self.run is None:
             return
         px = self.look.px
-        curved = self.curves.has_curves(self.run)
         high = self.height() >= px(SCORES_FROM)
         self.tiles.set_low(self.height() < px(LOW))
-        self.curves.setVisible(curved)
+        curved = has_density(self.run.card)
+        self.curves.setVisible(curved or high)
         scores = self._wants_scores and (high or not curved)
         self.bars.setVisible(scores)
         self.verdict.setVisible(scores)
@@ -260,13 +278,13 @@ class TruthPanel(Panel):
         readings = divergence_readings(values) if known else ()
         mass = mass_reading(values)
         self.tiles.show_readings(readings + (() if mass is None else (mass,)))
-        reason, note = str(values.get("reason") or ""), str(values.get("note") or "")
-        self.note.setText(reason or note)
+        bound = values.get("kind") == "bound"
+        self.note.setText(str(values.get("reason") or (values.get("note") if bound else "") or ""))
         self._fit()
 
     def _draw_curves(self) -> None:
         if self.run is not None and self.isVisible():
-            self.curves.draw(self._own, self._table)
+            self.curves.draw(self._table)
 
     def _draw_scores(self) -> None:
         values = self._values.get("scores", {})
@@ -290,10 +308,29 @@ class TruthPanel(Panel):
             self._choose_n(value)
             self.asks_changed.emit()
         elif name == "view":
-            self.tools.set_choice("view", value)
+            self._wish = str(value)
             self.tools.set_on("log_nats", value == "divergences")
-            self.curves.set_view(str(value))
+            if self.run is not None:
+                self._offer_views(self.run)
             self._apply()
+
+    def _offer_views(self, info: RunInfo) -> None:
+        """The curves that this run can have, and the one that was chosen among them."""
+        comparable = has_density(info.card) and info.data.event.size <= 2
+        known = comparable and info.data.has_density
+        usable = {
+            "identity": has_density(info.card),
+            "divergences": known,
+            "scores": _can_draw(info.card),
+        }
+        views = tuple(entry for entry in VIEWS if usable[entry[1]])
+        names = [name for _, name in views]
+        self.tools.set_choices("view", views)
+        self.tools.show_choice("view", len(views) > 1)
+        view = self._wish if self._wish in names or not names else names[0]
+        self.tools.set_choice("view", view)
+        if view != self.curves.view:
+            self.curves.set_view(view)
 
     def _choose_n(self, n: int) -> None:
         self._n, self._repetitions = n, 0

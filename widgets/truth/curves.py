@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from engine.wire.capability import Capability
 from engine.wire.messages import RunInfo
-from widgets.density.face import has_density
-from widgets.figures import number, with_error
+from widgets.figures import number
 from widgets.look import Look
 from widgets.metrics_table import MetricsTable
 from widgets.plots.curves import CurvePlot, Stroke
-from widgets.truth.series import Floats, Series, at_steps
+from widgets.truth.series import DIVERGENCES, Floats, Series, at_steps
+from widgets.truth.words import SCORES, Score
 
 #: Column of the training figures that holds scores of data never trained on.
 HELD_OUT = "held_out_nll"
 #: Figures that begin after this step are those of an opened run.
 LATE = 50
+Y_NAMES = {
+    "identity": "nats",
+    "divergences": "nats (total variation: no unit)",
+    "scores": "score ÷ upper end of its band",
+}
 
 
 class TruthCurves(QWidget):
-    """One plot with two views: ``"identity"`` and ``"divergences"``."""
+    """One plot with three views: ``"identity"``, ``"divergences"`` and ``"scores"``."""
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._look = look
         self._info: RunInfo | None = None
+        self._record = Record()
         self.view = "identity"
         self.log_steps = False
         self.plot = CurvePlot(look, wrap_legend=True, parent=self)
@@ -35,9 +43,9 @@ class TruthCurves(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.plot)
 
-    def open(self, info: RunInfo, series: Series) -> None:
-        """Another run is shown."""
-        self._info = info
+    def open(self, info: RunInfo, record: Record) -> None:
+        """Another run is shown, with what is known of its past."""
+        self._info, self._record = info, record
         self._start()
 
     def set_view(self, view: str) -> None:
@@ -45,19 +53,17 @@ class TruthCurves(QWidget):
         self.view = view
         self._start()
 
-    def has_curves(self, info: RunInfo) -> bool:
-        """Whether there is anything over training steps: a density, of whatever kind."""
-        return has_density(info.card)
-
-    def draw(self, series: Series, table: MetricsTable | None) -> None:
+    def draw(self, table: MetricsTable | None) -> None:
         """Draw what has come in by now."""
         if self._info is None:
             return
-        self._pin(series, table)
+        self._pin(table)
         if self.view == "divergences":
-            self._draw_divergences(series)
+            self._draw_divergences(self._record.divergences)
+        elif self.view == "scores":
+            self._draw_scores(self._record.scores)
         else:
-            self._draw_identity(series, table)
+            self._draw_identity(self._record.divergences, table)
         self.plot.fit()
 
     def reading(self, step: float) -> tuple[tuple[str, str], ...]:
@@ -80,16 +86,15 @@ class TruthCurves(QWidget):
 
     # --- drawing ------------------------------------------------------------------------------
 
-    def _pin(self, series: Series, table: MetricsTable | None) -> None:
+    def _pin(self, table: MetricsTable | None) -> None:
         """Begin at step 0, unless the figures are those of a run that was opened late."""
-        firsts = [steps[0] for steps in (series.column("kl")[0], _steps(table)) if len(steps)]
+        firsts = [steps[0] for steps in (self._record.steps, _steps(table)) if len(steps)]
         late = min(firsts, default=0.0) > LATE
         self.plot.set_pinned(x=None if late or self.log_steps else 0.0)
 
     def _start(self) -> None:
         self.plot.clear()
-        both = "nats (total variation: no unit)"
-        self.plot.set_names("training step", both if self.view == "divergences" else "nats")
+        self.plot.set_names("training step", Y_NAMES[self.view])
 
     def _draw_divergences(self, series: Series) -> None:
         palette = self._look.palette
@@ -104,6 +109,16 @@ class TruthCurves(QWidget):
             label = f"{label} = ∞" if len(values) and np.isnan(newest) else label
             self.plot.set_curve(name, steps, values, Stroke(label, colour, 1.8, dashed=dashed))
 
+    def _draw_scores(self, series: Series) -> None:
+        palette = self._look.palette
+        colours = (palette.model, palette.text, palette.muted)
+        for (name, title, _, words), colour in zip(SCORES, colours, strict=True):
+            steps, ratios = series.column(name)
+            self.plot.set_curve(name, steps, ratios, Stroke(title, colour, 1.8, tooltip=words))
+        words = "Upper end of the 5–95 % band of a perfect sampler: below it nothing is seen"
+        floor = Stroke("a perfect sampler", palette.truth, 1.6, dashed=True, tooltip=words)
+        self.plot.set_floor("band", 1.0, floor)
+
     def _draw_identity(self, series: Series, table: MetricsTable | None) -> None:
         palette = self._look.palette
         steps, kl = series.column("kl")
@@ -111,8 +126,8 @@ class TruthCurves(QWidget):
         bound = self._is_bound
         stroke = Stroke(title, palette.text, 1.8, tooltip="−log q(x) on average")
         self.plot.set_curve("score", nll_steps, nll, stroke)
-        words = "Nats lost by describing the truth with the model"
-        kl_label = "KL(truth ‖ model)" + (", upper bound" if bound else "")
+        words = "KL(truth ‖ model): nats lost by describing the truth with the model"
+        kl_label = "KL ≤" if bound else "KL"
         self.plot.set_curve("kl", steps, kl, Stroke(kl_label, palette.model, 1.8, tooltip=words))
         self._draw_entropy(steps, at_steps(steps, nll_steps, nll), kl)
 
@@ -121,13 +136,13 @@ class TruthCurves(QWidget):
         if entropy is None:
             return
         colour = self._look.palette.truth
-        words = "No model can have a lower expected −log q(x) than the entropy of the data"
-        label = f"entropy H = {with_error(entropy, None)[0]} nats"
+        words = "The entropy, nats: no model can have a lower expected −log q(x)"
+        label = f"H = {entropy:.3f}".replace("-", "−")
         self.plot.set_floor("entropy", entropy, Stroke(label, colour, 1.4, dashed=True,
                                                        tooltip=words))  # fmt: skip
         gap = nll - kl
         seen = np.flatnonzero(np.isfinite(gap))
-        newest = f" = {gap[seen[-1]]:.3f} nats".replace("-", "−") if len(seen) else ""
+        newest = f" = {gap[seen[-1]]:.3f}".replace("-", "−") if len(seen) else ""
         words = "Held-out NLL minus KL: the entropy, but for the noise of a finite held-out sample"
         stroke = Stroke(f"NLL − KL{newest}", colour, 1.8, tooltip=words)
         self.plot.set_curve("gap", steps, gap, stroke)
@@ -160,9 +175,35 @@ class TruthCurves(QWidget):
         return label, *series.column("cross_entropy")
 
 
+@dataclass
+class Record:
+    """What is known of a run's past, by training step."""
+
+    divergences: Series = field(default_factory=Series)
+    scores: Series = field(default_factory=lambda: Series(tuple(name for name, *_ in SCORES)))
+
+    @property
+    def steps(self) -> Floats:
+        """The steps of whichever was recorded, in rising order."""
+        parts = (self.divergences.column(DIVERGENCES[0])[0], self.scores.column(SCORES[0][0])[0])
+        return np.unique(np.concatenate(parts))
+
+    def add_scores(self, step: int, scores: tuple[Score, ...]) -> None:
+        """Take note of sample scores, in units of the upper ends of their bands."""
+        names = (name for name, *_ in SCORES)
+        self.scores.add(step, {n: s.ratio(s.value) for n, s in zip(names, scores, strict=True)})
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.divergences.clear()
+        self.scores.clear()
+
+
 def _steps(table: MetricsTable | None) -> Floats:
     return table.column(HELD_OUT)[0] if table is not None else np.empty(0)
 
 
 def _unit(name: str) -> str:
+    if name == "band" or name in [score for score, *_ in SCORES]:
+        return "× the band"
     return "" if name == "tv" else "nats"

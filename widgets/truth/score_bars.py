@@ -42,7 +42,7 @@ class ScoreBars(QWidget):
     def show_scores(self, scores: tuple[Score, ...]) -> None:
         """Show these; the axis keeps its end until a bar leaves it or shrinks far within it."""
         self._scores = scores
-        ratios = [_ratio(s, s.value) for s in scores]
+        ratios = [s.ratio(s.value) for s in scores]
         highest = max((r for r in ratios if r is not None), default=0.0)
         self._top = max(LEAST, self._ceiling.update(1.1 * highest))
         self.setAccessibleName(", ".join(f"{s.title} {s.verdict}" for s in scores))
@@ -127,7 +127,9 @@ class ScoreBars(QWidget):
         for tick in self._ticks():
             x = self._x(tick, area)
             painter.setPen(QPen(QColor(palette.border), 1.0))
-            painter.drawLine(QPointF(x, self._line()), QPointF(x, top))
+            for index in range(len(self._scores)):
+                bar, room = self._bar_area(self._row(index)), self._look.px(ROOM)
+                painter.drawLine(QPointF(x, bar.top() - room), QPointF(x, bar.bottom() + room))
             painter.setPen(QColor(palette.muted))
             place = QRectF(x - 40, top, 80, line)
             painter.drawText(place, Qt.AlignmentFlag.AlignCenter, f"{tick:g}")
@@ -143,7 +145,7 @@ class ScoreBars(QWidget):
         palette, area = self._look.palette, self._bar_area(row)
         self._write(painter, row, score)
         painter.setPen(Qt.PenStyle.NoPen)
-        low, high = _ratio(score, score.low), _ratio(score, score.high)
+        low, high = score.ratio(score.low), score.ratio(score.high)
         if low is not None and high is not None:
             band = QColor(palette.truth)
             band.setAlphaF(BAND_OPACITY)
@@ -153,7 +155,7 @@ class ScoreBars(QWidget):
                 QRectF(left, area.top() - room, right - left, area.height() + 2 * room), 3, 3
             )
             self._draw_middle(painter, area, score)
-        value = _ratio(score, score.value)
+        value = score.ratio(score.value)
         if value is not None:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(palette.model))
@@ -164,7 +166,7 @@ class ScoreBars(QWidget):
                                 area.height() / 2)  # fmt: skip
 
     def _draw_middle(self, painter: QPainter, area: QRectF, score: Score) -> None:
-        middle = _ratio(score, score.middle)
+        middle = score.ratio(score.middle)
         if middle is not None:
             x = self._x(middle, area)
             painter.setPen(QPen(QColor(self._look.palette.truth), 1.5))
@@ -185,13 +187,6 @@ class ScoreBars(QWidget):
         words = f"{score.title} = {value} {score.unit}".rstrip()
         cut = QFontMetricsF(font).elidedText(words, Qt.TextElideMode.ElideRight, room)
         painter.drawText(place, Qt.AlignmentFlag.AlignLeft, cut)
-
-
-def _ratio(score: Score, value: float | None) -> float | None:
-    """In units of the band's upper end; None where there is no band yet."""
-    if value is None or score.high is None or score.high <= 0:
-        return None
-    return value / score.high
 
 
 def _explain(score: Score) -> str:

@@ -1,4 +1,4 @@
-"""Divergences over training steps, as the answers come in; bounded in memory."""
+"""Numbers over training steps, as the answers come in; bounded in memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from widgets.figures import as_float
 
 Floats: TypeAlias = npt.NDArray[Any]
 
-NAMES = ("kl", "reverse_kl", "js", "tv", "cross_entropy")
+DIVERGENCES = ("kl", "reverse_kl", "js", "tv", "cross_entropy")
 #: Rows kept; when full, every second one of the older half goes.
 CAPACITY = 4000
 
@@ -23,7 +23,8 @@ CAPACITY = 4000
 class Series:
     """One row per training step; a step that comes again (a finer grid, a scrub) is replaced."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: tuple[str, ...] = DIVERGENCES) -> None:
+        self._names = names
         self._steps: list[int] = []
         self._rows: list[tuple[float, ...]] = []
 
@@ -36,10 +37,10 @@ class Series:
         return self._steps[-1] if self._steps else -1
 
     def add(self, step: int, values: Mapping[str, Value]) -> None:
-        """Take note of one answer; one without a divergence is left out."""
-        if as_float(values.get("kl")) is None:
+        """Take note of one answer; one without the first number is left out."""
+        if as_float(values.get(self._names[0])) is None:
             return
-        numbers = (as_float(values.get(name)) for name in NAMES)
+        numbers = (as_float(values.get(name)) for name in self._names)
         row = tuple(math.nan if value is None else value for value in numbers)
         place = bisect.bisect_left(self._steps, step)
         if place < len(self._steps) and self._steps[place] == step:
@@ -54,7 +55,7 @@ class Series:
 
     def column(self, name: str) -> tuple[Floats, Floats]:
         """Steps and values; infinite ones are NaN, which leaves a gap."""
-        index = NAMES.index(name)
+        index = self._names.index(name)
         values = np.array([row[index] for row in self._rows], np.float64)
         values[~np.isfinite(values)] = math.nan
         return np.array(self._steps, np.float64), values

@@ -1,4 +1,4 @@
-"""Numbers large enough to be read from the last row: title, value, error with unit, kind."""
+"""Numbers large enough to be read from the last row: title with unit, value, error, kind."""
 
 from __future__ import annotations
 
@@ -149,12 +149,10 @@ class Tiles(QWidget):
         bottom = _line(painter, area, top, value, reading.value, colour)
         room = area.adjusted(taken, 0.0, 0.0, 0.0)
         drop = QFontMetricsF(value).ascent() - QFontMetricsF(error).ascent()
-        beside = f"{reading.unit} {reading.error}".strip() if self._is_low else reading.unit
         if room.width() > self._px(20):
-            _line(painter, room, top + drop, error, beside, palette.text)
+            _line(painter, room, top + drop, error, reading.error, palette.text)
         if not self._is_low:
-            words = " · ".join(part for part in (reading.error, reading.kind) if part)
-            _line(painter, area, bottom, kind, words, palette.muted)
+            _line(painter, area, bottom, kind, reading.kind, palette.muted)
 
 
 def _line(
@@ -170,5 +168,5 @@ def _line(
 
 
 def _explain(reading: Reading) -> str:
-    head = " ".join(f"{reading.title} = {reading.value} {reading.error} {reading.unit}".split())
+    head = f"{reading.title}: {reading.value} {reading.error}".rstrip()
     return f"{head}\n{reading.kind}\n{reading.tooltip}"

@@ -37,13 +37,12 @@ class Reading:
     """One number for people.
 
     Attributes:
-        title: What it is.
+        title: What it is, with its unit.
         value: The number, or "–" where there is none.
         error: "± …", or "".
         kind: Exact, bound, estimate; or why there is no number.
         tooltip: What it means.
         role: A palette entry for the number.
-        unit: "nats", or "".
     """
 
     title: str
@@ -52,19 +51,18 @@ class Reading:
     kind: str
     tooltip: str
     role: str = "text"
-    unit: str = ""
 
 
 FIGURES = (
-    ("kl", "KL(truth ‖ model)", "nats",
+    ("kl", "KL(truth ‖ model), nats",
      "∫ p log(p/q): nats lost when data from the truth are described by the model; large where "
      "the model forgets parts of the data"),
-    ("reverse_kl", "KL(model ‖ truth)", "nats",
+    ("reverse_kl", "KL(model ‖ truth), nats",
      "∫ q log(q/p): large where the model puts mass that the truth does not have; infinite where "
      "the truth has none at all"),
-    ("js", "Jensen–Shannon", "nats",
+    ("js", "Jensen–Shannon, nats",
      "The mean KL of both to their half-and-half mixture; at most ln 2 = 0.693 nats"),
-    ("tv", "total variation", "",
+    ("tv", "total variation",
      "½ ∫ |p − q|: the share of mass that lies elsewhere; from 0 to 1, no unit"),
 )  # fmt: skip
 
@@ -74,19 +72,17 @@ def divergence_readings(values: Mapping[str, Value]) -> tuple[Reading, ...]:
     return tuple(_divergence(values, *figure) for figure in FIGURES)
 
 
-def _divergence(
-    values: Mapping[str, Value], name: str, title: str, unit: str, tooltip: str
-) -> Reading:
+def _divergence(values: Mapping[str, Value], name: str, title: str, tooltip: str) -> Reading:
     value = as_float(values.get(name))
     if value is None:
         return Reading(title, "–", "", "no density to compare", tooltip, "muted")
     kind = str(values.get(f"{name}_kind", ""))
     tooltip = f"{tooltip}. {values.get('note') or ''}".rstrip(". ") + "."
     if math.isinf(value):
-        return Reading(title, "∞", "", _why_infinite(name, values), tooltip, "error", unit)
+        return Reading(title, "∞", "", _why_infinite(name, values), tooltip, "error")
     text, error = with_error(value, as_float(values.get(f"{name}_error")), 1)
     prefix = "≤ " if kind == "bound" else ""
-    return Reading(title, prefix + text, error, KINDS.get(kind, kind), tooltip, unit=unit)
+    return Reading(title, prefix + text, error, KINDS.get(kind, kind), tooltip)
 
 
 def _why_infinite(name: str, values: Mapping[str, Value]) -> str:
@@ -94,10 +90,8 @@ def _why_infinite(name: str, values: Mapping[str, Value]) -> str:
     mass = as_float(values.get(part))
     if mass is None:
         return "infinite"
-    spread = 100.0 * (as_float(values.get(f"{part}_error")) or 0.0)
-    share, error = with_error(100.0 * mass, max(spread, 0.1), 1)
     place = "of the truth missed" if name == "kl" else "outside its support"
-    return f"{share} {error} % {place}"
+    return f"{number(100.0 * mass, 3)} % {place}"
 
 
 # --- mass ----------------------------------------------------------------------------------------
@@ -122,8 +116,9 @@ def mass_reading(values: Mapping[str, Value]) -> Reading | None:
     where = f"{with_error(inside, None)[0]} in the window + {with_error(outside, None)[0]} beyond"
     label = str(values.get("tail_label") or "")
     tooltip = f"∫ q(x) dx = {where} ({label}). {MASS_WORDS[state]}"
-    kind = {"off": "must be 1", "unsure": "too uncertain", "below": "of the bound, ≤ 1"}
-    return Reading("mass", text, error, kind.get(state, "is 1"), tooltip, MASS_ROLES[state])
+    verdict = {"off": "must be 1", "unsure": "too uncertain", "below": "of the bound, ≤ 1"}
+    kind = f"{verdict.get(state, 'is 1')}: {where}"
+    return Reading("mass of the model", text, error, kind, tooltip, MASS_ROLES[state])
 
 
 def mass_chip(values: Mapping[str, Value], palette: Palette) -> Chip | None:
@@ -155,6 +150,12 @@ class Score:
     low: float | None
     middle: float | None
     high: float | None
+
+    def ratio(self, value: float | None) -> float | None:
+        """In units of the band's upper end; None where there is no band yet."""
+        if value is None or self.high is None or self.high <= 0:
+            return None
+        return value / self.high
 
     @property
     def verdict(self) -> str:
@@ -190,9 +191,9 @@ def score_summary(values: Mapping[str, Value]) -> str:
         return f"Simulating what a perfect sampler scores at n = {count} …"
     above = [s for s in scores if s.value is None or (s.high is not None and s.value > s.high)]
     if not above:
-        return f"Indistinguishable from the truth by {count} samples."
+        return f"At n = {count} these scores cannot tell the samples from the truth."
     names = ", ".join(score.title for score in above)
-    return f"Told apart from the truth by {count} samples: {names}."
+    return f"Told apart from the truth at n = {count}: {names}."
 
 
 # --- one line ------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ def headline(values: Mapping[str, Value]) -> str:
         reading = mass_reading(values)
         return f"mass {reading.value}, must be 1" if reading is not None else ""
     if kl is not None:
-        text, error = with_error(kl, as_float(values.get("kl_error")))
+        text, error = with_error(kl, as_float(values.get("kl_error")), 1)
         if values.get("kl_kind") == "bound":
             return f"KL ≤ {text} {error} nats".replace("  ", " ")
         return f"KL {text} {error} nats".replace("  ", " ")
