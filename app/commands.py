@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.actions import Entry
+from app.exporting import export_entries
 from app.panel_manager import panel_kinds
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def entries(window: MainWindow) -> list[Entry]:
     """All actions of a main window."""
     return [
         *_file(window),
+        *export_entries(window),
         *_edit(window),
         *_run(window),
         *_view(window),

@@ -15,7 +15,7 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 
-from app.engine_link import EngineLink
+from app.engine_pool import EnginePool
 from app.export_pictures import ExportError
 from app.film_files import FILES, FilmFile, Pixels
 from app.reel import Reel, Scene, Twin, chosen_steps
@@ -53,7 +53,7 @@ class FilmJob(QObject):
 
     def __init__(
         self,
-        link: EngineLink,
+        link: EnginePool,
         panel: Panel,
         scene: Scene,
         path: Path,
@@ -161,7 +161,7 @@ class FilmJob(QObject):
         if failed.slot is not None and self._match(failed.slot, failed.generation):
             self._fail(failed.message)
 
-    def _on_died(self, _: str) -> None:
+    def _on_died(self, _engine: str, _words: str) -> None:
         self._fail("the engine stopped while the film was made")
 
     def _match(self, slot: Slot, generation: int) -> Question | None:
