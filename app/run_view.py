@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engine.wire.messages import RunInfo, RunSpec, RunState
 from widgets.metrics_table import MetricsTable
@@ -13,7 +14,8 @@ class RunView:
     """One run as the window knows it.
 
     ``place`` is its position in the strip of runs; a run that was replaced by a change of set-up
-    is parked: it keeps its place but is not shown, until undo brings it back.
+    is parked: it keeps its place but is not shown, until undo brings it back. A run of a session
+    was read from the file ``kept`` and the folder ``history``.
     """
 
     run: str
@@ -25,6 +27,7 @@ class RunView:
     pace: float | None = None
     path: str = ""
     history: str = ""
+    kept: str = ""
     parked: bool = False
     wants_to_play: bool = False
 
@@ -32,6 +35,12 @@ class RunView:
     def is_training(self) -> bool:
         """Whether the engine says that it trains."""
         return self.state is not None and self.state.state == "training"
+
+    @property
+    def kept_file(self) -> str:
+        """Its newest keyframe on this machine's disk, or ""."""
+        known = (self.state.keyframe if self.state is not None else "", self.kept)
+        return next((path for path in known if path and Path(path).is_file()), "")
 
     @property
     def step(self) -> int:

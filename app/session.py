@@ -12,6 +12,7 @@ from PySide6.QtCore import QObject, Signal
 
 from app.engine_pool import MAIN, EnginePool
 from app.notices import Notices
+from app.reviving import revive
 from app.run_view import RunView
 from engine.wire.fields import Value
 from engine.wire.messages import (
@@ -147,7 +148,7 @@ class Session(QObject):
         view = self._new(spec, place)
         self.link.assign(view.run, engine or self._engine_for(spec.device))
         command = StartRun(self.link.next_id(), view.run, spec, playing, data_of=data_of)
-        self._command(command, self._admit(view))
+        self.command(command, self.admit(view))
         return view
 
     def open_file(self, path: str, *, playing: bool = False) -> RunView:
@@ -155,8 +156,8 @@ class Session(QObject):
         view = self._new(RunSpec("", ""), None)
         view.path = path
         view.spec = RunSpec(Path(path).stem, "…")
-        self._command(
-            OpenRun(self.link.next_id(), view.run, path, "auto", playing), self._admit(view)
+        self.command(
+            OpenRun(self.link.next_id(), view.run, path, "auto", playing), self.admit(view)
         )
         return view
 
@@ -175,7 +176,7 @@ class Session(QObject):
         new.metrics = view.metrics.until(step if step >= 0 else float("inf"))
         name = self.link.next_id()
         command = ForkRun(name, new.run, view.run, step, values, playing)
-        self._command(command, self._admit(new))
+        self.command(command, self.admit(new))
         return new
 
     def _engine_for(self, device: str) -> str:
@@ -267,36 +268,56 @@ class Session(QObject):
         self.runs_changed.emit()
         return True
 
+    def close_all(self) -> None:
+        """Forget every run, parked ones too."""
+        for view in list(self._runs.values()):
+            self._close(view)
+        self._current = None
+        self._places = itertools.count(0)
+        self.set_cursor(None)
+        self.current_changed.emit(None)
+        self.runs_changed.emit()
+
+    def next_name(self) -> str:
+        """An id that no run has had; may be called from any thread."""
+        return f"run-{next(self._names)}"
+
+    def take_in(self, view: RunView) -> None:
+        """A run of a session that is opened; its command follows."""
+        self._runs[view.run] = view
+        self._places = itertools.count(max(v.place for v in self._runs.values()) + 1)
+        self.link.assign(view.run, self._engine_for(view.spec.device))
+
     # --- wishes: training ---------------------------------------------------------------------
 
     def play(self, view: RunView) -> None:
         """Train without end."""
         view.wants_to_play = True
         self.set_cursor(None)
-        self._command(Play(self.link.next_id(), view.run))
+        self.command(Play(self.link.next_id(), view.run))
 
     def pause(self, view: RunView) -> None:
         """Stop after the step in hand."""
         view.wants_to_play = False
-        self._command(Pause(self.link.next_id(), view.run))
+        self.command(Pause(self.link.next_id(), view.run))
 
     def step(self, view: RunView, count: int = 1) -> None:
         """Train some steps, then pause."""
         view.wants_to_play = False
         self.set_cursor(None)
-        self._command(StepOnce(self.link.next_id(), view.run, count))
+        self.command(StepOnce(self.link.next_id(), view.run, count))
 
     def set_pace(self, view: RunView, steps_per_second: float | None) -> None:
         """Limit the speed of training, or lift the limit."""
         view.pace = steps_per_second
-        self._command(SetPace(self.link.next_id(), view.run, steps_per_second))
+        self.command(SetPace(self.link.next_id(), view.run, steps_per_second))
 
     def set_live(self, view: RunView, values: dict[str, Value]) -> None:
         """Change settings that need no restart."""
         view.spec = msgspec.structs.replace(
             view.spec, model_config={**view.spec.model_config, **values}
         )
-        self._command(SetLive(self.link.next_id(), view.run, values))
+        self.command(SetLive(self.link.next_id(), view.run, values))
 
     def set_data(self, view: RunView, dataset: str, config: dict[str, Value]) -> None:
         """Go on training on other data of the same event shape."""
@@ -307,14 +328,14 @@ class Session(QObject):
             self.rewritten.emit(view.run)
             self.data_changed.emit(view)
 
-        self._command(SetData(self.link.next_id(), view.run, dataset, config), done)
+        self.command(SetData(self.link.next_id(), view.run, dataset, config), done)
 
     def recall(
         self, view: RunView, step: int, done: Callable[[], None], refused: Refused | None = None
     ) -> None:
         """Make a step between two stored ones showable; ``done`` is called when it is."""
         command = Recall(self.link.next_id(), view.run, step)
-        self._command(command, lambda _: done(), refused or (lambda _: None))
+        self.command(command, lambda _: done(), refused or (lambda _: None))
 
     def set_device(self, view: RunView, device: str) -> None:
         """Move a run to another device."""
@@ -325,7 +346,7 @@ class Session(QObject):
             if view is self.current:
                 self.current_changed.emit(view)
 
-        self._command(SetDevice(self.link.next_id(), view.run, device), done)
+        self.command(SetDevice(self.link.next_id(), view.run, device), done)
 
     def save(self, view: RunView, path: str, done: Callable[[], None] | None = None) -> None:
         """Write a run to a file."""
@@ -337,17 +358,17 @@ class Session(QObject):
             if done:
                 done()
 
-        self._command(SaveRun(self.link.next_id(), view.run, path), saved)
+        self.command(SaveRun(self.link.next_id(), view.run, path), saved)
 
     def preview_table(self, path: str, key: str, done: Callable[[str], None]) -> None:
         """Look into a user's file; ``done`` gets the preview as JSON."""
         command = PreviewTable(self.link.next_id(), path, key)
-        self._command(command, lambda ack: done(ack.text))
+        self.command(command, lambda ack: done(ack.text))
 
     def sample_dataset(self, name: str, done: Callable[[Array], None]) -> None:
         """A few observations of a data set; ``done`` gets points or one picture."""
         command = SampleDataset(self.link.next_id(), name)
-        self._command(command, lambda ack: done(ack.arrays["sample"]), lambda _: None)
+        self.command(command, lambda ack: done(ack.arrays["sample"]), lambda _: None)
 
     def set_cursor(self, step: int | None) -> None:
         """Look at a stored step in all panels, or at the newest."""
@@ -374,24 +395,12 @@ class Session(QObject):
         """Start a fresh engine; its runs come back from their last keyframe on disk."""
         self.link.restart(engine)
         for view in self.runs_of(engine):
-            self._revive(view)
-
-    def _revive(self, view: RunView) -> None:
-        state = view.state
-        keyframe = state.keyframe if state and Path(state.keyframe).is_file() else ""
-        name = self.link.next_id()
-        command: Command
-        if view.path and not keyframe:
-            command = OpenRun(name, view.run, view.path, "auto", False)
-        else:
-            history = str(Path(keyframe).with_suffix(".history")) if keyframe else ""
-            command = StartRun(name, view.run, view.spec, False, keyframe, history)
-        self._command(command, self._admit(view, select=False))
+            revive(self, view)
 
     # --- bookkeeping --------------------------------------------------------------------------
 
     def _new(self, spec: RunSpec, place: int | None) -> RunView:
-        name = f"run-{next(self._names)}"
+        name = self.next_name()
         view = RunView(name, spec, next(self._places) if place is None else place)
         self._runs[name] = view
         return view
@@ -403,11 +412,13 @@ class Session(QObject):
 
     def _close(self, view: RunView) -> None:
         del self._runs[view.run]
-        self._command(CloseRun(self.link.next_id(), view.run))
+        self.command(CloseRun(self.link.next_id(), view.run))
         self.link.forget(view.run)
         self.rewritten.emit(view.run)
 
-    def _admit(self, view: RunView, select: bool = True) -> Answered:
+    def admit(self, view: RunView, select: bool = True) -> Answered:
+        """What takes in the answer to the command that builds a run."""
+
         def done(ack: Ack) -> None:
             if ack.info is None:
                 return
@@ -426,9 +437,10 @@ class Session(QObject):
 
         return done
 
-    def _command(
+    def command(
         self, command: Command, done: Answered | None = None, refused: Refused | None = None
     ) -> None:
+        """Send a command; without ``refused`` a failure becomes a notice."""
         self._waiting[command.id] = (done, refused)
         if not self.link.send(command):
             self._waiting.pop(command.id, None)

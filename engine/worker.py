@@ -188,7 +188,11 @@ class Worker:
         loaded = checkpoint.load(command.keyframe)
         data = loaded.build_dataset()
         keyframe, history = loaded.keyframe, command.history
-        run = Run(command.run, command.spec, keyframe, dataset=data, history=history)
+        # What was changed since it was written the window changes again.
+        spec = msgspec.structs.replace(
+            loaded.spec or command.spec, device=command.spec.device, seed=command.spec.seed
+        )
+        run = Run(command.run, spec, keyframe, dataset=data, history=history)
         self._shelving.adopt(run.name, history, run.history)
         return self._admit(run, command.playing)
 

@@ -66,6 +66,20 @@ class MetricsTable:
         other._columns = {name: values[keep] for name, values in self._columns.items()}
         return other
 
+    def copy(self) -> MetricsTable:
+        """A table of its own with the same rows, which are shared: they are never changed."""
+        other = MetricsTable()
+        other._steps, other._columns = self._steps, dict(self._columns)
+        return other
+
+    def as_metrics(self, run: str) -> Metrics:
+        """All rows as one record, for a file."""
+        columns = tuple(self._columns)
+        table = np.empty((len(self._steps), len(columns)))
+        for index, name in enumerate(columns):
+            table[:, index] = self._columns[name]
+        return Metrics(run, columns, self._steps, table)
+
     def clear(self) -> None:
         """Forget everything."""
         self._steps = np.empty(0)
