@@ -82,6 +82,28 @@ def _slow(painter: QPainter) -> None:
     painter.drawLine(QPointF(13, 17), QPointF(13, 19))
 
 
+def _history(painter: QPainter) -> None:
+    """A hollow triangle with the steps behind it: the cursor plays, nothing trains."""
+    for x in (3.5, 7.0):
+        painter.drawLine(QPointF(x, 9), QPointF(x, 15))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    _polygon(painter, (10.5, 5.5), (20.5, 12), (10.5, 18.5))
+
+
+def _fork(painter: QPainter) -> None:
+    """One line becomes two."""
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    branch = QPainterPath(QPointF(4, 16))
+    branch.lineTo(QPointF(8, 16))
+    branch.cubicTo(QPointF(12, 16), QPointF(11, 7), QPointF(15, 7))
+    branch.lineTo(QPointF(17, 7))
+    painter.drawPath(branch)
+    painter.drawLine(QPointF(8, 16), QPointF(17, 16))
+    painter.setBrush(painter.pen().color())
+    for y in (7.0, 16.0):
+        painter.drawEllipse(QPointF(18.5, y), 2.0, 2.0)
+
+
 def _restart(painter: QPainter) -> None:
     painter.setBrush(Qt.BrushStyle.NoBrush)
     painter.drawArc(QRectF(5, 5, 14, 14), 60 * 16, 290 * 16)
@@ -130,6 +152,8 @@ ICONS: dict[str, Draw] = {
     "back": _back,
     "reset": _reset,
     "slow": _slow,
+    "history": _history,
+    "fork": _fork,
     "restart": _restart,
     "folder": _folder,
     "search": _search,

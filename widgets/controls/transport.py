@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import bisect
-
-from PySide6.QtCore import QPointF, QRectF, QSignalBlocker, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QSlider,
-    QToolButton,
-    QWidget,
-)
+from PySide6.QtCore import QPoint, QSignalBlocker, QSize, Qt, Signal
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSlider, QToolButton, QWidget
 
 from engine.wire.messages import RunState
 from widgets.controls.icons import icon
+from widgets.controls.step_box import StepBox
+from widgets.controls.timeline import Timeline
 from widgets.look import Look
 
 #: Steps a second that the speed slider offers, left to right; None is as fast as it goes.
@@ -34,6 +25,10 @@ class TransportBar(QWidget):
         reset_requested: Back to step 0.
         pace_changed: Steps a second, or None for as fast as it goes.
         cursor_changed: A stored step, or None for live.
+        step_entered: A step that the user typed, stored or not.
+        history_toggled: Whether to play through the stored steps.
+        fork_requested: Start a second run from the step in view.
+        menu_requested: A global position, and the stored step under it on the timeline.
     """
 
     play_toggled = Signal(bool)
@@ -41,6 +36,10 @@ class TransportBar(QWidget):
     reset_requested = Signal()
     pace_changed = Signal(object)
     cursor_changed = Signal(object)
+    step_entered = Signal(int)
+    history_toggled = Signal(bool)
+    fork_requested = Signal()
+    menu_requested = Signal(QPoint, object)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -53,12 +52,17 @@ class TransportBar(QWidget):
             "play": self._button("Train (Space)"),
             "step": self._button("One training step (Right)"),
             "slow": self._button("Slow motion: a few steps a second (S)"),
+            "history": self._button(
+                "Play through the stored steps, from the cursor or the first (Shift+Space)"
+            ),
+            "fork": self._button("Fork here: a second run from the step in view (Ctrl+F)"),
         }
-        self.buttons["slow"].setCheckable(True)
+        for name in ("slow", "history"):
+            self.buttons[name].setCheckable(True)
         self.speed = QSlider(Qt.Orientation.Horizontal)
         self.speed_label = QLabel()
         self.timeline = Timeline(look)
-        self.step_label = QLabel("step 0")
+        self.step_label = StepBox(look)
         self.live = QPushButton("LIVE")
         self._set_up()
         self._lay_out()
@@ -74,8 +78,9 @@ class TransportBar(QWidget):
         self.setEnabled(True)
         self._playing = state.state == "training"
         self._paint_play()
-        self.timeline.set_steps(state.stored, state.step)
-        self.buttons["back"].setEnabled(len(state.stored) > 0)
+        self.timeline.set_state(state)
+        for name in ("back", "history", "fork"):
+            self.buttons[name].setEnabled(len(state.stored) > 0)
         self._write_step()
 
     def set_cursor(self, cursor: int | None) -> None:
@@ -83,6 +88,15 @@ class TransportBar(QWidget):
         self.timeline.set_cursor(cursor)
         self.live.setChecked(cursor is None)
         self._write_step()
+
+    def set_playing_history(self, on: bool) -> None:
+        """Show whether the cursor runs through the stored steps; emits nothing."""
+        self.buttons["history"].setChecked(on)
+
+    @property
+    def pace(self) -> float | None:
+        """Steps a second as the slider stands, or None for as fast as it goes."""
+        return self._pace
 
     def set_pace(self, pace: float | None) -> None:
         """Show a run's speed limit, rounded to the slider's scale; emits nothing."""
@@ -115,8 +129,7 @@ class TransportBar(QWidget):
         self._paint_play()
         self.speed.setFixedWidth(self._look.px(96))
         self.speed_label.setFixedWidth(self._look.px(74))
-        metrics = self.step_label.fontMetrics()
-        self.step_label.setMinimumWidth(metrics.horizontalAdvance("step 8 888 888"))
+        self.step_label.restyle()
         accent, muted = self._look.palette.accent, self._look.palette.muted
         self.live.setStyleSheet(
             f"QPushButton:checked {{ color: {accent}; border-color: {accent}; }}"
@@ -148,11 +161,12 @@ class TransportBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 2, 6, 2)
         row.setSpacing(4)
-        for button in self.buttons.values():
-            row.addWidget(button)
-        for widget in (self.speed, self.speed_label):
+        for name in ("reset", "back", "play", "step", "slow"):
+            row.addWidget(self.buttons[name])
+        for widget in (self.speed, self.speed_label, self.buttons["history"]):
             row.addWidget(widget)
         row.addWidget(self.timeline, 1)
+        row.addWidget(self.buttons["fork"])
         row.addWidget(self.step_label)
         row.addWidget(self.live)
 
@@ -165,6 +179,10 @@ class TransportBar(QWidget):
         self.speed.valueChanged.connect(self._on_speed_changed)
         self.timeline.picked.connect(self._on_picked)
         self.live.clicked.connect(lambda: self._on_picked(None))
+        self.buttons["history"].clicked.connect(self.history_toggled)
+        self.buttons["fork"].clicked.connect(lambda: self.fork_requested.emit())
+        self.step_label.entered.connect(self.step_entered)
+        self.timeline.menu_requested.connect(self.menu_requested)
 
     # --- showing ------------------------------------------------------------------------------
 
@@ -182,9 +200,8 @@ class TransportBar(QWidget):
         self.speed_label.setText("max speed" if pace is None else f"{pace:g} steps/s")
 
     def _write_step(self) -> None:
-        cursor = self.timeline.shown
-        step = self.timeline.newest if cursor is None else cursor
-        self.step_label.setText(f"step {step:,}".replace(",", " "))
+        cursor, newest = self.timeline.shown, self.timeline.newest
+        self.step_label.set_step(newest if cursor is None else cursor, newest)
 
     # --- the user -----------------------------------------------------------------------------
 
@@ -204,112 +221,3 @@ class TransportBar(QWidget):
     def _on_picked(self, cursor: int | None) -> None:
         self.set_cursor(cursor)
         self.cursor_changed.emit(cursor)
-
-
-class Timeline(QWidget):
-    """The stored steps of a run as ticks on a line, and the cursor.
-
-    Signals:
-        picked: The stored step nearest to where the user dragged, or None at the live end.
-    """
-
-    picked = Signal(object)
-
-    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._look = look
-        self._steps: tuple[int, ...] = ()
-        self.newest = 0
-        self.shown: int | None = None
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("Timeline: drag to look at a stored step; training goes on meanwhile")
-        self.setAccessibleName("Timeline")
-
-    def set_steps(self, steps: tuple[int, ...], newest: int) -> None:
-        """Stored steps, oldest first, and the step the run has reached."""
-        if (steps, newest) != (self._steps, self.newest):
-            self._steps, self.newest = steps, newest
-            self.update()
-
-    def set_cursor(self, cursor: int | None) -> None:
-        """Move the cursor."""
-        self.shown = cursor
-        self.update()
-
-    def restyle(self) -> None:
-        """Take sizes from the look."""
-        self.setMinimumSize(self._look.px(80), self._look.px(26))
-        self.update()
-
-    def place_of(self, step: int) -> float:
-        """Where a step lies, in pixels from the left."""
-        left, width = self._track()
-        return left + width * step / max(self.newest, 1)
-
-    def step_at(self, x: float) -> int | None:
-        """The stored step nearest to a place; None at the right end, which is live."""
-        left, width = self._track()
-        if not self._steps or x >= left + width - self._look.px(3):
-            return None
-        step = (x - left) / max(width, 1) * max(self.newest, 1)
-        after = bisect.bisect_left(self._steps, step)
-        near = self._steps[max(0, after - 1) : after + 1]
-        return min(near, key=lambda stored: abs(stored - step))
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """The line, a tick for each stored step, and the cursor."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        palette, px = self._look.palette, self._look.px
-        left, width = self._track()
-        middle = self.height() / 2
-        painter.setPen(QPen(QColor(palette.border), px(3), c=Qt.PenCapStyle.RoundCap))
-        painter.drawLine(QPointF(left, middle), QPointF(left + width, middle))
-        painter.setPen(QPen(QColor(palette.muted), 1))
-        for place in sorted({round(self.place_of(step)) for step in self._steps}):
-            painter.drawLine(QPointF(place, middle - px(4)), QPointF(place, middle + px(4)))
-        self._draw_cursor(painter, middle)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Pick where the user clicks."""
-        if event.button() == Qt.MouseButton.LeftButton:
-            self._pick(self.step_at(event.position().x()))
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Pick while the user drags."""
-        if event.buttons() & Qt.MouseButton.LeftButton:
-            self._pick(self.step_at(event.position().x()))
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Page up and down move by stored steps."""
-        moves = {Qt.Key.Key_PageUp: 1, Qt.Key.Key_PageDown: -1}
-        move = moves.get(Qt.Key(event.key()))
-        if move is None or not self._steps:
-            super().keyPressEvent(event)
-            return
-        here = len(self._steps) if self.shown is None else self._steps.index(
-            min(self._steps, key=lambda s: abs(s - (self.shown or 0)))
-        )  # fmt: skip
-        index = here + move
-        self._pick(None if index >= len(self._steps) else self._steps[max(0, index)])
-
-    def _pick(self, step: int | None) -> None:
-        if step != self.shown:
-            self.picked.emit(step)
-
-    def _track(self) -> tuple[float, float]:
-        margin = self._look.px(9)
-        return float(margin), float(max(1, self.width() - 2 * margin))
-
-    def _draw_cursor(self, painter: QPainter, middle: float) -> None:
-        palette, radius = self._look.palette, self._look.px(6)
-        x = self.place_of(self.newest if self.shown is None else self.shown)
-        painter.setPen(QPen(QColor(palette.panel), 1.5))
-        painter.setBrush(QColor(palette.accent if self.shown is None else palette.warning))
-        painter.drawEllipse(QRectF(x - radius, middle - radius, 2 * radius, 2 * radius))
-        if self.hasFocus():
-            painter.setPen(QPen(QColor(palette.accent), 1))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            ring = radius + 2
-            painter.drawEllipse(QRectF(x - ring, middle - ring, 2 * ring, 2 * ring))
