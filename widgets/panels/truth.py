@@ -36,8 +36,8 @@ POINTS = (250, 500, 1000, 2000)
 N_POINTS = 500
 #: Work of the null band that one answer may take, as points squared times repetitions.
 WORK = 500**2 * 20
-#: Below this height (pixels at scale 1) tiles are one row, and the scores give way to the curves.
-LOW, SCORES_FROM = 330, 430
+#: From this height on (pixels at scale 1) there is room for curves, for a note, and for scores.
+CURVES_FROM, NOTE_FROM, SCORES_FROM = 220, 330, 430
 VIEWS = (
     ("NLL − KL = H", "identity"),
     ("divergences", "divergences"),
@@ -102,6 +102,12 @@ class TruthPanel(Panel):
         self.tools.set_usable("scores", scored, f"{info.card.title} has no sampler")
         self._fit()
         self._draw_curves()
+
+    def renew(self, info: RunInfo) -> None:
+        """Other data: their entropy and whether their density is known may be other too."""
+        super().renew(info)
+        self.curves.renew(info)
+        self.note.setText(_what_is_missing(info))
 
     def asks(self, *, rest: bool) -> dict[str, Question]:
         """Divergences and sample scores; coarse and paced while training."""
@@ -264,13 +270,12 @@ class TruthPanel(Panel):
             return
         px = self.look.px
         high = self.height() >= px(SCORES_FROM)
-        self.tiles.set_low(self.height() < px(LOW))
         curved = has_density(self.run.card)
-        self.curves.setVisible(curved or high)
+        self.curves.setVisible(high or (curved and self.height() >= px(CURVES_FROM)))
         scores = self._wants_scores and (high or not curved)
         self.bars.setVisible(scores)
         self.verdict.setVisible(scores)
-        self.note.setVisible(bool(self.note.text()) and self.height() >= px(LOW))
+        self.note.setVisible(bool(self.note.text()) and self.height() >= px(NOTE_FROM))
 
     def _draw_numbers(self) -> None:
         values = self._values.get("divergences", {})

@@ -18,7 +18,7 @@ from widgets.truth.words import SCORES, Score
 
 #: Column of the training figures that holds scores of data never trained on.
 HELD_OUT = "held_out_nll"
-#: Figures that begin after this step are those of an opened run.
+#: A run opened after this step has no beginning to show.
 LATE = 50
 Y_NAMES = {
     "identity": "nats",
@@ -57,7 +57,7 @@ class TruthCurves(QWidget):
         """Draw what has come in by now."""
         if self._info is None:
             return
-        self._pin(table)
+        self._pin()
         if self.view == "divergences":
             self._draw_divergences(self._record.divergences)
         elif self.view == "scores":
@@ -75,6 +75,10 @@ class TruthCurves(QWidget):
                 rows.append((label.split(" = ")[0], f"{number(value)} {_unit(name)}".rstrip()))
         return (("step", f"{step:,.0f}".replace(",", " ")), *rows) if rows else ()
 
+    def renew(self, info: RunInfo) -> None:
+        """The same run goes on on other data, of another entropy."""
+        self._info = info
+
     def clear(self) -> None:
         """No curves."""
         self._info = None
@@ -86,10 +90,9 @@ class TruthCurves(QWidget):
 
     # --- drawing ------------------------------------------------------------------------------
 
-    def _pin(self, table: MetricsTable | None) -> None:
-        """Begin at step 0, unless the figures are those of a run that was opened late."""
-        firsts = [steps[0] for steps in (self._record.steps, _steps(table)) if len(steps)]
-        late = min(firsts, default=0.0) > LATE
+    def _pin(self) -> None:
+        """Begin at step 0, unless the run was opened when it had trained for long."""
+        late = self._info is not None and self._info.step > LATE
         self.plot.set_pinned(x=None if late or self.log_steps else 0.0)
 
     def _start(self) -> None:
@@ -197,10 +200,6 @@ class Record:
         """Forget everything."""
         self.divergences.clear()
         self.scores.clear()
-
-
-def _steps(table: MetricsTable | None) -> Floats:
-    return table.column(HELD_OUT)[0] if table is not None else np.empty(0)
 
 
 def _unit(name: str) -> str:

@@ -26,7 +26,6 @@ class Tiles(QWidget):
         super().__init__(parent)
         self._look = look
         self._readings: tuple[Reading, ...] = ()
-        self._is_low = False
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
@@ -47,13 +46,6 @@ class Tiles(QWidget):
             self.updateGeometry()
         self.update()
 
-    def set_low(self, on: bool) -> None:
-        """In a low panel tiles are one row and leave the kind to the tooltip."""
-        if on != self._is_low:
-            self._is_low = on
-            self.updateGeometry()
-            self.update()
-
     def restyle(self) -> None:
         """Take fonts from the look."""
         self.updateGeometry()
@@ -62,8 +54,6 @@ class Tiles(QWidget):
     def n_columns(self, width: float) -> int:
         """Tiles in a row; rows are as even as can be."""
         count = max(1, len(self._readings))
-        if self._is_low:
-            return count
         most = max(1, int((width + self._px(GAP)) // (self._px(LEAST_WIDTH) + self._px(GAP))))
         return math.ceil(count / math.ceil(count / most))
 
@@ -123,7 +113,7 @@ class Tiles(QWidget):
 
     def _tile_height(self) -> float:
         title, value, _, kind = (QFontMetricsF(font).height() for font in self._fonts())
-        return title + value + (0.0 if self._is_low else kind) + 1.5 * self._px(PADDING)
+        return title + value + kind + 1.5 * self._px(PADDING)
 
     def _draw(self, painter: QPainter, area: QRectF, reading: Reading) -> None:
         palette = self._look.palette
@@ -151,8 +141,7 @@ class Tiles(QWidget):
         drop = QFontMetricsF(value).ascent() - QFontMetricsF(error).ascent()
         if room.width() > self._px(20):
             _line(painter, room, top + drop, error, reading.error, palette.text)
-        if not self._is_low:
-            _line(painter, area, bottom, kind, reading.kind, palette.muted)
+        _line(painter, area, bottom, kind, reading.kind, palette.muted)
 
 
 def _line(
