@@ -75,6 +75,7 @@ class Asker(QObject):
         session.current_changed.connect(self._on_current)
         session.runs_changed.connect(self._on_runs)
         session.rewritten.connect(self._cache.forget)
+        session.data_changed.connect(self._on_data)
         session.state_changed.connect(self._on_state)
         session.metrics_changed.connect(self._on_metrics)
         session.cursor_changed.connect(self._on_cursor)
@@ -293,6 +294,15 @@ class Asker(QObject):
             self._refuse(panel)
             self._catch_up(panel)
         self.tick()
+
+    def _on_data(self, view: RunView) -> None:
+        """A run goes on on other data: everything that was asked of it is asked again."""
+        self._drop([slot for slot in self._flights if slot.run == view.run])
+        for panel in self._panels.values():
+            if panel.run is not None and panel.run.run == view.run and view.info is not None:
+                panel.renew(view.info)
+            if panel.compares:
+                self._open_all(panel)
 
     def _on_runs(self) -> None:
         known = {view.run for view in self._session.runs}

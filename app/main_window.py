@@ -22,9 +22,11 @@ from app.commands import MENUS, entries
 from app.engine_pool import EnginePool
 from app.files import Files, can_open
 from app.notices import Notice, Notices
+from app.painting import PaintingDesk
 from app.run_view import RunView
 from app.runs_strip import RunsStrip
 from app.session import Session
+from app.sessions import Sessions
 from app.settings import Settings
 from app.setup_dock import POINTS, SetupDock
 from app.undo import AddRun, ChangeDevice, ChangeLive, ChangePace, CloseRun, ReplaceRun
@@ -38,6 +40,7 @@ from widgets.controls.status import StatusLine
 from widgets.controls.transport import TransportBar
 from widgets.inspector import Inspector
 from widgets.look import PALETTES, Look
+from widgets.painting.state import is_picture
 from widgets.panel import Panel
 
 #: Below this width, at scale 1, there is no room for three columns.
@@ -73,6 +76,7 @@ class MainWindow(QMainWindow):
         self.setAcceptDrops(True)
         self.files = Files(self)
         self._make_parts()
+        self.sessions = Sessions(self)
         self.actions_table = Actions(self)
         self.actions_table.add(entries(self))
         menus = self.actions_table.fill(self.menuBar(), MENUS)
@@ -80,6 +84,7 @@ class MainWindow(QMainWindow):
             menu.aboutToShow.connect(self._refresh_actions)
         self._connect()
         self.watch = EngineWatch(self.session, notices)
+        self.painting = PaintingDesk(self.session, self.undo_stack, self.workspace)
         self._restore()
 
     # --- parts ----------------------------------------------------------------------------------
@@ -138,6 +143,7 @@ class MainWindow(QMainWindow):
         session.current_changed.connect(self._on_current_changed)
         session.state_changed.connect(self._on_state_changed)
         session.cursor_changed.connect(transport.set_cursor)
+        session.data_changed.connect(self._on_data_changed)
         self.look.changed.connect(self._fit_docks)
         session.run_refused.connect(lambda: self.setup.revert(session.current))
         session.run_failed.connect(self._on_run_failed)
@@ -298,7 +304,7 @@ class MainWindow(QMainWindow):
         if info is not None:
             self.status.set_device(info.device)
         title = view.title if view else "no run"
-        self.setWindowTitle(f"{title} — Genscope")
+        self.sessions.retitle(title)
         self._refresh_strip()
         self.actions_table.refresh()
 
@@ -308,6 +314,12 @@ class MainWindow(QMainWindow):
         self.transport.set_state(view.state)
         self.status.set_rate(view.state.steps_per_second)
         self.setup.show_live(view.state.live)
+
+    def _on_data_changed(self, view: RunView) -> None:
+        if view is self.session.current:
+            self.setup.show_run(view)
+            self.inspector.show_run(view.info)
+            self._refresh_strip()
 
     def _on_run_failed(self, view: RunView, failed: Failed) -> None:
         text = f"{view.title}: {failed.message}."
@@ -433,6 +445,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Remember the layout, then let the engine go."""
+        self.sessions.stop()
         self.remember_layout()
         self.undo_stack.indexChanged.disconnect(self._refresh_actions)
         self.asker.stop()
@@ -443,7 +456,8 @@ class MainWindow(QMainWindow):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files that can be opened."""
-        if any(can_open(url.toLocalFile()) for url in event.mimeData().urls()):
+        paths = [url.toLocalFile() for url in event.mimeData().urls()]
+        if any(can_open(path) or is_picture(path) for path in paths):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
@@ -451,6 +465,8 @@ class MainWindow(QMainWindow):
         for url in event.mimeData().urls():
             if can_open(url.toLocalFile()):
                 self.files.open_path(url.toLocalFile())
+            elif is_picture(url.toLocalFile()):
+                self.painting.open_picture(url.toLocalFile())
         event.acceptProposedAction()
 
 

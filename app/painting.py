@@ -124,8 +124,6 @@ class PaintingDesk(QObject):
 
     def _on_taken(self, view: RunView) -> None:
         self._sent.pop(view.run, None)
-        if self._panel is not None and view.info is not None:
-            self._panel.note_data(view.info)
         self._send(view)
 
 

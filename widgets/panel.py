@@ -146,6 +146,10 @@ class Panel(QWidget):
         self.banner.clear()
         self.clear()
 
+    def renew(self, info: RunInfo) -> None:
+        """The open run goes on on other data; overrides call this first."""
+        self.run = info
+
     def open_runs(self, runs: tuple[RunInfo, ...]) -> None:
         """All runs of the strip, in its order; for panels that compare."""
 

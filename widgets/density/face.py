@@ -52,6 +52,10 @@ class Face(QWidget):
         """Another run is shown."""
         self.info = info
 
+    def renew(self, info: RunInfo) -> None:
+        """The same run goes on on other data."""
+        self.info = info
+
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """What this face asks."""
         return {}

@@ -62,6 +62,11 @@ class MapFace(Face):
         self.map.frame.set_names(*self._names)
         self._go_home(Box(info.data.low[:2], info.data.high[:2]))  # type: ignore[arg-type]
 
+    def renew(self, info: RunInfo) -> None:
+        """Other data: the scale of differences is that of another truth."""
+        super().renew(info)
+        self._difference.reset()
+
     def set_plane(self, plane: str, axes: tuple[int, int]) -> None:
         """Draw another plane of a space with more than two dimensions."""
         self._plane = {"plane": plane, "axes": list(axes)}

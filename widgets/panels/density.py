@@ -114,6 +114,12 @@ class DensityPanel(Panel):
         self._apply_shown()
         self._explain(info.card)
 
+    def renew(self, info: RunInfo) -> None:
+        """Other data: their points and their truth are drawn anew, the view stays."""
+        super().renew(info)
+        if self.face is not None:
+            self.face.renew(info)
+
     def asks(self, *, rest: bool) -> dict[str, Question]:
         """What the visible face asks."""
         return self.face.questions(rest=rest) if self.face is not None else {}

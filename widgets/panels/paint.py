@@ -186,11 +186,10 @@ class PaintPanel(Panel):
             self._adopt(info)
         self._refresh()
 
-    def note_data(self, info: RunInfo) -> None:
+    def renew(self, info: RunInfo) -> None:
         """The run in view has taken another painting."""
-        if self.run is not None and self.run.run == info.run:
-            self.run = info
-            self._refresh()
+        super().renew(info)
+        self._refresh()
 
     def asks(self, *, rest: bool) -> dict[str, Question]:
         """The data and the model of the run in view, where they are points in the plane."""

@@ -171,6 +171,11 @@ class TrainingPanel(Panel):
         if state.step == 0 and self._table is not None and not len(self._table.steps):
             self._redraw()
 
+    def renew(self, info: RunInfo) -> None:
+        """Other data have another entropy."""
+        super().renew(info)
+        self._redraw()
+
     def clear(self) -> None:
         """Say what to do."""
         self._wait.stop()
