@@ -56,6 +56,10 @@ def test_evaluate(saved: Path) -> None:
     assert report["entropy"] == pytest.approx(1.698, abs=0.002)
     assert 0 <= report["kl"] < 0.2
     assert report["nll"] == pytest.approx(report["entropy"] + report["kl"], abs=0.2)
+    assert report["kl_error"] < 1e-3
+    assert 0 < report["js"] < report["kl"]
+    assert 0 < report["tv"] < 1
+    assert report["mass_state"] == "whole"
 
 
 def test_evaluate_as_a_table(saved: Path) -> None:
