@@ -125,11 +125,6 @@ class Leftover:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def new_folder(root: Path) -> Path:
-    """A session folder that no other process has had, not even one with this number."""
-    return root / f"{time.time_ns():x}-{os.getpid()}"
-
-
 def leftovers(root: Path) -> list[Leftover]:
     """Folders of processes that are gone, newest first; those without a run are deleted."""
     found = []

@@ -168,9 +168,8 @@ class Session(QObject):
 
         Step −1 is the newest.
         """
-        spec = msgspec.structs.replace(
-            view.spec, model_config={**view.spec.model_config, **values}
-        )
+        config = {**view.spec.model_config, **values}
+        spec = msgspec.structs.replace(view.spec, model_config=config)
         new = self._new(spec, None)
         self.link.assign(new.run, self.link.engine_of(view.run))
         new.metrics = view.metrics.until(step if step >= 0 else float("inf"))
@@ -272,10 +271,9 @@ class Session(QObject):
         """Forget every run, parked ones too."""
         for view in list(self._runs.values()):
             self._close(view)
-        self._current = None
         self._places = itertools.count(0)
         self.set_cursor(None)
-        self.current_changed.emit(None)
+        self._show(None)
         self.runs_changed.emit()
 
     def next_name(self) -> str:
@@ -362,8 +360,7 @@ class Session(QObject):
 
     def preview_table(self, path: str, key: str, done: Callable[[str], None]) -> None:
         """Look into a user's file; ``done`` gets the preview as JSON."""
-        command = PreviewTable(self.link.next_id(), path, key)
-        self.command(command, lambda ack: done(ack.text))
+        self.command(PreviewTable(self.link.next_id(), path, key), lambda ack: done(ack.text))
 
     def sample_dataset(self, name: str, done: Callable[[Array], None]) -> None:
         """A few observations of a data set; ``done`` gets points or one picture."""

@@ -137,6 +137,11 @@ def program_version() -> str:
 # --- names ------------------------------------------------------------------------------------
 
 
+def new_folder(root: Path) -> Path:
+    """A session folder that no other process has had, not even one with this number."""
+    return root / f"{time.time_ns():x}-{os.getpid()}"
+
+
 def run_file(folder: Path, run: str) -> Path:
     """Where a session's folder has a run's weights and keyframe."""
     return folder / RUNS / f"{run}{WEIGHTS}"

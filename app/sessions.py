@@ -48,12 +48,10 @@ class Sessions(QObject):
         path: The session file that is open, or "".
 
     Signals:
-        titled: The file's name or the mark of unsaved changes is another.
         saved: A session was written (its path).
         opened: A session is open; what could not be read of it, in words (a list).
     """
 
-    titled = Signal()
     saved = Signal(str)
     opened = Signal(object)
 
@@ -92,10 +90,11 @@ class Sessions(QObject):
         """Whether a session is being saved or opened."""
         return self._saving is not None or self._opening is not None
 
-    def title(self, shown: str) -> str:
-        """The window's title; ``[*]`` is where Qt puts the mark of unsaved changes."""
-        name = f" — {Path(self.path).stem}[*]" if self.path else ""
-        return f"{shown}{name} — Genscope"
+    def retitle(self, shown: str) -> None:
+        """Write the window's title: what is in view, the file, and the mark of unsaved changes."""
+        name = f" — {Path(self.path).stem}[*]" if self.path else ""  # Qt puts the mark at [*]
+        self._window.setWindowTitle(f"{shown}{name} — Genscope")
+        self._window.setWindowModified(bool(self.path) and self._is_modified)
 
     def add_section(self, name: str, get: Get, put: Put) -> None:
         """Let another part of the window keep something in sessions.
@@ -166,7 +165,7 @@ class Sessions(QObject):
         self.path, self._mark = path, mark
         self._window.notices.info(f"Saved the session as {path}")
         self._compare()
-        self.titled.emit()
+        self._retitle()
         self.saved.emit(path)
 
     def _drop_saving(self) -> None:
@@ -232,7 +231,7 @@ class Sessions(QObject):
             self.path = record.path
         self._mark = self._fingerprint() if str(opening.path) == self.path else None
         self._compare()
-        self.titled.emit()
+        self._retitle()
         self._say(opening)
         opening.deleteLater()
         if leftover is not None:
@@ -319,7 +318,7 @@ class Sessions(QObject):
         if self._autosave is not None and self._opening is None:
             self._autosave.touch()
 
-    # --- the mark of unsaved changes --------------------------------------------------------------
+    # --- the mark of unsaved changes ------------------------------------------------------------
 
     def _fingerprint(self) -> object:
         return [(v.run, v.spec, v.step, v.pace) for v in self._window.session.runs]
@@ -331,7 +330,11 @@ class Sessions(QObject):
         modified = bool(self.path) and self._mark != self._fingerprint()
         if modified != self._is_modified:
             self._is_modified = modified
-            self.titled.emit()
+            self._retitle()
+
+    def _retitle(self) -> None:
+        view = self._window.session.current
+        self.retitle(view.title if view is not None else "no run")
 
     def _in_background(self, work: Callable[[], None]) -> None:
         threading.Thread(target=work, name="session", daemon=True).start()
