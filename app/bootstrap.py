@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from app.session_file import RUNS, new_folder
 from engine.launch import EngineProcess, launch
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
+    from app.autosave import Leftover
     from app.main_window import MainWindow
     from app.notices import Notices
 
@@ -33,22 +35,36 @@ WELCOME = Path(__file__).parents[1] / "assets" / "pretrained" / "welcome.safeten
 
 
 def run_window(path: str | None = None) -> int:
-    """Open the window, with a file or with the welcome run; returns the exit code."""
-    folder = _keyframe_folder()
-    engine = start_engine(folder)
-    application, window = make_window(engine, lambda: start_engine(folder))
-    mark("constructed")
-    _announce_first_paint(window)
-    window.first_density.connect(lambda: mark("first_density"))
-    window.show()
-    if path is not None:
-        window.files.open_path(path)
-    elif WELCOME.is_file():
-        window.session.open_file(str(WELCOME), playing=True)
+    """Run the window until it is closed; returns the exit code."""
+    folder = new_folder(session_root())
+    application, window = open_window(folder, path)
     code = application.exec()
     shutil.rmtree(folder, ignore_errors=True)
     _save_settings(window)
     return code
+
+
+def open_window(folder: Path, path: str | None = None) -> tuple[QApplication, MainWindow]:
+    """Show the window, with a file, with what a crash left or with the welcome run.
+
+    Args:
+        folder: Where it keeps what is open, against crashes.
+        path: A session, a run or a table to open.
+    """
+    engine = start_engine(folder / RUNS)
+    application, window = make_window(engine, lambda: start_engine(folder / RUNS))
+    window.sessions.keep_in(folder)
+    mark("constructed")
+    _announce_first_paint(window)
+    window.first_density.connect(lambda: mark("first_density"))
+    window.show()
+    left = _leftovers(folder.parent)
+    if path is not None:
+        window.files.open_path(path)
+    elif WELCOME.is_file() and not left:
+        window.session.open_file(str(WELCOME), playing=True)
+    window.sessions.offer(left)
+    return application, window
 
 
 def start_engine(keyframe_folder: Path, plugins: Sequence[str] = ()) -> EngineProcess:
@@ -131,8 +147,15 @@ def _announce_first_paint(window: MainWindow) -> None:
     window.installEventFilter(Watcher(window))
 
 
-def _keyframe_folder() -> Path:
-    return Path(platformdirs.user_cache_dir("genscope", False)) / "keyframes" / str(os.getpid())
+def session_root() -> Path:
+    """Where windows keep what is open, each in a folder of its own."""
+    return Path(platformdirs.user_cache_dir("genscope", False)) / "sessions"
+
+
+def _leftovers(root: Path) -> list[Leftover]:
+    from app.autosave import leftovers
+
+    return leftovers(root)
 
 
 def _save_settings(window: MainWindow) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from app.actions import Entry
 from app.exporting import export_entries
 from app.panel_manager import panel_kinds
+from app.session_commands import session_entries
 
 if TYPE_CHECKING:
     from app.main_window import MainWindow
@@ -40,7 +41,13 @@ def _always() -> str:
 def _file(w: MainWindow) -> list[Entry]:
     needs = _needs_run(w)
     return [
-        Entry("file.open", "Open a run …", w.files.open_dialog, "Ctrl+O", "Open a saved run."),
+        Entry(
+            "file.open",
+            "Open …",
+            w.files.open_dialog,
+            "Ctrl+O",
+            "Open a session (.genscope) or add a saved run (.safetensors).",
+        ),
         Entry(
             "file.open_data",
             "Open own data …",
@@ -48,12 +55,13 @@ def _file(w: MainWindow) -> list[Entry]:
             "Ctrl+D",
             "Train on a table of your own: CSV, TSV, NPY or NPZ.",
         ),
+        *session_entries(w),
         Entry(
             "file.save",
             "Save the run",
             w.files.save,
-            "Ctrl+S",
-            "Write one .safetensors file.",
+            "Ctrl+Alt+S",
+            "Write the run in view as one .safetensors file.",
             False,
             needs,
         ),
@@ -61,7 +69,7 @@ def _file(w: MainWindow) -> list[Entry]:
             "file.save_as",
             "Save the run as …",
             w.files.save_dialog,
-            "Ctrl+Shift+S",
+            "Ctrl+Alt+Shift+S",
             "",
             False,
             needs,

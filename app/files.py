@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QFileDialog
 
+from app.session_file import SUFFIX
 from app.undo import AddRun
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 def can_open(path: str) -> bool:
     """Whether a file's ending says that it is a run or a table."""
-    return Path(path).suffix.lower() in (RUN_SUFFIX, *TABLE_SUFFIXES)
+    return Path(path).suffix.lower() in (SUFFIX, RUN_SUFFIX, *TABLE_SUFFIXES)
 
 
 class Files(QObject):
@@ -34,8 +35,9 @@ class Files(QObject):
         self._window = window
 
     def open_dialog(self) -> None:
-        """Choose a saved run to open."""
-        self._choose("Open a run", f"Runs (*{RUN_SUFFIX})", self.open_path)
+        """Choose a session or a saved run to open."""
+        pattern = f"Sessions and runs (*{SUFFIX} *{RUN_SUFFIX})"
+        self._choose("Open a session or a run", pattern, self.open_path)
 
     def open_data_dialog(self) -> None:
         """Choose a file of points."""
@@ -43,10 +45,12 @@ class Files(QObject):
         self._choose("Open own data", f"Tables ({patterns})", self.open_path)
 
     def open_path(self, path: str) -> None:
-        """Open a saved run or a file of points, by its ending."""
+        """Open a session, a saved run or a file of points, by its ending."""
         self._remember(path)
         if Path(path).suffix.lower() in TABLE_SUFFIXES:
             self._window.setup.show_file(path)
+        elif Path(path).suffix.lower() == SUFFIX:
+            self._window.sessions.open_path(path)
         else:
             session = self._window.session
             words = f"open {Path(path).name}"
@@ -65,13 +69,16 @@ class Files(QObject):
         """Choose where to save the run in view."""
         if self._window.session.current is None:
             return
-        dialog = QFileDialog(self._window, "Save the run", self._window.settings.files.folder)
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(f"Runs (*{RUN_SUFFIX})")
-        dialog.setDefaultSuffix(RUN_SUFFIX.lstrip("."))
-        dialog.fileSelected.connect(self.save_path)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
+        self._choose_new("Save the run", "Runs", RUN_SUFFIX, self.save_path)
+
+    def save_session_dialog(self) -> None:
+        """Choose where to save the session."""
+        self._choose_new("Save the session", "Sessions", SUFFIX, self.save_session_path)
+
+    def save_session_path(self, path: str) -> None:
+        """Save the session to a path."""
+        self._remember(path)
+        self._window.sessions.save_path(path)
 
     def save_path(self, path: str) -> None:
         """Save the run in view to a path."""
@@ -91,6 +98,17 @@ class Files(QObject):
     def _choose(self, title: str, pattern: str, done: Callable[[str], None]) -> None:
         dialog = QFileDialog(self._window, title, self._window.settings.files.folder, pattern)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(done)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _choose_new(
+        self, title: str, words: str, suffix: str, done: Callable[[str], None]
+    ) -> None:
+        dialog = QFileDialog(self._window, title, self._window.settings.files.folder)
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(f"{words} (*{suffix})")
+        dialog.setDefaultSuffix(suffix.lstrip("."))
         dialog.fileSelected.connect(done)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
