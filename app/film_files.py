@@ -23,6 +23,8 @@ Pixels = npt.NDArray[np.uint8]
 
 #: Colours of a GIF, shared by all frames: what does not move then costs nothing.
 COLOURS = 255
+#: So many of them are the most frequent ones as they are.
+EXACT = 48
 #: The last picture of a GIF stays for so long before it begins again, in seconds.
 REST_SECONDS = 1.5
 #: GIF counts time in hundredths of a second, and players take less than two for a mistake.
@@ -81,7 +83,7 @@ class GifFile:
     def begin(self, samples: list[Pixels]) -> None:
         """Choose the colours and write the head."""
         sheet = Image.fromarray(np.concatenate(samples))
-        self._palette = sheet.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+        self._palette = palette_of(sheet)
         height, width, _ = samples[0].shape
         colours = self._palette.getpalette() or []
         table = bytes(colours[: 3 * 256]).ljust(3 * 256, b"\0")
@@ -180,6 +182,33 @@ class Mp4File:
             "flags": "+bitexact",
             "x264-params": "threads=1:lookahead-threads=1:sliced-threads=0",
         }
+
+
+def palette_of(sheet: Image.Image) -> Image.Image:
+    """The colours of all frames: the most frequent ones exactly, the others as near as may be.
+
+    Backgrounds and lines keep their very colour that way, and what is left goes to the maps.
+    """
+    flat = np.asarray(sheet).reshape(-1, 3).astype(np.int64)
+    codes, counts = np.unique(flat @ np.array([65536, 256, 1]), return_counts=True)
+    often = np.argsort(-counts, kind="stable")[:EXACT]
+    rest = np.delete(codes, often)
+    exact = _parts(codes[often])
+    if len(rest):
+        # Each colour once: a map's rare shades count as much as its common ones.
+        line = Image.fromarray(_parts(rest)[None])
+        spare = COLOURS - len(exact)
+        chosen = line.quantize(spare, Image.Quantize.MEDIANCUT, kmeans=2)
+        entries = np.array(chosen.getpalette(), np.uint8).reshape(-1, 3)[:spare]
+        exact = np.concatenate([exact, entries])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(exact.tobytes())
+    return palette
+
+
+def _parts(codes: npt.NDArray[np.int64]) -> Pixels:
+    """Red, green and blue of colours that were packed into one number."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], 1).astype(np.uint8)
 
 
 def open_file(path: Path) -> BinaryIO:

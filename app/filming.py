@@ -18,7 +18,7 @@ from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 from app.engine_pool import EnginePool
 from app.export_pictures import ExportError
 from app.film_files import FILES, FilmFile, Pixels
-from app.reel import Reel, Scene, Twin, chosen_steps
+from app.reel import Reel, Scene, Twin, chosen_steps, cursor_of, timeline
 from engine.wire.messages import Answer, Ask, Cancel, Credit, Failed, Slot
 from widgets.panel import Panel, Question
 
@@ -65,7 +65,7 @@ class FilmJob(QObject):
         super().__init__()
         self._link = link
         self._path, self._scale = path, scale
-        self._reel = Reel(chosen_steps(scene.state.stored, n_frames))
+        self._reel = Reel(chosen_steps(timeline(scene.state), n_frames))
         self._part = part_of(path)
         self._file = open_film(path, self._part, frame_seconds(self._reel, seconds))
         self._twin = Twin(panel, scene, name=f"{SLOT}-{panel.name}")
@@ -111,7 +111,7 @@ class FilmJob(QObject):
         self._generation += 1
         slot = Slot(SLOT, question.run or self._twin.scene.info.run, part)
         self._waiting[slot] = (question, self._generation)
-        cursor = step if question.live else None
+        cursor = cursor_of(self._twin.scene.state, step) if question.live else None
         self._link.send(ask_of(slot, self._generation, question, cursor))
 
     def _draw(self, step: int) -> None:
@@ -257,7 +257,7 @@ def film(
     Raises:
         ExportError: As :class:`FilmJob` says in ``failed``.
     """
-    reel = Reel(chosen_steps(scene.state.stored, n_frames))
+    reel = Reel(chosen_steps(timeline(scene.state), n_frames))
     part = part_of(path)
     file = open_film(path, part, frame_seconds(reel, seconds))
     twin = Twin(panel, scene, name=f"{SLOT}-{panel.name}")
@@ -288,7 +288,8 @@ def _shoot(
     _settle()
     while questions := twin.open_questions(step):
         for part, question in questions.items():
-            for answer in ask(part, question, step if question.live else None):
+            cursor = cursor_of(twin.scene.state, step) if question.live else None
+            for answer in ask(part, question, cursor):
                 twin.answer(part, answer, live=question.live)
         _settle()
 

@@ -51,6 +51,17 @@ class Scene:
     runs: tuple[RunInfo, ...] = ()
 
 
+def timeline(state: RunState) -> tuple[int, ...]:
+    """Steps that can be shown: the stored ones, and where a run rests now."""
+    rests = state.state != "training" and state.step > max(state.stored, default=-1)
+    return (*state.stored, state.step) if rests else tuple(state.stored)
+
+
+def cursor_of(state: RunState, step: int) -> int | None:
+    """Where a step is found: in history, or as the newest snapshot."""
+    return step if step in state.stored else None
+
+
 def chosen_steps(stored: Sequence[int], n_frames: int) -> tuple[int, ...]:
     """At most ``n_frames`` stored steps, evenly chosen, the first and the last among them.
 
@@ -196,7 +207,7 @@ def with_line(image: QImage, look: Look, scale: float, scene: Scene, step: int) 
     whole.fill(QColor(look.palette.raised))
     painter = QPainter(whole)
     painter.drawImage(0, 0, image)
-    share = step / max(1, scene.state.stored[-1] if scene.state.stored else step)
+    share = step / max(1, step, scene.state.step)
     bar = QRectF(0, image.height(), image.width() * min(1.0, share), max(2.0, 2 * scale))
     painter.fillRect(bar, QColor(look.palette.accent))
     font = look.font(0.85)
