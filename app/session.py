@@ -134,6 +134,7 @@ class Session(QObject):
         place: int | None = None,
         engine: str = "",
         data_of: str = "",
+        select: bool = True,
     ) -> RunView:
         """Start a run in a new place, or instead of what is shown in ``place``.
 
@@ -141,14 +142,14 @@ class Session(QObject):
             spec: What to build.
             playing: Whether to train at once.
             place: Where it stands in the strip.
-            engine: Id of the engine in which it lives; "" is the main one, or one of its own for
-                a device that is not the main one's.
-            data_of: Id of a run in the same engine whose data are taken as they are.
+            engine: Id of the engine in which it lives; "" is the one of its device.
+            data_of: Id of a run in the same engine whose data are taken.
+            select: Whether it comes into view once it is built.
         """
         view = self._new(spec, place)
         self.link.assign(view.run, engine or self._engine_for(spec.device))
         command = StartRun(self.link.next_id(), view.run, spec, playing, data_of=data_of)
-        self.command(command, self.admit(view))
+        self.command(command, self.admit(view, select=select))
         return view
 
     def open_file(self, path: str, *, playing: bool = False) -> RunView:
@@ -248,9 +249,8 @@ class Session(QObject):
         view.parked = True
         self._put_away = [*(run for run in self._put_away if run != view.run), view.run]
         for run in self._put_away[:-PUT_AWAY]:
-            gone = self._runs.get(run)
-            if gone is not None:
-                self.close(gone)
+            if run in self._runs:
+                self.close(self._runs[run])
         self._put_away = self._put_away[-PUT_AWAY:]
         if self._current == view.run:
             self._show(self.runs[-1] if self.runs else None)
@@ -420,8 +420,7 @@ class Session(QObject):
             if ack.info is None:
                 return
             view.info, view.spec = ack.info, ack.info.spec
-            if view.pace is None and ack.info.natural_pace is not None:
-                view.pace = ack.info.natural_pace
+            view.pace = view.pace or ack.info.natural_pace
             if view.pace is not None:
                 self.set_pace(view, view.pace)
             self.runs_changed.emit()
