@@ -24,7 +24,10 @@ Pixels = npt.NDArray[np.uint8]
 #: Colours of a GIF, shared by all frames: what does not move then costs nothing.
 COLOURS = 255
 #: So many of them are the most frequent ones as they are.
-EXACT = 48
+EXACT = 200
+#: A colour as one number; so many new ones are compared with the palette at once.
+PACKING = np.array([65536, 256, 1])
+CHUNK = 8192
 #: The last picture of a GIF stays for so long before it begins again, in seconds.
 REST_SECONDS = 1.5
 #: GIF counts time in hundredths of a second, and players take less than two for a mistake.
@@ -76,26 +79,25 @@ class GifFile:
     def __init__(self, path: Path, seconds_per_frame: float) -> None:
         self._file: BinaryIO = open_file(path)
         self._ticks = max(LEAST_TICKS, round(TICKS * seconds_per_frame))
-        self._palette: Image.Image | None = None
+        self._shades: Shades | None = None
         self._last: Image.Image | None = None
         self._held: tuple[Image.Image, tuple[int, int]] | None = None
 
     def begin(self, samples: list[Pixels]) -> None:
         """Choose the colours and write the head."""
-        sheet = Image.fromarray(np.concatenate(samples))
-        self._palette = palette_of(sheet)
+        self._shades = Shades(palette_of(np.concatenate(samples)))
         height, width, _ = samples[0].shape
-        colours = self._palette.getpalette() or []
-        table = bytes(colours[: 3 * 256]).ljust(3 * 256, b"\0")
+        table = self._shades.palette.tobytes().ljust(3 * 256, b"\0")
         size = width.to_bytes(2, "little") + height.to_bytes(2, "little")
         endless = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
         self._file.write(b"GIF89a" + size + b"\xf7\x00\x00" + table + endless)
 
     def add(self, frame: Pixels) -> None:
         """Append a frame; it is written when the next one comes, since the last one stays."""
-        if self._palette is None:
+        if self._shades is None:
             raise RuntimeError("a GIF needs its palette before its first frame")
-        picture = Image.fromarray(frame).quantize(palette=self._palette, dither=Image.Dither.NONE)
+        picture = Image.fromarray(self._shades.nearest(frame))
+        picture.putpalette(self._shades.palette.tobytes())
         box = (0, 0, *picture.size)
         if self._last is not None:
             box = ImageChops.difference(picture, self._last).getbbox() or (0, 0, 1, 1)
@@ -184,26 +186,52 @@ class Mp4File:
         }
 
 
-def palette_of(sheet: Image.Image) -> Image.Image:
-    """The colours of all frames: the most frequent ones exactly, the others as near as may be.
+def palette_of(sheet: Pixels) -> Pixels:
+    """The colours (C, 3) for all frames: the most frequent exactly, the rest as near as may be.
 
-    Backgrounds and lines keep their very colour that way, and what is left goes to the maps.
+    Backgrounds, lines and the commonest shades of a map keep their very colour that way.
     """
-    flat = np.asarray(sheet).reshape(-1, 3).astype(np.int64)
-    codes, counts = np.unique(flat @ np.array([65536, 256, 1]), return_counts=True)
+    codes, counts = np.unique(_codes(sheet), return_counts=True)
     often = np.argsort(-counts, kind="stable")[:EXACT]
     rest = np.delete(codes, often)
     exact = _parts(codes[often])
-    if len(rest):
-        # Each colour once: a map's rare shades count as much as its common ones.
-        line = Image.fromarray(_parts(rest)[None])
-        spare = COLOURS - len(exact)
-        chosen = line.quantize(spare, Image.Quantize.MEDIANCUT, kmeans=2)
-        entries = np.array(chosen.getpalette(), np.uint8).reshape(-1, 3)[:spare]
-        exact = np.concatenate([exact, entries])
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(exact.tobytes())
-    return palette
+    if not len(rest):
+        return exact
+    # Each colour once: a map's rare shades count as much as its common ones.
+    line, spare = Image.fromarray(_parts(rest)[None]), COLOURS - len(exact)
+    chosen = line.quantize(spare, Image.Quantize.MEDIANCUT, kmeans=2)
+    entries = np.array(chosen.getpalette(), np.uint8).reshape(-1, 3)[:spare]
+    return np.concatenate([exact, entries])
+
+
+class Shades:
+    """Finds the nearest entry of a palette; what was found once is remembered.
+
+    Args:
+        palette: (C, 3) with at most 256 entries.
+    """
+
+    def __init__(self, palette: Pixels) -> None:
+        self.palette = palette
+        self._entry = np.zeros(2**24, np.uint8)
+        self._known = np.zeros(2**24, bool)
+
+    def nearest(self, frame: Pixels) -> Pixels:
+        """Entries (H, W) for the colours (H, W, 3)."""
+        codes = _codes(frame)
+        new = np.unique(codes[~self._known[codes]])
+        for chunk in np.array_split(new, len(new) // CHUNK + 1):
+            colours = _parts(chunk).astype(np.int32)
+            away = colours[:, None] - self.palette.astype(np.int32)[None]
+            self._entry[chunk] = np.square(away).sum(2).argmin(1)
+            self._known[chunk] = True
+        return self._entry[codes].reshape(frame.shape[:2])
+
+
+def _codes(frame: Pixels) -> npt.NDArray[np.int64]:
+    """Each colour as one number, flat."""
+    packed: npt.NDArray[np.int64] = frame.reshape(-1, 3).astype(np.int64) @ PACKING
+    return packed
 
 
 def _parts(codes: npt.NDArray[np.int64]) -> Pixels:
