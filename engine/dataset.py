@@ -53,10 +53,13 @@ class KnownDensity(Protocol):
 
 
 class Dataset(ABC):
-    """Observations, split into ``train``, ``valid`` and ``test`` (float32 tensors (N, *E)).
+    """Observations (N, *E), split into ``train``, ``valid`` and ``test``.
 
-    A subclass sets ``card``, ``Config`` and ``event``, and calls :meth:`_split` (or draws its
-    sample itself). ``labels`` are class names; ``train_labels`` … are integer tensors or None.
+    They are float32, or uint8 where a picture's values are levels; :func:`as_float` makes them
+    fit for arithmetic. A subclass sets ``card``, ``Config`` and ``event``, and calls
+    :meth:`_split` (or draws its sample itself). ``labels`` are class names; ``train_labels`` …
+    are int64 (N,) or None. ``factor_names`` name the columns of ``train_factors`` … (N, F),
+    float32. ``dequantised_levels`` is the k of dequantised pictures (x + u)/k.
     """
 
     card: ClassVar[DatasetCard]
@@ -70,7 +73,16 @@ class Dataset(ABC):
     valid_labels: Tensor | None = None
     test_labels: Tensor | None = None
     labels: tuple[str, ...] = ()
+    train_factors: Tensor | None = None
+    valid_factors: Tensor | None = None
+    test_factors: Tensor | None = None
+    factor_names: tuple[str, ...] = ()
+    dequantised_levels: int | None = None
     notes: tuple[str, ...] = ()
+    #: What the numbers are, in words for the screen.
+    values: str = ""
+    #: Whether every batch is drawn anew from ``source`` (dynamic binarisation).
+    redraws: bool = False
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -85,14 +97,23 @@ class Dataset(ABC):
         """Whether training draws fresh points instead of re-using the finite sample."""
         return bool(getattr(self.config, "fresh", False))
 
+    @property
+    def source(self) -> Tensor:
+        """(N, *E), what a batch is made from: rows of it go through :meth:`redraw`."""
+        return self.train
+
+    def redraw(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """A training batch out of rows (B, *E) of ``source``; called only if ``redraws``."""
+        return batch
+
     @abstractmethod
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """N draws (N, *E): from the true density, or from the training split with replacement."""
 
     def info(self) -> DatasetInfo:
         """What the window must know of it."""
-        flat = self.train.reshape(self.train.shape[0], -1).to(torch.float64)
-        low, high = flat.amin(0), flat.amax(0)
+        flat = self.train.reshape(self.train.shape[0], -1)
+        low, high = flat.amin(0).to(torch.float64), flat.amax(0).to(torch.float64)
         margin = box_margin(low, high)
         known = isinstance(self, KnownDensity)
         return DatasetInfo(
@@ -107,6 +128,8 @@ class Dataset(ABC):
             columns=self.event.axes,
             notes=self.notes,
             labels=self.labels,
+            values=self.values,
+            factors=self.factor_names,
         )
 
     def _split(self, points: Tensor, labels: Tensor | None = None) -> None:
@@ -126,7 +149,13 @@ class Dataset(ABC):
             self.train_labels, self.valid_labels, self.test_labels = torch.split(labels, sizes)
 
     def _resample(self, n: int, generator: torch.Generator) -> Tensor:
-        return self.train[torch.randint(len(self.train), (n,), generator=generator)]
+        chosen = torch.randint(len(self.train), (n,), generator=generator)
+        return as_float(self.train[chosen])
+
+
+def as_float(x: Tensor) -> Tensor:
+    """Observations fit for arithmetic: level indices become float32, real numbers stay."""
+    return x if x.is_floating_point() else x.to(torch.float32)
 
 
 def box_margin(low: Tensor, high: Tensor) -> Tensor:

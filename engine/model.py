@@ -17,6 +17,8 @@ from engine.wire.cards import ModelCard
 #: is left unscaled. Units may be tiny (farads, metres of light), so the first is only a guard.
 SMALLEST_SPREAD = 1e-15
 SMALLEST_SHARE = 1e-8
+#: Values of the data that are looked at together in float64.
+MOMENT_BLOCK = 2**24
 
 
 @dataclass
@@ -27,11 +29,13 @@ class TrainState:
         optimisers: By name; one for most models, two for adversarial ones.
         step: Steps taken so far.
         memory: Chains and replay buffers; part of every keyframe.
+        context: Labels (B,), int64, of the batch in hand where the model uses them.
     """
 
     optimisers: dict[str, torch.optim.Optimizer]
     step: int = 0
     memory: dict[str, Tensor] = field(default_factory=dict)
+    context: Tensor | None = None
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Change the learning rate of every optimiser, in the ratio of their first rates."""
@@ -78,11 +82,10 @@ class GenerativeModel(nn.Module, ABC):
         The default stores each coordinate's mean and standard deviation; models that initialise
         from data (EM, actnorm) extend it.
         """
-        flat = data.reshape(data.shape[0], -1).to(torch.float64)
-        spread = flat.std(0, correction=0)
-        least = (SMALLEST_SHARE * flat.abs().amax(0)).clamp_min(SMALLEST_SPREAD)
+        mean, spread, largest = _moments(data.reshape(data.shape[0], -1))
+        least = (SMALLEST_SHARE * largest).clamp_min(SMALLEST_SPREAD)
         spread = torch.where(spread > least, spread, torch.ones_like(spread))
-        self.location.copy_(flat.mean(0))
+        self.location.copy_(mean)
         self.scale.copy_(spread)
 
     def standardise(self, x: Tensor) -> Tensor:
@@ -137,7 +140,7 @@ class GenerativeModel(nn.Module, ABC):
         self, batch: Tensor, state: TrainState, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """One update on a batch (B, *E); returns named scalars, detached."""
-        losses = self.loss(batch, generator=generator)
+        losses = self.loss(batch, context=state.context, generator=generator)
         for optimiser in state.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
@@ -152,6 +155,11 @@ class GenerativeModel(nn.Module, ABC):
     # --- small conveniences -------------------------------------------------------------------
 
     @property
+    def uses_labels(self) -> bool:
+        """Whether it is trained with the data's labels as ``context``."""
+        return bool(getattr(self.config, "class_conditional", False))
+
+    @property
     def device(self) -> torch.device:
         """Where the weights lie."""
         return self.location.device
@@ -160,3 +168,17 @@ class GenerativeModel(nn.Module, ABC):
     def n_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def _moments(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, standard deviation and largest size per column of (N, D), float64.
+
+    Large data are taken in blocks of columns, since a copy in float64 has eight bytes a value.
+    """
+    width = max(1, MOMENT_BLOCK // max(len(flat), 1))
+    if flat.shape[1] > width:
+        parts = [_moments(block) for block in torch.split(flat, width, dim=1)]
+        mean, spread, largest = (torch.cat(column) for column in zip(*parts, strict=True))
+        return mean, spread, largest
+    wide = flat.to(torch.float64)
+    return wide.mean(0), wide.std(0, correction=0), wide.abs().amax(0)

@@ -65,7 +65,9 @@ class Recorder:
 
 def _held_out(trainer: Trainer, seed: int) -> float | None:
     model = trainer.model.eval()
-    score = held_out_nll(model, trainer.dataset.valid[:HELD_OUT_POINTS], seed=seed)
+    data, labels = trainer.dataset.valid[:HELD_OUT_POINTS], trainer.dataset.valid_labels
+    labels = None if labels is None else labels[:HELD_OUT_POINTS]
+    score = held_out_nll(model, data, labels=labels, seed=seed)
     model.train()
     return score
 

@@ -21,11 +21,13 @@ import torch
 
 from engine.capabilities import capabilities_of
 from engine.dataset import Dataset, KnownDensity
+from engine.fitting import derived_settings
 from engine.launch import PLUGINS_VARIABLE
 from engine.model import GenerativeModel
 from engine.probe import Probe
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import field_specs, make_config
+from engine.wire.messages import RunSpec
 
 T = TypeVar("T")
 _BUILDING = threading.Lock()
@@ -42,7 +44,12 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def build_model(
-    name: str, *, event_shape: Sequence[int], seed: int = 0, **config: object
+    name: str,
+    *,
+    event_shape: Sequence[int],
+    seed: int = 0,
+    dataset: Dataset | None = None,
+    **config: object,
 ) -> GenerativeModel:
     """Build an untrained model; the same seed gives the same weights.
 
@@ -50,13 +57,27 @@ def build_model(
         name: One of :func:`model_names`.
         event_shape: The shape *E of one observation.
         seed: Seed of the initial weights.
+        dataset: Data that decide the derived settings, such as ``levels``, whatever is given.
         **config: Fields of the model's ``Config``; the rest keep their defaults.
 
     Raises:
         ValueError: The name or a setting is unknown, or a value is outside its range.
     """
     kind = find(models(), name, "model")
+    if dataset is not None:
+        config = {**config, **derived_settings(kind.Config, dataset)}
     return _built(kind, event_shape, make_config(kind.Config, config), seed)
+
+
+def build_for(spec: RunSpec, dataset: Dataset) -> GenerativeModel:
+    """The untrained model of a run on its data; raises ``ValueError`` as :func:`build_model`."""
+    return build_model(
+        spec.model,
+        event_shape=dataset.event_shape,
+        seed=spec.seed,
+        dataset=dataset,
+        **spec.model_config,
+    )
 
 
 def build_like(model: GenerativeModel, config: object, *, seed: int = 0) -> GenerativeModel:
@@ -153,6 +174,7 @@ def _modules(package: str) -> tuple[ModuleType, ...]:
 __all__ = [
     "KnownDensity",
     "build_dataset",
+    "build_for",
     "build_like",
     "build_model",
     "dataset_card",

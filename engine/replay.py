@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engine.changes import Change, Changes
 from engine.dataset import Dataset
 from engine.history import Milestone
-from engine.registry import build_model
+from engine.registry import build_for
 from engine.training import Trainer
 from engine.wire.fields import Value
 from engine.wire.messages import RunSpec
@@ -41,9 +41,7 @@ class Replay:
     ) -> None:
         data = changes.data_at(milestone.n_changes)
         dataset = data.build() if data is not None else first_dataset
-        model = build_model(
-            spec.model, event_shape=dataset.event_shape, seed=spec.seed, **spec.model_config
-        )
+        model = build_for(spec, dataset)
         self.trainer = Trainer(model, dataset, seed=spec.seed, device=spec.device)
         self.trainer.restore(milestone.keyframe)
         self._begin = milestone

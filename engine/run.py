@@ -20,7 +20,7 @@ from engine.fairness import Finish
 from engine.history import DEFAULT_BUDGET, History, Milestone, Snapshot, take
 from engine.rate import StepRate
 from engine.recorder import Recorder
-from engine.registry import build_dataset, build_model, dataset_card, model_card
+from engine.registry import build_dataset, build_for, dataset_card, model_card
 from engine.replay import CatchUp, Due, Replay
 from engine.shelf import Log, load_past
 from engine.training import Keyframe, Trainer, live_values, plain_config
@@ -83,9 +83,7 @@ class Run:
 
     def _build(self, keyframe: Keyframe | None) -> None:
         spec = self.spec
-        model = build_model(
-            spec.model, event_shape=self.dataset.event_shape, seed=spec.seed, **spec.model_config
-        )
+        model = build_for(spec, self.dataset)
         self.trainer = Trainer(model, self.dataset, seed=spec.seed, device=spec.device)
         self.seconds = 0.0
         if keyframe is not None:

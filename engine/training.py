@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from engine.capabilities import Bound, LogProb
-from engine.dataset import Dataset
+from engine.dataset import Dataset, as_float
+from engine.fitting import check_values
 from engine.model import GenerativeModel, TrainState
 from engine.target import Target
 from engine.variational import check_fits, target_step
@@ -27,6 +28,8 @@ from engine.wire.fields import Value, check_value, field_specs
 CHUNK = 64
 #: Held-out points scored at once, to bound memory.
 SCORE_CHUNK = 4096
+#: Values of held-out events scored at once: each may have dozens of channels inside a model.
+SCORE_VALUES = 2**18
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -104,28 +107,37 @@ class Batches:
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, seed: int, device: torch.device) -> None:
-        self._dataset = dataset
         self._batch_size = batch_size
         self._generator = torch.Generator().manual_seed(seed)
         self._device = device
-        self._data = dataset.train.to(device)
+        self._hold(dataset)
         self._chunk_start = self._generator.get_state()
         self._chunk: Tensor | None = None
+        self._seeds: list[int] = []
         self._position = 0
+        #: Labels (B,) of the batch given last, on the device; None where the data have none.
+        self.labels: Tensor | None = None
 
     @property
     def all(self) -> Tensor:
-        """The whole training split on the device."""
+        """The whole training split on the device, as it is stored; its labels go along."""
+        self.labels = self._labels
         return self._data
 
     def next(self) -> Tensor:
-        """The next batch (B, *E) on the device."""
+        """The next batch (B, *E) of real numbers on the device."""
         if self._chunk is None or self._position == CHUNK:
             self._draw()
         assert self._chunk is not None
-        item = self._chunk[self._position]
+        item, place = self._chunk[self._position], self._position
         self._position += 1
-        return item if self._dataset.fresh else self._data[item]
+        if self._dataset.fresh:
+            return item
+        self.labels = None if self._labels is None else self._labels[item]
+        if not self._dataset.redraws:
+            return as_float(self._data[item])
+        generator = torch.Generator().manual_seed(self._seeds[place])
+        return as_float(self._dataset.redraw(self._source[item], generator))
 
     def resize(self, batch_size: int) -> None:
         """Go on with another batch size, from the next step."""
@@ -134,8 +146,7 @@ class Batches:
 
     def change(self, dataset: Dataset) -> None:
         """Go on with other data of the same event shape, from the next step."""
-        self._dataset = dataset
-        self._data = dataset.train.to(self._device)
+        self._hold(dataset)
         self._chunk = None
 
     def capture(self) -> tuple[Tensor, int]:
@@ -152,6 +163,13 @@ class Batches:
             self._draw()
             self._position = position
 
+    def _hold(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._data = dataset.train.to(self._device)
+        self._source = dataset.source.to(self._device) if dataset.redraws else self._data
+        labels = dataset.train_labels
+        self._labels = None if labels is None else labels.to(self._device)
+
     def _draw(self) -> None:
         self._chunk_start = self._generator.get_state()
         self._position = 0
@@ -161,6 +179,8 @@ class Batches:
             chunk = points.reshape(*shape, *points.shape[1:])
         else:
             chunk = torch.randint(len(self._dataset.train), shape, generator=self._generator)
+        if self._dataset.redraws:
+            self._seeds = torch.randint(2**62, (CHUNK,), generator=self._generator).tolist()
         self._chunk = chunk.to(self._device)
 
 
@@ -191,6 +211,7 @@ class Trainer:
                 f"{model.card.title}: given data of shape {dataset.event_shape}, "
                 f"wanted {model.event_shape}"
             )
+        check_values(model, dataset)
         self.device = choose_device(device)
         self.model = model.to(self.device)
         self.dataset = dataset
@@ -221,7 +242,9 @@ class Trainer:
             n, state = self.batch_size, self.state
             losses = target_step(self.model, self.dataset, n, state, self.generator)
         else:
-            batch = self.batches.all if self.model.full_batch else self.batches.next()
+            full = self.model.full_batch
+            batch = as_float(self.batches.all) if full else self.batches.next()
+            self.state.context = self.batches.labels if self.model.uses_labels else None
             losses = self.model.train_step(batch, self.state, self.generator)
         self.state.step += 1
         return losses
@@ -252,6 +275,7 @@ class Trainer:
                 f"{self.model.card.title}: given data of shape {dataset.event_shape}, wanted "
                 f"{self.model.event_shape}, with which it was built; start a new run for them"
             )
+        check_values(self.model, dataset)
         if isinstance(dataset, Target):
             check_fits(self.model, dataset)
         self.dataset = dataset
@@ -415,21 +439,33 @@ def _fit(
 
 
 @torch.no_grad()
-def held_out_nll(model: GenerativeModel, data: Tensor, *, seed: int = 0) -> float | None:
+def held_out_nll(
+    model: GenerativeModel, data: Tensor, *, labels: Tensor | None = None, seed: int = 0
+) -> float | None:
     """Mean negative log-density of (N, *E) in nats, or the negative ELBO where that is the best.
 
-    ``None`` for models with neither, and for no data. The same seed gives the same noise.
+    ``labels`` (N,) are the context of a model that uses them. ``None`` for models with neither,
+    and for no data. The same seed gives the same noise.
     """
     if not len(data) or not isinstance(model, (LogProb, Bound)):
         return None
     generator = torch.Generator().manual_seed(seed)
     total = 0.0
-    for chunk in torch.split(data.to(model.device), SCORE_CHUNK):
+    for rows in torch.split(torch.arange(len(data)), _score_rows(model)):
+        chunk = as_float(data[rows].to(model.device))
+        context = None
+        if labels is not None and model.uses_labels:
+            context = labels[rows].to(model.device)
         if isinstance(model, LogProb):
-            total -= float(model.log_prob(chunk).sum())
+            total -= float(model.log_prob(chunk, context=context).sum())
         else:
-            total -= float(model.elbo(chunk, generator=generator).total.sum())
+            bound = model.elbo(chunk, context=context, generator=generator)
+            total -= float(bound.total.sum())
     return total / len(data)
+
+
+def _score_rows(model: GenerativeModel) -> int:
+    return min(SCORE_CHUNK, max(16, SCORE_VALUES // model.event_size))
 
 
 def _optimiser_tensors(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

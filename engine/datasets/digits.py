@@ -70,6 +70,8 @@ class Digits(Dataset):
             levels=config.levels,
         )
         self.labels = tuple(str(digit) for digit in range(10))
+        self.dequantised_levels = N_LEVELS if config.levels is None else None
+        self.values = _in_words(config.levels)
         pictures = self._values(grey).reshape(-1, 1, 8, 8)
         self.train, self.valid, self.test = cut(pictures, config.n_samples)
         self.train_labels, self.valid_labels, self.test_labels = cut(classes, config.n_samples)
@@ -81,12 +83,19 @@ class Digits(Dataset):
     def _values(self, grey: Tensor) -> Tensor:
         levels: int | None = self.config.levels
         if levels is not None:
-            return (grey * levels // N_LEVELS).to(torch.float32)
+            return (grey * levels // N_LEVELS).to(torch.uint8)
         generator = torch.Generator().manual_seed(self.config.seed)
         shade = torch.rand(grey.shape, generator=generator, dtype=torch.float64)
         # Rounding to float32 could reach 1, which lies outside the last grey level.
         pictures = ((grey + shade) / N_LEVELS).to(torch.float32)
         return pictures.clamp_max(1.0 - 2.0**-24)
+
+
+def _in_words(levels: int | None) -> str:
+    """What the numbers are, for the screen."""
+    if levels is None:
+        return f"real: {N_LEVELS} grey levels, dequantised"
+    return "binary: grey values from 9 are white" if levels == 2 else f"{levels} grey levels"
 
 
 def cut(values: Tensor, n_train: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,6 +16,8 @@ from engine.model import GenerativeModel
 CHUNK = 8192
 #: Rows times draws scored at once for importance-weighted bounds.
 DRAW_CHUNK = 8192
+#: Values of events scored at once: each may have dozens of channels inside a model.
+VALUES = 2**19
 #: Most draws for one bound.
 MOST_DRAWS = 10_000
 #: An accelerator takes so many times more rows at once.
@@ -35,13 +37,13 @@ class LogDensity:
     Attributes:
         kind: ``"exact"``, ``"bound"`` or ``"energy"`` (then −energy, not normalised).
         label: Short words for a legend.
-        score: (B, *E) in the model's dtype and on its device → (B,), nats.
+        score: (B, *E) in the model's dtype and on its device → (B,), nats; labels as ``context``.
         chunk: Rows to score at once.
     """
 
     kind: str
     label: str
-    score: Callable[[Tensor], Tensor]
+    score: Callable[..., Tensor]
     chunk: int = CHUNK
 
 
@@ -68,8 +70,7 @@ def log_density_of(model: GenerativeModel, *, n_draws: int = 32, seed: int = 0) 
         rows = max(8, DRAW_CHUNK // n_draws)
         return LogDensity("bound", label, _bound_scorer(model, n_draws, seed), rows)
     if isinstance(model, Energy):
-        energy = model
-        return LogDensity("energy", "−E(x), not normalised", lambda x: -energy.energy(x))
+        return LogDensity("energy", "−E(x), not normalised", _energy_scorer(model))
     raise ValueError(
         f"a density needs a log-density, a bound or an energy; {model.card.title} has none"
     )
@@ -81,20 +82,25 @@ def score_points(
     model: GenerativeModel,
     points: Tensor,
     *,
+    context: Tensor | None = None,
     cancelled: Cancelled | None = None,
 ) -> Tensor:
     """Score (P, D) points in chunks, without gradient: (P,) float64 on the CPU, nats.
+
+    ``context`` (P,) are labels, for a model that uses them.
 
     Raises:
         CancellationError: ``cancelled()`` was true between two chunks.
     """
     scores = torch.empty(len(points), dtype=torch.float64)
-    chunk = widen(log_density.chunk, model)
+    chunk = min(widen(log_density.chunk, model), max(16, widen(VALUES, model) // model.event_size))
     for start in range(0, len(points), chunk):
         if cancelled is not None and cancelled():
             raise CancellationError
         rows = slice(start, start + chunk)
-        scores[rows] = log_density.score(as_events(model, points[rows])).cpu().to(torch.float64)
+        x = as_events(model, points[rows])
+        labels = {} if context is None else {"context": context[rows].to(model.device)}
+        scores[rows] = log_density.score(x, **labels).cpu().to(torch.float64)
     return scores
 
 
@@ -115,9 +121,17 @@ def as_events(model: GenerativeModel, points: Tensor) -> Tensor:
     return x.reshape(len(points), *model.event_shape)
 
 
-def _bound_scorer(model: Bound, n_draws: int, seed: int) -> Callable[[Tensor], Tensor]:
-    def score(x: Tensor) -> Tensor:
+def _bound_scorer(model: Bound, n_draws: int, seed: int) -> Callable[..., Tensor]:
+    def score(x: Tensor, context: Tensor | None = None) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return model.elbo(x, n_draws=n_draws, generator=generator).importance_weighted
+        bound = model.elbo(x, context=context, n_draws=n_draws, generator=generator)
+        return bound.importance_weighted
+
+    return score
+
+
+def _energy_scorer(model: Energy) -> Callable[..., Tensor]:
+    def score(x: Tensor, context: Tensor | None = None) -> Tensor:
+        return -model.energy(x, context=context)
 
     return score

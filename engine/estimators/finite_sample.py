@@ -25,9 +25,10 @@ class FiniteSample(Dataset):
     card = DatasetCard("finite_sample", "Finite sample", "A few observations of other data.")
     Config = Nothing
 
-    def __init__(self, source: Dataset, train: Tensor) -> None:
+    def __init__(self, source: Dataset, train: Tensor, labels: Tensor | None = None) -> None:
         super().__init__(Nothing())
-        self.event = source.event
+        self.event, self.labels = source.event, source.labels
+        self.train_labels = labels
         self.train, self.valid, self.test = train, train[:0], train[:0]
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
@@ -55,7 +56,8 @@ def draw_sample(source: Dataset, size: int, seed: int) -> FiniteSample:
             "training split"
         )
     chosen = torch.randperm(len(source.train), generator=generator)[:size]
-    return FiniteSample(source, source.train[chosen])
+    labels = source.train_labels
+    return FiniteSample(source, source.train[chosen], None if labels is None else labels[chosen])
 
 
 def held_out_points(source: Dataset, most: int, seed: int) -> Tensor:

@@ -9,7 +9,8 @@ from contextlib import suppress
 import msgspec
 import torch
 
-from engine.dataset import Dataset, KnownDensity
+from engine.dataset import KnownDensity
+from engine.estimators.bits import bits_of
 from engine.estimators.density import CancellationError, log_density_of, score_points
 from engine.estimators.quadrature import log_z
 from engine.probe import Result, View, probe
@@ -41,7 +42,7 @@ def evaluate(view: View, arguments: Arguments) -> Iterator[Result]:
     Raises:
         ValueError: The split is unknown or empty, or a number is out of range.
     """
-    data, _ = split_of(view.dataset, arguments.split)
+    data, labels = split_of(view.dataset, arguments.split)
     if not len(data):
         raise ValueError(f"the {arguments.split} split holds no observations")
     if not SMALLEST_GRID <= arguments.grid <= LARGEST_GRID or arguments.n_draws < 1:
@@ -60,20 +61,23 @@ def evaluate(view: View, arguments: Arguments) -> Iterator[Result]:
         "kl": None,
         "kl_error": None,
         "bits_per_dim": None,
+        "bits_label": None,
     }
     scored = any(map(view.can, (Capability.LOG_PROB, Capability.BOUND, Capability.ENERGY)))
     if not scored:
         yield Result({}, values)
         return
     with suppress(CancellationError):
-        values |= _held_out(view, data, arguments.n_draws)
+        values |= _held_out(view, data, labels, arguments.n_draws)
         comparable = view.model.event_size <= 2
         yield Result({}, dict(values), final=not comparable)
         if comparable:
             yield Result({}, values | _divergences(view, arguments))
 
 
-def _held_out(view: View, data: torch.Tensor, n_draws: int) -> dict[str, Value]:
+def _held_out(
+    view: View, data: torch.Tensor, labels: torch.Tensor | None, n_draws: int
+) -> dict[str, Value]:
     model = view.model
     density = log_density_of(model, n_draws=n_draws, seed=view.seed)
     kind, label, offset, extra = density.kind, density.label, 0.0, 0.0
@@ -84,15 +88,18 @@ def _held_out(view: View, data: torch.Tensor, n_draws: int) -> dict[str, Value]:
         z = log_z(model, cancelled=view.cancelled)
         kind, label, offset, extra = "quadrature", "−E(x) − log Z, quadrature", z.value, z.error
     flat = data.reshape(len(data), -1)
-    scores = score_points(density, model, flat, cancelled=view.cancelled) - offset
+    context = labels if model.uses_labels else None
+    scores = score_points(density, model, flat, context=context, cancelled=view.cancelled) - offset
     nll = -float(scores.mean())
     spread = float(scores.std()) if len(scores) > 1 else 0.0
+    bits = bits_of(nll, model, view.dataset)
     return {
         "kind": kind,
         "label": label,
         "nll": nll,
         "nll_error": spread / math.sqrt(len(scores)) + extra,
-        "bits_per_dim": _bits_per_dim(nll, view.dataset),
+        "bits_per_dim": None if bits is None else bits.value,
+        "bits_label": None if bits is None else bits.label,
     }
 
 
@@ -103,19 +110,3 @@ def _divergences(view: View, arguments: Arguments) -> dict[str, Value]:
         label = f"upper bound on KL(truth‖model), {arguments.n_draws} importance draws"
     # What kind of density it is and H stand among the figures of the split.
     return {k: v for k, v in found.items() if k not in ("kind", "entropy")} | {"kl_label": label}
-
-
-def _bits_per_dim(nll: float, dataset: Dataset) -> float | None:
-    """Bits per pixel: of whole grey values, or of those that dequantised pictures came from.
-
-    A density of (x + u)/k is one of x + u after adding ln k per pixel to its negative logarithm;
-    pictures that do not say what k is (``dequantised_levels``) have no such number.
-    """
-    event = dataset.event
-    if event.kind != "picture":
-        return None
-    bits = nll / (event.size * math.log(2.0))
-    if event.support != "real":
-        return bits
-    levels = getattr(dataset, "dequantised_levels", None)
-    return bits + math.log2(levels) if levels else None

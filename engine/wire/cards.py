@@ -78,6 +78,8 @@ class DatasetInfo(msgspec.Struct, frozen=True):
         columns: Names of the coordinates.
         notes: Sentences for the user, such as rows that were dropped.
         labels: Names of the classes, where observations carry a label.
+        values: What the numbers are, in words, such as ``"binary, static binarisation"``.
+        factors: Names of the known factors of variation.
     """
 
     event: Event
@@ -91,3 +93,5 @@ class DatasetInfo(msgspec.Struct, frozen=True):
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    values: str = ""
+    factors: tuple[str, ...] = ()

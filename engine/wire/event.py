@@ -11,11 +11,12 @@ class Event(msgspec.Struct, frozen=True):
     """The space in which a data set lives and a model puts probability.
 
     Attributes:
-        shape: The event's shape; ``None`` stands for time of any length.
+        shape: The event's shape; ``None`` stands for time of any length. Pictures are always
+            (C, H, W), with C = 1 for black and white or grey and 3 for red, green, blue.
         axes: One name per axis, such as ``("x", "y")`` for points (one name per *coordinate* when
             the event is a vector) or ``("channel", "row", "column")`` for pictures.
-        support: ``"real"``, ``"binary"`` or ``"integer"`` (0 … levels − 1).
-        levels: The number of levels when the support is ``"integer"``.
+        support: ``"real"``, ``"binary"`` (0, 1) or ``"integer"`` (0 … levels − 1).
+        levels: The number of levels; 2 when the support is ``"binary"``, None when it is real.
         alphabet: The symbols when the integers stand for characters.
         rate: Samples per second when time is sound.
     """

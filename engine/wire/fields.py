@@ -42,6 +42,8 @@ class Field(msgspec.Struct, frozen=True):
         symbol: The literature's letter, in LaTeX without dollar signs.
         choices: Allowed words, for strings.
         live: Whether it may change while training without a restart.
+        derived: Whether the data decide it, so that no form shows it (see
+            :func:`engine.registry.build_model`).
         optional: Whether ``None`` is allowed (set by :func:`field_specs`).
     """
 
@@ -53,6 +55,7 @@ class Field(msgspec.Struct, frozen=True):
     symbol: str = ""
     choices: tuple[str, ...] = ()
     live: bool = False
+    derived: bool = False
 
 
 class FieldSpec(msgspec.Struct, frozen=True):

@@ -53,9 +53,9 @@ class ConfigForm(QWidget):
     def set_fields(self, specs: tuple[FieldSpec, ...]) -> None:
         """Make rows for these fields, with their defaults; the same fields keep their editors.
 
-        Fields of kind ``"blob"`` (a painting, a picture) have no row.
+        Fields of kind ``"blob"`` (a painting, a picture) and derived ones have no row.
         """
-        specs = tuple(spec for spec in specs if spec.kind != "blob")
+        specs = tuple(spec for spec in specs if spec.kind != "blob" and not spec.field.derived)
         if specs == self._specs:
             for spec in specs:
                 self._editors[spec.name].set_value(spec.default)
