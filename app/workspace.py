@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from PySide6.QtCore import QByteArray, Qt, Signal
@@ -18,6 +19,8 @@ from widgets.panel import Panel, Point
 FIRST_LAYOUT = ("density", "training")
 #: Shares of the height that the first layout gives.
 FIRST_SHARES = (68, 32)
+#: Below this width, at scale 1, a further panel becomes a tab.
+TWO_COLUMNS_FROM = 860
 
 
 class Workspace(QMainWindow):
@@ -26,17 +29,21 @@ class Workspace(QMainWindow):
     Signals:
         opened: A panel was made (a ``Panel``).
         shown: A panel became visible or hidden (its name, whether it is visible).
+        arranged: Docks were placed by a layout, not one by one.
     """
 
     opened = Signal(object)
     shown = Signal(str, bool)
+    arranged = Signal()
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._look = look
         self._docks: dict[str, QDockWidget] = {}
         self._panels: dict[str, Panel] = {}
+        self._placed: set[str] = set(FIRST_LAYOUT)
         self._point: Point | None = None
+        self.is_arranging = False
         self.setWindowFlags(Qt.WindowType.Widget)
         self.setDockNestingEnabled(True)
         self.setDockOptions(
@@ -60,19 +67,62 @@ class Workspace(QMainWindow):
     def show_panel(self, name: str, visible: bool = True) -> None:
         """Bring a panel to the front, or close it."""
         dock = self.dock(name)
+        if visible and name not in self._placed:
+            self._place(name, dock)
         dock.setVisible(visible)
         if visible:
             dock.raise_()
 
+    def _place(self, name: str, dock: QDockWidget) -> None:
+        """Where a panel that has no place yet goes: a second column, or a tab.
+
+        The first of them takes half the width where there is enough, all others share its place,
+        so that no panel is ever squeezed to a sliver.
+        """
+        self._placed.add(name)
+        further = [
+            self._docks[other]
+            for other in self._placed
+            if other != name and self._is_docked(other) and other not in FIRST_LAYOUT
+        ]
+        first = next((other for other in FIRST_LAYOUT if self._is_docked(other)), None)
+        if further:
+            self.tabifyDockWidget(further[0], dock)
+        elif first is not None and self.width() < self._look.px(TWO_COLUMNS_FROM):
+            self.tabifyDockWidget(self._docks[first], dock)
+        elif first is not None:
+            self.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+            half = self.width() // 2
+            docks = [self._docks[first], dock]
+            self.resizeDocks(docks, [half, half], Qt.Orientation.Horizontal)
+
+    def _is_docked(self, name: str) -> bool:
+        dock = self._docks.get(name)
+        return dock is not None and dock.isVisibleTo(self) and not dock.isFloating()
+
+    @contextmanager
+    def _arranging(self) -> Iterator[None]:
+        before, self.is_arranging = self.is_arranging, True
+        try:
+            yield
+        finally:
+            self.is_arranging = before
+            self.arranged.emit()
+
     def arrange(self) -> None:
         """The first layout: density over training."""
+        with self._arranging():
+            self._arrange()
+
+    def _arrange(self) -> None:
         for name in panel_kinds():
             if name not in FIRST_LAYOUT and name in self._docks:
                 self._docks[name].hide()
+        self._placed = set(FIRST_LAYOUT)
         docks = [self.dock(name) for name in FIRST_LAYOUT if name in panel_kinds()]
         for dock in docks:
             dock.setFloating(False)
-            self.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, dock)
+            self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
             dock.show()
         for upper, lower in itertools.pairwise(docks):
             self.splitDockWidget(upper, lower, Qt.Orientation.Vertical)
@@ -97,10 +147,12 @@ class Workspace(QMainWindow):
 
     def restore(self, docks: str, panels: Mapping[str, Mapping[str, Any]]) -> bool:
         """Take back what :meth:`save` gave; False if it could not be used."""
-        for name in panels:
-            if name in panel_kinds():
-                self.dock(name)
-        restored = bool(docks) and self.restoreState(QByteArray(base64.b64decode(docks)))
+        with self._arranging():
+            for name in panels:
+                if name in panel_kinds():
+                    self.dock(name)
+            self._placed |= set(self._docks)
+            restored = bool(docks) and self.restoreState(QByteArray(base64.b64decode(docks)))
         for name, state in panels.items():
             if name in self._panels:
                 self._panels[name].restore_state(state)
@@ -115,7 +167,7 @@ class Workspace(QMainWindow):
         dock.setToolTip(kind.summary)
         dock.visibilityChanged.connect(lambda visible: self.shown.emit(name, visible))
         self._docks[name], self._panels[name] = dock, panel
-        self.addDockWidget(Qt.DockWidgetArea.TopDockWidgetArea, dock)
+        self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
         panel.point_chosen.connect(self._on_point_chosen)
         panel.choose_point(self._point)
         self.opened.emit(panel)
