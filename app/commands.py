@@ -14,6 +14,7 @@ from app.session_commands import session_entries
 if TYPE_CHECKING:
     from app.main_window import MainWindow
 
+EXACT = "A step that is not stored is reached by repeating the steps before it."
 MENUS = {"file": "&File", "edit": "&Edit", "run": "&Run", "view": "&View", "help": "&Help"}
 
 
@@ -90,19 +91,19 @@ def _edit(w: MainWindow) -> list[Entry]:
     return [
         Entry(
             "edit.undo",
-            "Undo the change of set-up",
+            "Undo",
             stack.undo,
             "Ctrl+Z",
-            "The run before the change comes back, trained as it was.",
+            "Take back what was done last; a run that it replaced or closed comes back trained.",
             False,
             lambda: "" if stack.canUndo() else "nothing to undo",
         ),
         Entry(
             "edit.redo",
-            "Redo the change of set-up",
+            "Redo",
             stack.redo,
             "Ctrl+Shift+Z",
-            "",
+            "Do again what was taken back.",
             False,
             lambda: "" if stack.canRedo() else "nothing to redo",
         ),
@@ -122,19 +123,50 @@ def _run(w: MainWindow) -> list[Entry]:
         ("play", "Play or pause", w.toggle_playing, "Space", "Train, or stop after this step."),
         ("step", "One step on", lambda: w.step(1), "Right", "One training step, then pause."),
         ("back", "One step back", lambda: w.step(-1), "Left", "Look at the stored step before."),
-        ("live", "Back to the newest step", lambda: w.session.set_cursor(None), "End", ""),
-        ("first", "Look at the first step", lambda: w.session.set_cursor(0), "Home", ""),
+        ("one_on", "Look one step later", lambda: w.travel.by_one(1), "Shift+Right", EXACT),
+        ("one_back", "Look one step earlier", lambda: w.travel.by_one(-1), "Shift+Left", EXACT),
+        ("goto", "Go to a step …", w.travel.ask_step, "Ctrl+G", EXACT),
+        ("live", "Back to the newest step", w.travel.live, "End", "Escape does it too."),
+        ("first", "Look at the first step", lambda: w.travel.go(0), "Home", ""),
+        (
+            "history",
+            "Play through the stored steps",
+            w.travel.toggle_playing,
+            "Shift+Space",
+            "The cursor runs through history; training goes on undisturbed.",
+        ),
+        (
+            "history_back",
+            "Play backwards through the stored steps",
+            lambda: w.travel.toggle_playing(forwards=False),
+            "Ctrl+Shift+Space",
+            "",
+        ),
+        (
+            "log",
+            "Space the timeline by powers of ten",
+            lambda: w.travel.set_log(not w.travel.log),
+            "Ctrl+Shift+T",
+            "The first steps, which differ most, get more room.",
+        ),
+        (
+            "fork",
+            "Fork here",
+            w.forking.open_here,
+            "Ctrl+F",
+            "A second run that parts from this one at the step in view.",
+        ),
         ("slow", "Slow motion", w.transport.toggle_slow, "S", "A few steps a second."),
         ("faster", "Faster", lambda: w.transport.nudge_pace(1), "]", "Raise the speed limit."),
         ("slower", "Slower", lambda: w.transport.nudge_pace(-1), "[", "Lower the speed limit."),
         (
             "reset",
             "Reset",
-            w.reset_run,
+            w.edits.reset,
             "Ctrl+R",
             "Back to step 0 with the same initial weights.",
         ),
-        ("new", "New run beside this one", w.new_run, "Ctrl+T", "Same set-up, another run."),
+        ("new", "New run beside this one", w.edits.new_run, "Ctrl+T", "Same set-up, another run."),
         ("close", "Close the run", w.close_run, "Ctrl+W", ""),
         ("next", "Next run", lambda: w.cycle_runs(1), "Ctrl+Tab", ""),
         ("previous", "Previous run", lambda: w.cycle_runs(-1), "Ctrl+Shift+Tab", ""),

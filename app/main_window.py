@@ -7,7 +7,14 @@ import time
 from functools import partial
 
 from PySide6.QtCore import QByteArray, Qt, QTimer, Signal
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QUndoStack
+from PySide6.QtGui import (
+    QAction,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QKeyEvent,
+    QUndoStack,
+)
 from PySide6.QtWidgets import (
     QDockWidget,
     QMainWindow,
@@ -19,17 +26,22 @@ from PySide6.QtWidgets import (
 from app.actions import Actions
 from app.asking import Asker
 from app.commands import MENUS, entries
+from app.edits import Edits
 from app.engine_pool import EnginePool
 from app.files import Files, can_open
+from app.forking import Forking
+from app.layout_undo import LayoutUndo, Switch
+from app.headlines import Headlines
 from app.notices import Notice, Notices
 from app.painting import PaintingDesk
+from app.racing import Racing
 from app.run_view import RunView
 from app.runs_strip import RunsStrip
 from app.session import Session
 from app.sessions import Sessions
 from app.settings import Settings
 from app.setup_dock import POINTS, SetupDock
-from app.undo import AddRun, ChangeDevice, ChangeLive, ChangePace, CloseRun, ReplaceRun
+from app.time_travel import TimeTravel
 from app.watch import EngineWatch
 from app.workspace import Workspace
 from engine.wire.fields import Value
@@ -67,6 +79,7 @@ class MainWindow(QMainWindow):
         self.link, self.notices, self.look, self.settings = link, notices, look, settings
         self.session = Session(link, notices)
         self.asker = Asker(link, self.session)
+        self.headlines = Headlines(link, self.session)
         self.undo_stack = QUndoStack(self)
         self._pictures: list[tuple[float, float]] = []
         self._seen_density = False
@@ -77,6 +90,8 @@ class MainWindow(QMainWindow):
         self.files = Files(self)
         self._make_parts()
         self.sessions = Sessions(self)
+        self.racing = Racing(self.session, self.workspace, self.undo_stack, self._data_in_view)
+        self.sessions.add_section("race", self.racing.save, self.racing.restore)
         self.actions_table = Actions(self)
         self.actions_table.add(entries(self))
         menus = self.actions_table.fill(self.menuBar(), MENUS)
@@ -84,6 +99,7 @@ class MainWindow(QMainWindow):
             menu.aboutToShow.connect(self._refresh_actions)
         self._connect()
         self.watch = EngineWatch(self.session, notices)
+        self._watch_undo()
         self.painting = PaintingDesk(self.session, self.undo_stack, self.workspace)
         self._restore()
 
@@ -93,10 +109,13 @@ class MainWindow(QMainWindow):
         self.workspace = Workspace(self.look, self)
         self.setCentralWidget(self.workspace)
         self.setup = SetupDock(self.look)
+        self.edits = Edits(self.session, self.undo_stack, self.setup)
         self.inspector = Inspector(self.look)
         self.strip = RunsStrip(self.look)
         self.banner = Banner(self.look)
         self.transport = TransportBar(self.look)
+        self.travel = TimeTravel(self.session, self.transport)
+        self.forking = Forking(self.session, self.travel, self.undo_stack, self.look, self)
         self.status = StatusLine(self.look)
         self.palette_box = CommandPalette(self.look, self)
         self.setup_dock = self._dock("Set-up", self.setup, Qt.DockWidgetArea.LeftDockWidgetArea)
@@ -142,7 +161,6 @@ class MainWindow(QMainWindow):
         session.runs_changed.connect(self._on_runs_changed)
         session.current_changed.connect(self._on_current_changed)
         session.state_changed.connect(self._on_state_changed)
-        session.cursor_changed.connect(transport.set_cursor)
         session.data_changed.connect(self._on_data_changed)
         self.look.changed.connect(self._fit_docks)
         session.run_refused.connect(lambda: self.setup.revert(session.current))
@@ -150,20 +168,17 @@ class MainWindow(QMainWindow):
         session.pace_changed.connect(self._on_pace_changed)
         transport.play_toggled.connect(self.set_playing)
         transport.step_requested.connect(self.step)
-        transport.reset_requested.connect(self.reset_run)
-        transport.pace_changed.connect(self._on_pace)
-        transport.cursor_changed.connect(session.set_cursor)
+        transport.reset_requested.connect(self.edits.reset)
+        transport.pace_changed.connect(self.edits.set_pace)
+        transport.fork_requested.connect(self.forking.open_here)
+        self.travel.said.connect(self.statusBar().showMessage)
         self.strip.selected.connect(session.select)
-        self.strip.close_requested.connect(self._on_close_requested)
-        self.strip.new_requested.connect(self.new_run)
-        self.setup.spec_edited.connect(self._on_spec_edited)
-        self.setup.live_edited.connect(self._on_live_edited)
-        self.setup.device_edited.connect(self._on_device_edited)
+        self.strip.close_requested.connect(self.edits.close)
+        self.strip.new_requested.connect(self.edits.new_run)
         self.setup.open_data_requested.connect(self.files.open_data_dialog)
         self.setup.preview_requested.connect(
             lambda path, key: session.preview_table(path, key, self.setup.show_preview)
         )
-        self.setup.start_requested.connect(self._on_start_requested)
         self.undo_stack.indexChanged.connect(self._refresh_actions)
         self.workspace.opened.connect(self._on_panel_opened)
         self.asker.pictured.connect(self._on_pictured)
@@ -177,6 +192,21 @@ class MainWindow(QMainWindow):
         self._icon_timer = QTimer(self)
         self._icon_timer.setInterval(ICON_MS)
         self._icon_timer.timeout.connect(self._fetch_icon)
+
+    def _watch_undo(self) -> None:
+        """What the user does to the window can be undone too, and the menu says what."""
+        self.layout_undo = LayoutUndo(self.undo_stack, self.workspace)
+        for dock in (self.setup_dock, self.inspector_dock):
+            self.layout_undo.watch(dock)
+        for verb, changed in (
+            ("Undo", self.undo_stack.undoTextChanged),
+            ("Redo", self.undo_stack.redoTextChanged),
+        ):
+            action = self.actions_table.action(f"edit.{verb.lower()}")
+            changed.connect(partial(self._name_undo, action, verb))
+
+    def _name_undo(self, action: QAction, verb: str, words: str) -> None:
+        action.setText(f"{verb}: {words}" if words else verb)
 
     # --- what actions do ------------------------------------------------------------------------
 
@@ -194,42 +224,21 @@ class MainWindow(QMainWindow):
         self.set_playing(view is None or not view.is_training)
 
     def step(self, direction: int) -> None:
-        """One training step on; or, with −1, back to the stored step before."""
+        """One training step on; while a stored step is in view, to the stored one beside it."""
         view = self.session.current
-        if view is None:
-            return
-        stored = view.state.stored if view.state else ()
-        cursor = self.session.cursor
-        here = view.step if cursor is None else cursor
-        if direction < 0:
-            earlier = [step for step in stored if step < here]
-            self.session.set_cursor(earlier[-1] if earlier else cursor)
-        elif cursor is not None:
-            later = [step for step in stored if step > here]
-            self.session.set_cursor(later[0] if later else None)
-        else:
+        if view is not None and direction > 0 and self.session.cursor is None:
             self.session.step(view)
-
-    def reset_run(self) -> None:
-        """Back to step 0 with the same initial weights."""
-        view = self.session.current
-        if view is not None and view.info is not None:
-            self.undo_stack.push(ReplaceRun(self.session, "reset", view.spec, rewind=True))
-
-    def new_run(self) -> None:
-        """Another run beside the others, with the set-up of the one in view."""
-        view = self.session.current
-        if view is not None:
-            spec = view.spec
-            start = partial(self.session.start, spec, playing=False)
-            self.undo_stack.push(AddRun(self.session, "new run", start))
         else:
-            self.setup.start()
+            self.travel.by_stored(direction)
+
+    def _data_in_view(self) -> RunSpec | None:
+        current = self.session.current
+        return current.spec if current is not None else self.setup.spec
 
     def close_run(self) -> None:
         """Close the run in view."""
         if self.session.current is not None:
-            self._on_close_requested(self.session.current.run)
+            self.edits.close(self.session.current.run)
 
     def cycle_runs(self, direction: int) -> None:
         """Bring the next or the previous run into view."""
@@ -240,6 +249,12 @@ class MainWindow(QMainWindow):
 
     def set_theme(self, name: str) -> None:
         """Dark or light."""
+        before = self.look.palette.name
+        self._put_theme(name)
+        if name != before:
+            self.layout_undo.push(Switch(f"{name} theme", self._put_theme, before, name))
+
+    def _put_theme(self, name: str) -> None:
         self.settings.appearance.theme = name
         self.look.set(palette=PALETTES[name])
 
@@ -250,7 +265,13 @@ class MainWindow(QMainWindow):
     def set_scale(self, scale: float) -> None:
         """Size of the whole user interface, 1.0 … 2.5."""
         low, high = SCALE_RANGE
-        scale = round(min(high, max(low, scale)), 2)
+        scale, before = round(min(high, max(low, scale)), 2), self.look.scale
+        self._put_scale(scale)
+        if scale != before:
+            words = f"size {scale:.0%}"
+            self.layout_undo.push(Switch(words, self._put_scale, before, scale, merges="scale"))
+
+    def _put_scale(self, scale: float) -> None:
         self.settings.appearance.scale = scale
         self.look.set(scale=scale)
         self.notices.info(f"UI scale {scale:.0%}")
@@ -269,10 +290,22 @@ class MainWindow(QMainWindow):
 
     def reset_layout(self) -> None:
         """The first layout of docks."""
-        for dock in (self.setup_dock, self.inspector_dock):
-            dock.setFloating(False)
-            dock.show()
-        self.workspace.arrange()
+        before = self._layout()
+        with self.layout_undo.quietly():
+            for dock in (self.setup_dock, self.inspector_dock):
+                dock.setFloating(False)
+                dock.show()
+            self.workspace.arrange()
+        self.layout_undo.push(Switch("first layout", self._put_layout, before, self._layout()))
+
+    def _layout(self) -> tuple[QByteArray, QByteArray]:
+        return self.saveState(), self.workspace.saveState()
+
+    def _put_layout(self, states: tuple[QByteArray, QByteArray]) -> None:
+        with self.layout_undo.quietly():
+            self.restoreState(states[0])
+            self.workspace.restoreState(states[1])
+        self.layout_undo.sync()
 
     # --- the session speaks ---------------------------------------------------------------------
 
@@ -329,7 +362,7 @@ class MainWindow(QMainWindow):
         words = ", ".join(f"{name} {_short(value)}" for name, value in failed.offer.items())
 
         def try_offer() -> None:
-            self._change_live(view, dict(failed.offer))
+            self.edits.change_live(view, dict(failed.offer))
             self.session.play(view)
 
         label = f"Go on with {words}".replace(" ", "_")
@@ -367,40 +400,9 @@ class MainWindow(QMainWindow):
 
     # --- the user speaks ------------------------------------------------------------------------
 
-    def _on_spec_edited(self, spec: RunSpec, words: str) -> None:
-        self.undo_stack.push(ReplaceRun(self.session, f"change: {words}", spec))
-        self.notices.info(f"Restarted: {words}. Ctrl+Z brings the run before it back.")
-
-    def _on_live_edited(self, values: dict[str, Value]) -> None:
-        if self.session.current is not None:
-            self._change_live(self.session.current, values)
-
-    def _change_live(self, view: RunView, values: dict[str, Value]) -> None:
-        state = view.state.live if view.state else {}
-        before = {name: state.get(name, view.spec.model_config.get(name)) for name in values}
-        self.undo_stack.push(ChangeLive(self.session, view.run, values, before))
-
-    def _on_device_edited(self, device: str) -> None:
-        view = self.session.current
-        if view is not None and device != view.spec.device:
-            self.undo_stack.push(ChangeDevice(self.session, view, device))
-
-    def _on_pace(self, steps_per_second: float | None) -> None:
-        if self.session.current is not None:
-            self.undo_stack.push(ChangePace(self.session, self.session.current, steps_per_second))
-
     def _on_pace_changed(self, view: RunView) -> None:
         if view is self.session.current:
             self.transport.set_pace(view.pace)
-
-    def _on_close_requested(self, run: str) -> None:
-        view = self.session.find(run)
-        if view is not None:
-            self.undo_stack.push(CloseRun(self.session, view))
-
-    def _on_start_requested(self, spec: RunSpec) -> None:
-        start = partial(self.session.start, spec, playing=True)
-        self.undo_stack.push(AddRun(self.session, "start", start))
 
     def _on_panel_opened(self, panel: Panel) -> None:
         panel.pointed.connect(self.inspector.show_pointed)
@@ -453,6 +455,13 @@ class MainWindow(QMainWindow):
         self._icon_timer.stop()
         self.link.stop()
         super().closeEvent(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape, where nothing else wanted it, goes back to the newest step."""
+        if event.key() == Qt.Key.Key_Escape and self.session.cursor is not None:
+            self.travel.live()
+        else:
+            super().keyPressEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files that can be opened."""

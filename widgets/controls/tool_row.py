@@ -32,17 +32,21 @@ class ToolRow(QToolBar):
         toggled: (name, on), by the user only.
         chosen: (name of a choice, its value), by the user only.
         pressed: Name of a button.
+        switched: (name, what it was, what it is) of a toggle or choice, by the user only and
+            after ``toggled`` or ``chosen``, so that it can be undone by :meth:`switch`.
     """
 
     toggled = Signal(str, bool)
     chosen = Signal(str, object)
     pressed = Signal(str)
+    switched = Signal(str, object, object)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._look = look
         self._toggles: dict[str, tuple[Toggle, QAction]] = {}
         self._choices: dict[str, tuple[QComboBox, QAction]] = {}
+        self._chosen: dict[str, object] = {}
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setMovable(False)
@@ -55,7 +59,7 @@ class ToolRow(QToolBar):
         action.setCheckable(True)
         action.setChecked(toggle.on)
         action.setToolTip(toggle.tooltip)
-        action.triggered.connect(lambda on: self.toggled.emit(toggle.name, on))
+        action.triggered.connect(lambda on: self._on_toggled(toggle.name, on))
         self._toggles[toggle.name] = (toggle, action)
         self.addAction(action)
         self._paint_mark(toggle, action)
@@ -68,7 +72,7 @@ class ToolRow(QToolBar):
         box.setAccessibleName(tooltip)
         box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         box.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        box.activated.connect(lambda index: self.chosen.emit(name, box.itemData(index)))
+        box.activated.connect(lambda index: self._on_chosen(name, box.itemData(index)))
         self._choices[name] = (box, self.addWidget(box))
 
     def add_button(self, name: str, text: str, tooltip: str, shortcut: str = "") -> None:
@@ -92,12 +96,30 @@ class ToolRow(QToolBar):
             box.clear()
             for text, value in entries:
                 box.addItem(text, value)
+        self._chosen[name] = box.currentData()
 
     def set_choice(self, name: str, value: object) -> None:
         """Show an entry without a signal."""
         box, _ = self._choices[name]
         with QSignalBlocker(box):
             box.setCurrentIndex(max(0, box.findData(value)))
+        self._chosen[name] = box.currentData()
+
+    def switch(self, name: str, value: object) -> None:
+        """Set a toggle or a choice as the user would, but without ``switched``; for undo."""
+        if name in self._toggles:
+            self._toggles[name][1].setChecked(bool(value))
+            self.toggled.emit(name, bool(value))
+        elif name in self._choices and self._choices[name][0].findData(value) >= 0:
+            self.set_choice(name, value)
+            self.chosen.emit(name, value)
+
+    def words_for(self, name: str, value: object) -> str:
+        """What the user did to a toggle or a choice."""
+        if name in self._toggles:
+            return f"{self._toggles[name][0].text} {'on' if value else 'off'}"
+        box = self._choices[name][0]
+        return f"choose {box.itemText(max(0, box.findData(value)))}"
 
     def show_choice(self, name: str, on: bool) -> None:
         """Show or hide a list."""
@@ -148,6 +170,17 @@ class ToolRow(QToolBar):
             self._paint_mark(toggle, action)
         for action in self.actions():
             self._fit(action)
+
+    def _on_toggled(self, name: str, on: bool) -> None:
+        self.toggled.emit(name, on)
+        self.switched.emit(name, not on, on)
+
+    def _on_chosen(self, name: str, value: object) -> None:
+        before = self._chosen.get(name)
+        self._chosen[name] = value
+        self.chosen.emit(name, value)
+        if before != value:
+            self.switched.emit(name, before, value)
 
     def _fit(self, action: QAction) -> None:
         """As wide as its mark and its word: Qt would add room for two spaces and more."""
