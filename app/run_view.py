@@ -30,6 +30,7 @@ class RunView:
     kept: str = ""
     parked: bool = False
     wants_to_play: bool = False
+    headline: str = ""
 
     @property
     def is_training(self) -> bool:

@@ -129,9 +129,11 @@ def short_count(number: int) -> str:
 
 
 def score(view: RunView) -> str:
-    """The held-out score with its kind, or "" where the model has none."""
+    """KL to the truth where it is known, else the held-out score with its kind, or ""."""
     if view.info is None:
         return ""
+    if view.headline:
+        return view.headline
     value = view.metrics.latest("held_out_nll")
     if value is None:
         return ""
