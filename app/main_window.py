@@ -451,6 +451,7 @@ class MainWindow(QMainWindow):
         self.remember_layout()
         self.undo_stack.indexChanged.disconnect(self._refresh_actions)
         self.asker.stop()
+        self.headlines.stop()
         self._strip_timer.stop()
         self._icon_timer.stop()
         self.link.stop()
