@@ -24,7 +24,7 @@ Pixels = npt.NDArray[np.uint8]
 #: Colours of a GIF, shared by all frames: what does not move then costs nothing.
 COLOURS = 255
 #: So many of them are the most frequent ones as they are.
-EXACT = 200
+EXACT = 32
 #: A colour as one number; so many new ones are compared with the palette at once.
 PACKING = np.array([65536, 256, 1])
 CHUNK = 8192
@@ -197,9 +197,10 @@ def palette_of(sheet: Pixels) -> Pixels:
     exact = _parts(codes[often])
     if not len(rest):
         return exact
-    # Each colour once: a map's rare shades count as much as its common ones.
-    line, spare = Image.fromarray(_parts(rest)[None]), COLOURS - len(exact)
-    chosen = line.quantize(spare, Image.Quantize.MEDIANCUT, kmeans=2)
+    # A shade of the colour scale is rare, the mixtures at the edges of letters are rarer.
+    weights = np.sqrt(np.delete(counts, often)).astype(np.int64)
+    line, spare = Image.fromarray(_parts(np.repeat(rest, weights))[None]), COLOURS - len(exact)
+    chosen = line.quantize(spare, Image.Quantize.MEDIANCUT, kmeans=1)
     entries = np.array(chosen.getpalette(), np.uint8).reshape(-1, 3)[:spare]
     return np.concatenate([exact, entries])
 
