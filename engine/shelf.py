@@ -86,10 +86,8 @@ class Shelf:
         wanted |= {_name("k", k.step): k for k in keyframes}
         with self._lock:
             _make(self.folder)
-            if not self._log:  # what an earlier process left and nobody wants any more
-                for path in self.folder.glob("*.safetensors"):
-                    if path.name not in wanted:
-                        path.unlink(missing_ok=True)
+            if not self._log:
+                self._sweep(set(wanted))
             for name in [name for name in self._written if name not in wanted]:
                 (self.folder / name).unlink(missing_ok=True)
                 del self._written[name]
@@ -98,6 +96,12 @@ class Shelf:
                     _write(self.folder / name, entry)
                     self._written[name] = entry
             self._write_log(log)
+
+    def _sweep(self, wanted: set[str]) -> None:
+        """Delete what an earlier process left and nobody wants any more."""
+        for path in self.folder.glob("*.safetensors"):
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
 
     def adopt(self, history: History) -> None:
         """What was just read from this folder need not be written again."""
