@@ -17,9 +17,11 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import struct
 import time
 import tomllib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -41,6 +43,8 @@ RUN_ID = r"[A-Za-z0-9_-]{1,64}"
 #: Longest session.json and longest table of figures accepted, in bytes.
 LONGEST_RECORD = 64 * 2**20
 LONGEST_FIGURES = 256 * 2**20
+#: Id of the extra field with the seal of an entry's name.
+SEAL = b"GS"
 #: Most runs that a session may name.
 MOST_RUNS = 512
 
@@ -283,7 +287,13 @@ def write_session(path: Path, folder: Path, record: SessionRecord) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def name_seal(name: str) -> bytes:
+    """An extra field of a ZIP entry that seals its name, which the format's checksum does not."""
+    return struct.pack("<2sHI", SEAL, 4, zlib.crc32(name.encode()))
+
+
 def _put(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     about = zipfile.ZipInfo(name, time.localtime()[:6])
+    about.extra = name_seal(name)
     about.external_attr = 0o644 << 16
     archive.writestr(about, data)

@@ -95,7 +95,7 @@ def load(
     found = [_begin(source, folder, r, new_id(), keep) for r in _in_order(record, entries)]
     good = [run for run in found if run.file is not None or keep]
     lost += [_whole(run) for run in found if run not in good]
-    if found and not good:
+    if not good and (found or lost):
         raise SessionError(f"not one run in {source.name} can be read: {'; '.join(lost)}")
     yield Plan(source.name, record, {run.record.run: run.run for run in good}, lost)
     for run in good:

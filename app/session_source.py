@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-from app.session_file import RECORD, SessionError, entries_below, entry_of
+from app.session_file import RECORD, SEAL, SessionError, entries_below, entry_of, name_seal
 
 #: A local header: signature, version, flags, method, time, date, CRC, sizes, lengths.
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -147,7 +147,9 @@ class FileSource:
             return -1, end
         _, _, _, method, _, _, crc, packed, size, n_name, n_extra = _LOCAL.unpack_from(head)
         name = head[_LOCAL.size :][:n_name].decode("ascii", "replace")
-        ours = name == RECORD or entry_of(name) is not None
+        seal = head[_LOCAL.size + n_name :][: len(name_seal(name))]
+        forged = n_extra and seal[:2] == SEAL and seal != name_seal(name)
+        ours = (name == RECORD or entry_of(name) is not None) and not forged
         if not ours or method != _STORED or packed != size:
             return self._find(_LOCAL_START, begin), end
         start = begin + n_name + n_extra
