@@ -115,7 +115,7 @@ def test_far_tails_keep_their_logs_and_gradients() -> None:
     lower = -(199.5 - 12.75) / width
     assert float(
         LogisticMixtureOutput(256, 1).log_prob(
-            torch.tensor([[0.0, -0.9, -6.0]]).double(), torch.tensor([200.0]).double()
+            torch.tensor([[0.0, -0.9, -6.0]], dtype=torch.float64), torch.tensor([200.0]).double()
         )
     ) == pytest.approx(lower + math.log1p(-math.exp(-1.0 / width)), rel=1e-9)
 

@@ -67,7 +67,8 @@ def icdf(d: Distribution, u: Tensor) -> Tensor:
     Gaussian mixture first chooses a component, then uses what is left of u within it.
     """
     if isinstance(d, Bernoulli):
-        return (u >= torch.sigmoid(-d.logits)).to(u.dtype)
+        lower: Tensor = torch.sigmoid(-d.logits)
+        return (u >= lower).to(u.dtype)
     if is_discrete(d):
         return categorical_from_uniform(level_probs(d), u).to(u.dtype)
     tiny = torch.finfo(u.dtype).eps
