@@ -104,15 +104,14 @@ class FilmJob(QObject):
         if not questions:
             self._draw(step)
             return
+        scene = self._twin.scene
         for part, question in questions.items():
-            self._send(part, question, step)
-
-    def _send(self, part: str, question: Question, step: int) -> None:
-        self._generation += 1
-        slot = Slot(SLOT, question.run or self._twin.scene.info.run, part)
-        self._waiting[slot] = (question, self._generation)
-        cursor = cursor_of(self._twin.scene.state, step) if question.live else None
-        self._link.send(ask_of(slot, self._generation, question, cursor))
+            self._generation += 1
+            slot = Slot(SLOT, question.run or scene.info.run, part)
+            self._waiting[slot] = (question, self._generation)
+        for slot, (question, generation) in list(self._waiting.items()):
+            cursor = cursor_of(scene.state, step) if question.live else None
+            self._link.send(ask_of(slot, generation, question, cursor))
 
     def _draw(self, step: int) -> None:
         try:
