@@ -99,6 +99,11 @@ class SetupDock(QScrollArea):
             self._notes.setText("\n".join(view.info.data.notes))
             self._notes.setVisible(bool(view.info.data.notes))
 
+    @property
+    def spec(self) -> RunSpec | None:
+        """What is set up."""
+        return self._spec
+
     def start(self) -> None:
         """Start a run with what is set up."""
         if self._spec is not None:

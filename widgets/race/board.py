@@ -39,7 +39,7 @@ class Runner:
     scored_at: int = -1
     settled: bool = False
     pictured_at: int = -1
-    trail: list[tuple[int, float]] = field(default_factory=list)
+    trail: dict[int, float] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -77,16 +77,16 @@ class Runner:
         kl = as_float(answer.values.get("kl"))
         if kl is None or not math.isfinite(kl):
             return
-        self.trail = [entry for entry in self.trail if entry[0] < answer.step]
-        self.trail.append((answer.step, kl))
+        self.trail[answer.step] = kl
         if len(self.trail) > KEPT:
-            half = KEPT // 2
-            self.trail = self.trail[:half:2] + self.trail[half:]
+            steps = sorted(self.trail)
+            for step in steps[1 : KEPT // 2 : 2]:
+                del self.trail[step]
 
     def forget(self) -> None:
         """Back at the start: nothing that was found holds any more."""
         self.scores, self.scored_at, self.settled, self.pictured_at = {}, -1, False, -1
-        self.trail = []
+        self.trail = {}
 
     def score(self) -> Score:
         """The number by which it is ranked."""
@@ -105,7 +105,7 @@ class Runner:
     def curve(self, figure: str, over: str) -> tuple[npt.NDArray[np.float64], ...]:
         """Steps or seconds, and ``"nll"`` (held out) or ``"kl"``."""
         if figure == "kl":
-            points = np.array(self.trail, np.float64).reshape(-1, 2)
+            points = np.array(sorted(self.trail.items()), np.float64).reshape(-1, 2)
             steps, values = points[:, 0], points[:, 1]
         elif self.table is not None:
             steps, values = self.table.column("held_out_nll")
@@ -123,18 +123,20 @@ def head_of(runner: Runner, lineup: Lineup) -> Head:
     """What stands over a racer's picture."""
     racer, info = runner.racer, runner.info
     if info is None:
-        return Head(racer.title, racer.colour, ("starting …", ""), 0.0)
+        return Head(racer.title, racer.colour, ("starting …", ""), share=0.0)
     size = f"{short(info.n_parameters)} parameters"
-    where = f"step {spaced(runner.step)} · {runner.seconds:.1f} s"
+    took = f"{runner.seconds:.1f} s"
+    lines = (f"step {spaced(runner.step)} · {took}", size)
+    brief = (f"{short(runner.step)} · {took}", size.removesuffix("ameters") + ".")
     status = runner.status
-    mark = MARKS.get(status, "finish ✓" if status == "finished" else "")
+    mark = MARKS.get(status, "✓" if status == "finished" else "")
     tooltip = (
         f"{racer.title}: {spaced(info.n_parameters)} parameters{racer.note}.\n"
         f"Step {spaced(runner.step)} after {runner.seconds:.2f} s of its own training steps.\n"
         f"{lineup.rule.words().capitalize()}. A click brings this run into view."
     )
     share = lineup.rule.share(runner.step, runner.seconds)
-    return Head(racer.title, racer.colour, (where, size), share, mark, tooltip)
+    return Head(racer.title, racer.colour, lines, brief, share, mark, tooltip)
 
 
 def short(count: int) -> str:
@@ -184,8 +186,9 @@ def _row(runner: Runner, standing: Standing) -> Row:
     figure, error = with_error(value, score.error)
     sign = "≤ " if score.is_bound else ""
     kind = KINDS.get(score.kind, score.kind)
-    text = f"{sign}{figure} {error}".rstrip() + f" nats, {kind}"
-    tooltip = f"{runner.racer.title}: {text}, at step {spaced(runner.scored_at)}."
+    amount = f"{sign}{figure} {error}".rstrip()
+    text = f"{amount} {kind.removeprefix('upper ')}"
+    tooltip = f"{runner.racer.title}: {amount} nats, {kind}, at step {spaced(runner.scored_at)}."
     if score.is_bound:
         tooltip += (
             "\nPlaced by its upper bound: it stands before an exact number only where the bound "
@@ -207,11 +210,11 @@ def _apart(runners: list[Runner]) -> list[Group]:
     scored.sort(key=lambda r: as_float(r.scores.get(SAMPLE_SCORE)) or 0.0)
     rows = tuple(_sample_row(runner) for runner in scored)
     n = scored[0].scores.get("n", "")
-    heading = f"no density: energy distance of {n} samples, data units · {axis_words(rows)}"
+    heading = f"no density: energy distance, data units · {axis_words(rows)}"
     tip = (
-        "√(2E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖) between samples of the model and of the truth: an "
-        "estimate. The band holds 5 … 95 % of what a perfect sampler would get, so a bar that ends "
-        "in it is as good as can be told. It cannot be compared with KL."
+        f"√(2E‖X−Y‖ − E‖X−X′‖ − E‖Y−Y′‖) between {n} samples of the model and of the truth: an "
+        "estimate. The band holds 5 … 95 % of what a perfect sampler would get, so a bar that "
+        "ends in it is as good as can be told. It cannot be compared with KL."
     )
     return [Group(heading, rows, tip)]
 
@@ -223,10 +226,10 @@ def _sample_row(runner: Runner) -> Row:
     low, high = ends
     band = (low, high) if low is not None and high is not None else None
     inside = band is not None and value <= band[1]
-    words = "in the band" if inside else "estimate"
-    text = f"{number(value, 3)}, {words}"
+    text = f"{number(value, 3)} estimate"
     if band is not None:
-        text += f" {number(band[0], 2)} … {number(band[1], 2)}"
+        words = "in" if inside else "above"
+        text += f", {words} band {number(band[0], 2)} … {number(band[1], 2)}"
     tooltip = f"{runner.racer.title}: {text}, at step {spaced(runner.scored_at)}."
     return Row(runner.racer.run, "–", runner.racer.title, runner.racer.colour, value, 0.0, text,
                tooltip, band=band)  # fmt: skip

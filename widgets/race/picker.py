@@ -85,6 +85,10 @@ class RacePicker(QScrollArea):
         self._apart.setChecked(apart)
         self.refresh()
 
+    def set_can_cancel(self, on: bool) -> None:
+        """Whether there is a race to go back to."""
+        self._cancel.setVisible(on)
+
     @property
     def wish(self) -> Wish:
         """What is set up."""

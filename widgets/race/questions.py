@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.wire.fields import Value
@@ -35,7 +35,7 @@ TRUTH = "truth"
 
 
 def kind_of(info: RunInfo) -> str:
-    """``"map"`` (2-D), ``"line"`` (1-D), ``"picture"``, or ``"table"`` (points of more columns)."""
+    """``"map"`` (2-D), ``"line"`` (1-D), ``"picture"``, or ``"table"`` (more columns)."""
     event = info.data.event
     if event.kind == "picture":
         return "picture"
@@ -151,3 +151,13 @@ class Rounds:
         # A counter per group, so that each goes round in order whatever the other does.
         count = self._turn // 3 if group is scores else self._turn - self._turn // 3
         return group[count % len(group)]
+
+
+def is_settled(info: RunInfo, question: Question | None, values: Mapping[str, Value]) -> bool:
+    """Whether an answer to :func:`score_question` is in full, as at rest."""
+    full = score_question(info, rest=True)
+    for name in ("size", "repetitions"):
+        wanted, found = full.arguments.get(name), values.get(name)
+        if isinstance(wanted, int) and isinstance(found, int):
+            return found >= wanted
+    return question is not None and dict(question.arguments) == dict(full.arguments)

@@ -42,14 +42,16 @@ class Head:
         title: The racer's name.
         colour: Its colour.
         lines: Two short lines of facts.
+        brief: The same where there is less room.
         share: How much of the way is done, 0 … 1; below 0 draws no track.
-        mark: A word on the right of the title, such as "finished".
+        mark: A sign on the right of the title, such as "✓".
         tooltip: Everything in full.
     """
 
     title: str
     colour: str
     lines: tuple[str, str] = ("", "")
+    brief: tuple[str, str] = ("", "")
     share: float = -1.0
     mark: str = ""
     tooltip: str = ""
@@ -183,11 +185,9 @@ class TileGrid(QWidget):
         return self._places
 
     def _arranged(self) -> dict[str, tuple[QRectF, QRectF]]:
-        columns, side = self._best_columns()
+        columns, side = self._best_columns(self.width(), self.height())
         px, head = self._look.px, self._head_height()
-        (x0, y0), (x1, y1) = self._box.low, self._box.high
-        ratio = (y1 - y0) / (x1 - x0) if self._box.is_proper and self._is_map else 0.8
-        width, height = side, side * min(max(ratio, 0.4), 1.6)
+        width, height = side, side * self._ratio()
         left = 0 if self._bare else px(LEFT)
         pitch_x = (self.width() - left) / columns
         pitch_y = head + height + px(GAP) + (0 if self._bare else px(BOTTOM))
@@ -202,18 +202,25 @@ class TileGrid(QWidget):
             )
         return places
 
-    def _best_columns(self) -> tuple[int, float]:
-        """Columns for which pictures are largest, and their width."""
-        px, n = self._look.px, len(self._tiles)
+    def side_in(self, width: float, height: float) -> float:
+        """How wide the pictures would be in an area of this size."""
+        return self._best_columns(width, height)[1]
+
+    def _ratio(self) -> float:
+        """Height of a picture over its width."""
         (x0, y0), (x1, y1) = self._box.low, self._box.high
         ratio = (y1 - y0) / (x1 - x0) if self._box.is_proper and self._is_map else 0.8
-        ratio = min(max(ratio, 0.4), 1.6)
+        return min(max(ratio, 0.4), 1.6)
+
+    def _best_columns(self, full_width: float, full_height: float) -> tuple[int, float]:
+        """Columns for which pictures are largest, and their width."""
+        px, n, ratio = self._look.px, len(self._tiles), self._ratio()
         left, bottom = (0, 0) if self._bare else (px(LEFT), px(BOTTOM))
         best = (1, 1.0)
         for columns in range(1, n + 1):
             rows = -(-n // columns)
-            width = (self.width() - left) / columns - px(GAP)
-            height = self.height() / rows - self._head_height() - px(GAP) - bottom
+            width = (full_width - left) / columns - px(GAP)
+            height = full_height / rows - self._head_height() - px(GAP) - bottom
             side = min(width, height / ratio)
             if side > best[1] + 0.5:
                 best = (columns, side)
@@ -279,7 +286,9 @@ class TileGrid(QWidget):
     def _draw_facts(self, painter: QPainter, head: Head, top: QRectF) -> None:
         metrics = QFontMetricsF(self._look.font(SMALL))
         y = top.top()
-        for text in head.lines:
+        for text, brief in zip(head.lines, head.brief, strict=True):
+            if brief and metrics.horizontalAdvance(text) > top.width():
+                text = brief
             elided = metrics.elidedText(text, Qt.TextElideMode.ElideRight, top.width())
             painter.drawText(QRectF(top.left(), y, top.width(), metrics.height()), _LEFT, elided)
             y += metrics.height()
@@ -345,12 +354,19 @@ class TileGrid(QWidget):
         (x0, y0), (x1, y1) = self._box.low, self._box.high
         for picture in lowest.values():
             area = QRectF(picture.left(), picture.bottom() + 1, picture.width(), line)
-            for flag, text in ((_LEFT, number(x0, 3)), (_MIDDLE, self._names[0]),
-                               (_RIGHT, number(x1, 3))):  # fmt: skip
-                painter.drawText(area, flag, text)
+            self._draw_lower_axis(painter, area, (number(x0, 2), number(x1, 2)))
         for _, picture in places:
             if round(picture.left()) == first:
                 self._draw_left_axis(painter, picture, (y0, y1), line)
+
+    def _draw_lower_axis(self, painter: QPainter, area: QRectF, ends: tuple[str, str]) -> None:
+        """Both ends, and the name between them where it fits."""
+        metrics = QFontMetricsF(painter.font())
+        painter.drawText(area, _LEFT, ends[0])
+        painter.drawText(area, _RIGHT, ends[1])
+        taken = sum(metrics.horizontalAdvance(text + "  ") for text in (*ends, self._names[0]))
+        if taken <= area.width():
+            painter.drawText(area, _MIDDLE, self._names[0])
 
     def _draw_left_axis(
         self, painter: QPainter, picture: QRectF, ends: tuple[float, float], line: float
