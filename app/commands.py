@@ -25,6 +25,7 @@ def entries(window: MainWindow) -> list[Entry]:
         *export_entries(window),
         *_edit(window),
         *_run(window),
+        *_race(window),
         *_view(window),
         *_panels(window),
         *_help(window),
@@ -184,6 +185,30 @@ def _run(w: MainWindow) -> list[Entry]:
         "Stop the engine process and start it again; runs come back from their last keyframe.",
     )
     return [*made, restart]
+
+
+def _race(w: MainWindow) -> list[Entry]:
+    racing = w.racing
+    keys = [
+        ("play", "Play all racers", racing.play, "Ctrl+Alt+P", "Each up to the finish line."),
+        ("pause", "Pause all racers", racing.pause, "Ctrl+Alt+H", "After the step in hand."),
+        ("reset", "Reset all racers", racing.reset, "Ctrl+Alt+R", "All back to step 0."),
+        ("lap", "Another lap for all racers", racing.lap, "Ctrl+Alt+L", "Twice the way, and on."),
+    ]
+    choose = Entry(
+        "run.race",
+        "New race …",
+        racing.choose,
+        "Ctrl+Shift+N",
+        "Two to eight models on the same data with equal steps, parameters or training time.",
+    )
+    return [
+        choose,
+        *(
+            Entry(f"run.race_{name}", text, call, key, tip, False, racing.why_not)
+            for name, text, call, key, tip in keys
+        ),
+    ]
 
 
 def _view(w: MainWindow) -> list[Entry]:
