@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from app import settings as settings_file
-from app.autosave import leftovers
 from app.bootstrap import start_engine
 from app.engine_pool import EnginePool
 from app.main_window import MainWindow
@@ -24,9 +23,7 @@ from widgets.look import Look
 FLOW = m.RunSpec(
     "realnvp", "two_moons", {"n_layers": 2, "hidden_features": [16]}, {"n_samples": 300}, 3
 )
-MIXTURE = m.RunSpec(
-    "gaussian_mixture", "eight_gaussians", {"n_components": 4}, {"n_samples": 300}
-)
+MIXTURE = m.RunSpec("gaussian_mixture", "eight_gaussians", {"n_components": 4}, {"n_samples": 300})
 BOX = {"low": [-3.0, -3.0], "high": [3.0, 3.0], "size": 64}
 DABS = np.array([[0, 0, 0.5, 1], [2, 1, 0.3, 2], [-2, 1, 0.4, 1]], np.float32)
 
