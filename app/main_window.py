@@ -35,7 +35,6 @@ from app.headlines import Headlines
 from app.notices import Notice, Notices
 from app.painting import PaintingDesk
 from app.racing import Racing
-from app.racing import Racing
 from app.run_view import RunView
 from app.runs_strip import RunsStrip
 from app.session import Session
@@ -91,8 +90,6 @@ class MainWindow(QMainWindow):
         self.files = Files(self)
         self._make_parts()
         self.sessions = Sessions(self)
-        self.racing = Racing(self.session, self.workspace, self.undo_stack, self._data_in_view)
-        self.sessions.add_section("race", self.racing.save, self.racing.restore)
         self.racing = Racing(self.session, self.workspace, self.undo_stack, self._data_in_view)
         self.sessions.add_section("race", self.racing.save, self.racing.restore)
         self.actions_table = Actions(self)
@@ -233,10 +230,6 @@ class MainWindow(QMainWindow):
             self.session.step(view)
         else:
             self.travel.by_stored(direction)
-
-    def _data_in_view(self) -> RunSpec | None:
-        current = self.session.current
-        return current.spec if current is not None else self.setup.spec
 
     def _data_in_view(self) -> RunSpec | None:
         current = self.session.current
