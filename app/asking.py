@@ -277,10 +277,12 @@ class Asker(QObject):
 
     # --- session ------------------------------------------------------------------------------
 
-    def _on_cursor(self, _: int | None) -> None:
+    def _on_cursor(self, step: int | None) -> None:
         """A scrub: coarse pictures at once, detail when it comes to rest."""
         self._moved = dict.fromkeys(self._panels, time.monotonic())
         self.tick()
+        for panel in self._panels.values():
+            panel.show_cursor(step)
 
     def _on_asks_changed(self, panel: Panel) -> None:
         self._moved[panel.name] = time.monotonic()
@@ -340,6 +342,7 @@ class Asker(QObject):
         if view.state is not None:
             panel.show_state(view.state)
         panel.show_metrics(view.metrics)
+        panel.show_cursor(self._session.cursor)
 
     def _on_state(self, view: RunView) -> None:
         if view.state is None:

@@ -176,6 +176,9 @@ class Panel(QWidget):
     def show_state(self, state: RunState) -> None:
         """The open run moved on, paused or failed."""
 
+    def show_cursor(self, step: int | None) -> None:
+        """The window looks at a stored step, or at the newest; questions follow by themselves."""
+
     def choose_point(self, point: Point | None) -> None:
         """The user chose a place in some panel, or took the choice back."""
 

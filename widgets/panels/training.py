@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from engine.wire.capability import Capability
 from engine.wire.fields import Value
 from engine.wire.messages import RunInfo, RunState
 from widgets.controls.empty import EmptyState
+from widgets.controls.timeline import spaced
 from widgets.controls.tool_row import Toggle, ToolRow
 from widgets.density.words import number
 from widgets.look import Look
@@ -21,6 +23,7 @@ from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Pointed
 from widgets.plots.colours import mix
 from widgets.plots.curves import CurvePlot, Stroke, smooth
+from widgets.plots.rule import Reading, RuleLayer
 
 #: Milliseconds between two repaints: about twelve a second.
 REPAINT_MS = 200
@@ -92,6 +95,7 @@ GROUPS = (
 GRADIENT = Figure("gradient_norm", "gradient norm", "muted", "‖∇loss‖ over all weights")
 #: Columns that repeat another one.
 HIDDEN = {"total", "gradient_norm"}
+EMPTY = np.empty(0)
 HINT = "Press play (space) to start training."
 
 
@@ -102,6 +106,7 @@ class TrainingPanel(Panel):
     title = "Training"
     summary = "Train and held-out curves, the entropy floor and the gradient norm."
     shortcut = "Ctrl+2"
+    compares = True
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
@@ -124,6 +129,8 @@ class TrainingPanel(Panel):
         self.body.addLayout(self._top)
         self.body.addWidget(self._pages, 1)
         self._table: MetricsTable | None = None
+        self._others: dict[str, MetricsTable] = {}
+        self._cursor: int | None = None
         self._group = ""
         self._wish = ""
         self._starts_late: bool | None = None
@@ -135,6 +142,9 @@ class TrainingPanel(Panel):
         for plot in (self.losses, self.gradient):
             plot.set_fit("settled")
             plot.hovered.connect(self._on_hovered)
+        self._rules = [(plot, RuleLayer(look)) for plot in (self.losses, self.gradient)]
+        for plot, rule in self._rules:
+            plot.frame.add(rule)
         self.clear()
 
     # --- run ----------------------------------------------------------------------------------
@@ -155,6 +165,20 @@ class TrainingPanel(Panel):
             self._is_late = True
         else:
             self._on_waited()
+
+    def open_runs(self, runs: tuple[RunInfo, ...]) -> None:
+        """Which runs there are: a fork is drawn over its parent."""
+        known = {info.run for info in runs}
+        self._others = {run: table for run, table in self._others.items() if run in known}
+
+    def show_run_metrics(self, run: str, table: MetricsTable) -> None:
+        """Figures of any run; the parent's are drawn behind those of its fork."""
+        self._others[run] = table
+
+    def show_cursor(self, step: int | None) -> None:
+        """A line at the step in view, with the curves' values there."""
+        self._cursor = step
+        self._draw_cursor()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Catch up with what came while the panel was hidden."""
@@ -181,8 +205,9 @@ class TrainingPanel(Panel):
         self._wait.stop()
         self._table = None
         self._group = ""
-        for plot in (self.losses, self.gradient):
+        for plot, rule in self._rules:
             plot.clear()
+            rule.clear()
         self._empty.say("No run is open", "Choose data and a model on the left. " + HINT)
         self._pages.setCurrentWidget(self._empty)
         self.tools.hide()
@@ -247,6 +272,42 @@ class TrainingPanel(Panel):
         self._pin(table)
         self._draw_group(group, table)
         self._draw_gradient(table)
+        self._draw_cursor()
+
+    def _draw_cursor(self) -> None:
+        """Values are those of the recorded step nearest to the cursor's."""
+        table, step = self._table, self._cursor
+        for plot, rule in self._rules:
+            if step is None or table is None or not len(table.steps):
+                rule.clear()
+                continue
+            shown = math.log10(max(step, 1)) if self.tools.is_checked("log") else float(step)
+            rule.show_at(shown, f"step {spaced(step)}", self._readings(plot, step))
+
+    def _readings(self, plot: CurvePlot, step: int) -> list[Reading]:
+        readings = []
+        for name in plot.names:
+            value, stroke = plot.value_at(name, step), plot.stroke_of(name)
+            if value is not None and math.isfinite(value) and stroke.label and not stroke.dashed:
+                text = f"{stroke.label} {number(value)}"
+                readings.append(Reading(value, text, stroke.colour))
+        return readings
+
+    def _draw_parent(self, figure: Figure) -> None:
+        """The way that the run was forked from took, thin behind it, from the fork on."""
+        name, info = f"{figure.column}, parent", self.run
+        parent = self._others.get(info.parent) if info is not None and info.parent else None
+        steps, values = parent.column(figure.column) if parent is not None else (EMPTY, EMPTY)
+        keep = steps >= (info.forked_at if info is not None else 0)
+        if not keep.any():
+            self.losses.remove(name)
+            return
+        window = int(len(values) * WINDOW_SHARE) if figure.smoothed else 0
+        colour = mix(self.look.palette.panel, getattr(self.look.palette, figure.role), 0.55)
+        label = f"parent, {figure.label}"
+        words = "What the run that this one was forked from did from there on"
+        line = Stroke(label, colour, 1.0, tooltip=words)
+        self.losses.set_curve(name, steps[keep], smooth(values, window)[keep], line)
 
     def _switch_group(self, group: Group, groups: list[Group]) -> None:
         choices = [g for g in groups if g.name != "loss" or len(groups) == 1]
@@ -263,6 +324,7 @@ class TrainingPanel(Panel):
 
     def _draw_group(self, group: Group, table: MetricsTable) -> None:
         for figure in group.figures:
+            self._draw_parent(figure)
             self._draw_figure(self.losses, figure, table)
         entropy = self.run.data.entropy if self.run is not None else None
         if group.name == "likelihood" and entropy is not None:

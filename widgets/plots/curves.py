@@ -242,6 +242,10 @@ class CurvePlot(QWidget):
             return float(curve.y[0])
         return float(curve.y[int(np.argmin(np.abs(curve.x - x)))])
 
+    def stroke_of(self, name: str) -> Stroke:
+        """How a curve is drawn."""
+        return self._curves[name].stroke
+
     def label_of(self, name: str) -> str:
         """The legend text of a curve."""
         return self._curves[name].stroke.label
