@@ -30,8 +30,8 @@ from app.edits import Edits
 from app.engine_pool import EnginePool
 from app.files import Files, can_open
 from app.forking import Forking
-from app.layout_undo import LayoutUndo, Switch
 from app.headlines import Headlines
+from app.layout_undo import LayoutUndo, Switch
 from app.notices import Notice, Notices
 from app.painting import PaintingDesk
 from app.racing import Racing
