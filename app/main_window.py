@@ -34,6 +34,7 @@ from app.headlines import Headlines
 from app.layout_undo import LayoutUndo, Switch
 from app.notices import Notice, Notices
 from app.painting import PaintingDesk
+from app.painting_kept import PaintingKept
 from app.racing import Racing
 from app.run_view import RunView
 from app.runs_strip import RunsStrip
@@ -101,6 +102,7 @@ class MainWindow(QMainWindow):
         self.watch = EngineWatch(self.session, notices)
         self._watch_undo()
         self.painting = PaintingDesk(self.session, self.undo_stack, self.workspace)
+        self.painting_kept = PaintingKept(self.session, self.sessions, self.workspace)
         self._restore()
 
     # --- parts ----------------------------------------------------------------------------------

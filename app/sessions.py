@@ -50,10 +50,12 @@ class Sessions(QObject):
     Signals:
         saved: A session was written (its path).
         opened: A session is open; what could not be read of it, in words (a list).
+        recovered: What a crash left is open again.
     """
 
     saved = Signal(str)
     opened = Signal(object)
+    recovered = Signal()
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
@@ -75,8 +77,8 @@ class Sessions(QObject):
         self._timer.start()
         session = window.session
         for signal in (session.runs_changed, session.current_changed, session.data_changed):
-            signal.connect(self._touch)
-        session.cursor_changed.connect(self._touch)
+            signal.connect(self.touch)
+        session.cursor_changed.connect(self.touch)
 
     # --- what is open ---------------------------------------------------------------------------
 
@@ -237,7 +239,8 @@ class Sessions(QObject):
         if leftover is not None:
             self._leftovers = [other for other in self._leftovers if other is not leftover]
             self._in_background(leftover.discard)
-        self._touch()
+            self.recovered.emit()
+        self.touch()
         self.opened.emit(opening.lost)
 
     def _say(self, opening: Opening) -> None:
@@ -314,7 +317,8 @@ class Sessions(QObject):
     def _tables(self) -> dict[str, MetricsTable]:
         return {v.run: v.metrics for v in self._window.session.runs if v.info is not None}
 
-    def _touch(self, *_: object) -> None:
+    def touch(self, *_: object) -> None:
+        """Something changed that autosave is to write at once."""
         if self._autosave is not None and self._opening is None:
             self._autosave.touch()
 
