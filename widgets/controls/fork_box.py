@@ -13,7 +13,7 @@ from widgets.controls.form import ConfigForm
 from widgets.controls.timeline import spaced
 from widgets.look import Look
 
-WIDTH = 300
+WIDTH = 360
 WORDS = "Change nothing and the fork repeats its parent exactly."
 
 

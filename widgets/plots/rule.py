@@ -84,6 +84,8 @@ class RuleLayer(Layer):
         step = metrics.height() + look.px(LEADING)
         gap = look.px(GAP)
         left = x + gap if x + gap + wide <= view.right() else x - gap - wide
+        if left < view.left():
+            return  # a plot so narrow has no room for words; the pointer tells them too
         block = QRectF(left, view.top() + gap, wide, step * len(rows) + look.px(4))
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(with_alpha(look.palette.panel, 0.82))
