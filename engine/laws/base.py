@@ -56,9 +56,19 @@ def laws_of(capability: Capability, *checks: Callable[[Any, torch.Generator], No
 
 
 def points(model: GenerativeModel, n: int, generator: torch.Generator) -> Tensor:
-    """Events (n, *E) spread as the training data were."""
+    """Events (n, *E) spread as the training data were; whole numbers for a model of levels."""
+    levels = levels_of(model)
+    if levels is not None:
+        shape = (n, *model.event_shape)
+        return torch.randint(levels, shape, generator=generator).to(model.location)
     noise = normal_noise((n, model.event_size), generator, model.location)
     return model.unstandardise(noise)
+
+
+def levels_of(model: GenerativeModel) -> int | None:
+    """The number of levels 0 … levels − 1 that a model puts probability on; None for densities."""
+    levels: int | None = getattr(model.config, "levels", None)
+    return levels
 
 
 def same_again(generator: torch.Generator) -> torch.Generator:

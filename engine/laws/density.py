@@ -12,6 +12,7 @@ from engine.laws.base import (
     NotTestable,
     has,
     laws_of,
+    levels_of,
     needs,
     no_global_noise,
     points,
@@ -26,6 +27,8 @@ from engine.wire.capability import Capability
 
 #: A density must integrate to 1 within this.
 MASS_TOLERANCE = 0.01
+#: States of an event of levels that are summed one by one.
+MOST_STATES = 2**16
 #: Points per side of the lattice, by number of coordinates; the next is tried when one misses.
 LATTICE_SIZES = {1: (2_000, 20_000, 200_000), 2: (160, 320, 640, 1280)}
 #: Draws that set the lattice's box, and how far it reaches beyond them, as a share of its sides.
@@ -103,7 +106,16 @@ def log_prob_shape(model: Any, generator: torch.Generator) -> None:
 
 
 def integrates_to_one(model: Any, generator: torch.Generator) -> None:
-    """∫ p(x) dx = 1 on a lattice, for events of one or two values."""
+    """The mass is 1: on a lattice for events of one or two values, over all states of levels."""
+    if levels_of(model) is not None:
+        every = _states(model)
+        total = float(_scores(model, every).double().exp().sum())
+        allowed = len(every) * torch.finfo(model.location.dtype).eps + 1e-9
+        require(
+            abs(total - 1.0) <= allowed,
+            f"the {len(every)} probabilities sum to {total:.9f}, wanted 1 ± {allowed:.1g}",
+        )
+        return
     total, _ = _integral(model, _spread(model, generator))
     require(
         abs(total - 1.0) <= MASS_TOLERANCE,
@@ -113,6 +125,8 @@ def integrates_to_one(model: Any, generator: torch.Generator) -> None:
 
 def gradient_finite(model: Any, generator: torch.Generator) -> None:
     """∂ log p/∂x is finite and not zero everywhere."""
+    if levels_of(model) is not None:
+        raise NotTestable("the values are levels, between which log p has no derivative")
     x = points(model, 16, generator).requires_grad_()
     (gradient,) = torch.autograd.grad(model.log_prob(x).sum(), x)
     require_finite("the gradient of log_prob", gradient)
@@ -212,6 +226,10 @@ def _spread(model: Any, generator: torch.Generator) -> Tensor:
 @torch.no_grad()
 def _integral(model: Any, spread: Tensor, cuts: Tensor | None = None) -> tuple[float, Tensor]:
     """The mass in a box around points (M, D), and below each coordinate's cut (D,)."""
+    if levels_of(model) is not None and cuts is not None:
+        every = _states(model)
+        p = _scores(model, every).double().exp()
+        return float(p.sum()), (p[:, None] * (every <= cuts)).sum(0).to(cuts)
     size = spread.shape[1]
     if size not in LATTICE_SIZES:
         raise NotTestable(f"events of {size} values are too large for a lattice")
@@ -234,13 +252,26 @@ def _midpoint(model: Any, low: Tensor, high: Tensor, cuts: Tensor, n: int) -> tu
     step = (high - low) / n
     places = low + step * (torch.arange(n).to(low) + 0.5)[:, None]  # (n, D)
     lattice = torch.cartesian_prod(*places.T).reshape(-1, len(low))
-    log_p = [
-        model.log_prob(c.reshape(-1, *model.event_shape)) for c in torch.split(lattice, CHUNK)
-    ]
-    p = torch.cat(log_p).double().exp() * step.double().prod()
+    p = _scores(model, lattice).double().exp() * step.double().prod()
     # Of the cell that a cut passes through only a part lies below it.
     share = ((cuts - lattice) / step + 0.5).clamp(0.0, 1.0).double()
     return float(p.sum()), (p[:, None] * share).sum(0).to(low)
+
+
+@torch.no_grad()
+def _scores(model: Any, flat: Tensor) -> Tensor:
+    """log p of flat events (M, D), (M,), in chunks."""
+    chunks = torch.split(flat, CHUNK)
+    return torch.cat([model.log_prob(c.reshape(-1, *model.event_shape)) for c in chunks])
+
+
+def _states(model: Any) -> Tensor:
+    """Every state of an event of levels, (levels^D, D)."""
+    levels, size = levels_of(model) or 1, model.event_size
+    if levels**size > MOST_STATES:
+        raise NotTestable(f"events of {levels}^{size} states are too many to enumerate")
+    every = torch.arange(levels**size)[:, None] // levels ** torch.arange(size)
+    return (every % levels).to(model.location)
 
 
 def _difference(first: Tensor, second: Tensor) -> str:

@@ -12,6 +12,7 @@ from engine.drawing import draw, uniform_noise
 from engine.laws.base import (
     NotTestable,
     laws_of,
+    levels_of,
     needs,
     no_global_noise,
     points,
@@ -21,10 +22,13 @@ from engine.laws.base import (
     require_shape,
     same_again,
 )
+from engine.nets.stepwise import naive_steps
 from engine.wire.capability import Capability
 
 #: Jacobians of larger events would take too long.
 LARGEST_JACOBIAN = 256
+#: Share of the values that the masks of the laws cover.
+KNOWN_SHARE = 0.4
 
 
 # --- flow path --------------------------------------------------------------------------------
@@ -178,6 +182,28 @@ def steps_agree(model: Any, generator: torch.Generator) -> None:
     require(torch.equal(again, flat), "the same noise gave another sample")
 
 
+def cached_is_naive(model: Any, generator: torch.Generator) -> None:
+    """Sampling step by step gives what the whole network, run once per value, gives."""
+    noise, known = _noise(model, 4, generator), points(model, 4, generator)
+    mask = torch.rand(known.shape, generator=generator).to(known.device) < KNOWN_SHARE
+    every: tuple[dict[str, Any], ...] = (
+        {},
+        {"known": known, "mask": mask, "temperature": 0.7},
+    )
+    for settings in every:
+        naive = list(naive_steps(model, noise, **settings))
+        cached = list(model.sample_steps(noise, **settings))
+        if levels_of(model) is not None:
+            worst = int((naive[-1].x != cached[-1].x).sum())
+            require(worst == 0, f"{worst} values differ from those of the naive sampler")
+        else:
+            require_close("a sample against the naive one", cached[-1].x, naive[-1].x)
+        flat = naive[-1].x.reshape(4, -1)
+        for one, other in zip(cached, naive, strict=True):
+            given, wanted = (_log_prob(s.conditional, flat[:, s.index]) for s in (one, other))
+            require_close(f"conditional {one.index} against the naive one", given, wanted)
+
+
 def keeps_known(model: Any, generator: torch.Generator) -> None:
     """Values under the mask are kept, the others are drawn."""
     known = points(model, 4, generator)
@@ -218,6 +244,7 @@ LAWS = (
         unmoved_by_later,
         chain_rule,
         steps_agree,
+        cached_is_naive,
         keeps_known,
         steps_private_noise,
     ),

@@ -71,13 +71,19 @@ class Sound(GenerativeModel):
         return Normal(means, torch.stack([a, c]).expand_as(means))
 
     def sample_steps(
-        self, noise: Tensor, *, known: Tensor | None = None, mask: Tensor | None = None, **_: Any
+        self,
+        noise: Tensor,
+        *,
+        known: Tensor | None = None,
+        mask: Tensor | None = None,
+        temperature: float = 1.0,
+        **_: Any,
     ) -> Iterator[Step]:
         keep = torch.zeros_like(noise, dtype=torch.bool) if mask is None else mask
         x = torch.zeros_like(noise) if known is None else known * keep
         for i in range(2):
             every = self.conditionals(x)
-            one = Normal(every.loc[:, i], every.scale[:, i])
+            one = Normal(every.loc[:, i], every.scale[:, i] * temperature)
             x = x.clone()
             drawn = one.icdf(noise[:, i].clamp(1e-9, 1 - 1e-9))
             x[:, i] = torch.where(keep[:, i], x[:, i], drawn)
@@ -125,6 +131,13 @@ class LostInverse(Sound):
 class ForgetsKnown(Sound):
     def sample_steps(self, noise: Tensor, **_: Any) -> Iterator[Step]:
         return super().sample_steps(noise)
+
+
+class ForgetsTemperature(Sound):
+    def sample_steps(
+        self, noise: Tensor, *, temperature: float = 1.0, **rest: Any
+    ) -> Iterator[Step]:
+        return super().sample_steps(noise, **rest)
 
 
 class Raises(Sound):

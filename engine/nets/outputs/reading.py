@@ -73,7 +73,8 @@ def icdf(d: Distribution, u: Tensor) -> Tensor:
         return categorical_from_uniform(level_probs(d), u).to(u.dtype)
     tiny = torch.finfo(u.dtype).eps
     if isinstance(d, Normal):
-        return d.loc + d.scale * torch.special.ndtri(u.clamp(tiny, 1.0 - tiny))
+        drawn: Tensor = d.loc + d.scale * torch.special.ndtri(u.clamp(tiny, 1.0 - tiny))
+        return drawn
     return quantile(_mixture(d), u)
 
 
