@@ -63,10 +63,7 @@ def picture(panel: Panel, *, scale: float = 1.0) -> QImage:
 
     The picture has no devicePixelRatio: it is as large as it says.
     """
-    if not LEAST_SCALE <= scale <= MOST_SCALE:
-        raise ExportError(
-            f"scale: given {scale:g}, wanted a number from {LEAST_SCALE:g} to {MOST_SCALE:g}"
-        )
+    check_scale(scale)
     size = QSize(round(panel.width() * scale), round(panel.height() * scale))
     if size.width() * size.height() > MOST_PIXELS:
         raise ExportError(
@@ -79,6 +76,14 @@ def picture(panel: Panel, *, scale: float = 1.0) -> QImage:
     paint(panel, image)
     image.setDevicePixelRatio(1.0)
     return image
+
+
+def check_scale(scale: float) -> None:
+    """Raises ``ExportError`` for a scale that is out of range."""
+    if not LEAST_SCALE <= scale <= MOST_SCALE:
+        raise ExportError(
+            f"scale: given {scale:g}, wanted a number from {LEAST_SCALE:g} to {MOST_SCALE:g}"
+        )
 
 
 def write_svg(panel: Panel, path: Path) -> None:

@@ -68,10 +68,7 @@ def chosen_steps(stored: Sequence[int], n_frames: int) -> tuple[int, ...]:
     Raises:
         ExportError: There are fewer than two, or the number is out of range.
     """
-    if not LEAST_FRAMES <= n_frames <= MOST_FRAMES:
-        raise ExportError(
-            f"frames: given {n_frames}, wanted a number from {LEAST_FRAMES} to {MOST_FRAMES}"
-        )
+    check_frames(n_frames)
     if len(stored) < LEAST_FRAMES:
         raise ExportError(
             f"a film needs at least {LEAST_FRAMES} stored steps, and this run has {len(stored)}; "
@@ -82,12 +79,21 @@ def chosen_steps(stored: Sequence[int], n_frames: int) -> tuple[int, ...]:
     return tuple(stored[place] for place in places)
 
 
+def check_frames(n_frames: int) -> None:
+    """Raises ``ExportError`` for a number of frames that is out of range."""
+    if not LEAST_FRAMES <= n_frames <= MOST_FRAMES:
+        raise ExportError(
+            f"frames: given {n_frames}, wanted a number from {LEAST_FRAMES} to {MOST_FRAMES}"
+        )
+
+
 class Twin:
     """A hidden panel of the same class, size, choices and view as another one.
 
     Args:
-        panel: The panel on screen, or None with ``kind``, ``look`` and ``size``.
-        scene: What it shows.
+        panel: The panel to copy; it stays as it is.
+        scene: What the twin shows.
+        name: The twin's, to tell it from the panel.
     """
 
     def __init__(self, panel: Panel, scene: Scene, *, name: str) -> None:

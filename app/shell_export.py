@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +12,11 @@ import numpy as np
 import typer
 
 from app.export_arrays import write_npz
-from app.export_pictures import WRITERS, ExportError, picture, write_png
+from app.export_pictures import WRITERS, ExportError, check_scale, picture, write_png
 from app.export_script import script_title, write_script
 from app.film_files import FILES
 from app.filming import film
-from app.reel import LEAST_FRAMES, Scene
+from app.reel import LEAST_FRAMES, Scene, check_frames
 from app.render import Sitting, easel, find_panel
 from app.shell_engine import ShellEngine, ShellError, to_json
 from app.shell_inputs import readable_file, writable_file
@@ -68,9 +67,10 @@ def render(wish: Wish, *, json: bool) -> None:
     path = readable_file(wish.file)
     if wish.theme not in PALETTES:
         raise ShellError(f"--theme: given '{wish.theme}', wanted {' or '.join(PALETTES)}")
-    if not math.isfinite(wish.scale):
-        raise ShellError(f"--scale: given {wish.scale}, wanted a number from 1 to 8")
     find_panel(wish.panel)
+    with told():
+        check_scale(wish.scale)
+        check_frames(wish.frames)
     with told(), ShellEngine() as engine, easel(Look(PALETTES[wish.theme])) as look:
         sitting = Sitting(engine, look)
         sitting.open(path)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.architecture.source import ROOT
 
-COMMANDS = ("list", "train", "evaluate", "sample", "render", "doctor", "tour", "shots")
+COMMANDS = ("list", "train", "evaluate", "sample", "render", "script", "doctor", "tour", "shots")
 TRAIN = ["train", "gaussian_mixture", "--data", "eight_gaussians", "--steps", "40"]
 
 
