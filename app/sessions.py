@@ -217,9 +217,12 @@ class Sessions(QObject):
         opening = self._opening
         if opening is None or opening.plan is None:
             return
-        self._window.session.close_all()
-        self._window.undo_stack.clear()
-        self.show_view(opening.plan.record, opening.plan.ids)
+        window = self._window
+        window.session.close_all()
+        with window.layout_undo.quietly():
+            self.show_view(opening.plan.record, opening.plan.ids)
+        window.layout_undo.sync()
+        window.undo_stack.clear()
         opening.go_on(aside)
 
     def _on_opened(self, error: str) -> None:

@@ -52,7 +52,7 @@ class MetricsTable:
         self._cut(float(metrics.steps[0]))
         n_old, n_new = len(self._steps), len(metrics.steps)
         self._steps = np.concatenate([self._steps, metrics.steps.astype(np.float64)])
-        for name in {*self._columns, *metrics.columns}:
+        for name in dict.fromkeys((*self._columns, *metrics.columns)):
             old = self._columns.get(name, np.full(n_old, np.nan))
             self._columns[name] = np.concatenate([old, _values(metrics, name, n_new)])
         if len(self._steps) > CAPACITY:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,3 +145,108 @@ def test_session_comes_back_whole(windows: Windows, tmp_path: Path) -> None:
     after = ask(second, second.run.run, 37).arrays
     for name, array in before.items():
         assert np.array_equal(array, after[name], equal_nan=True), name
+
+
+def test_reopened_run_goes_on_bit_for_bit(windows: Windows, tmp_path: Path) -> None:
+    first = windows.make()
+    view = train(first, FLOW, 30)
+    path = tmp_path / "one.genscope"
+    save(first, path)
+    first.window.session.step(view, 15)
+    first.until(lambda: view.step == 45 and view.state.state == "paused")
+    wanted = ask(first, view.run, 45).arrays
+    windows.close(first)
+    second = windows.make()
+    assert reopen(second, path) == []
+    run = second.run
+    assert run.step == 30
+    second.window.session.step(run, 15)
+    second.until(lambda: run.step == 45 and run.state.state == "paused")
+    for name, array in ask(second, run.run, 45).arrays.items():
+        assert np.array_equal(array, wanted[name], equal_nan=True), name
+
+
+def test_opening_puts_aside_what_was_open(windows: Windows, tmp_path: Path) -> None:
+    driver = windows.make()
+    train(driver, MIXTURE, 4)
+    path = tmp_path / "one.genscope"
+    save(driver, path)
+    train(driver, FLOW, 9)
+    assert reopen(driver, path) == []
+    assert [view.spec.model for view in driver.window.session.runs] == ["gaussian_mixture"]
+    assert not driver.window.undo_stack.canUndo()
+    back: list[object] = []
+    driver.window.sessions.opened.connect(back.append)
+    driver.press_banner("Bring back")
+    driver.until(lambda: back)
+    views = driver.window.session.runs
+    assert [(v.spec.model, v.step) for v in views] == [("gaussian_mixture", 4), ("realnvp", 9)]
+    assert driver.window.sessions.path == str(path)
+    assert driver.window.isWindowModified()
+
+
+def test_damaged_session_opens_as_far_as_it_can(windows: Windows, tmp_path: Path) -> None:
+    driver = windows.make()
+    train(driver, MIXTURE, 5)
+    train(driver, FLOW, 30)
+    path = tmp_path / "two.genscope"
+    save(driver, path)
+    data = bytearray(path.read_bytes())
+    for name in (b"runs/run-1.safetensors", b"runs/run-2.history/s-000000000007.safetensors"):
+        at = data.index(name) + len(name) + 200
+        data[at] ^= 1
+    path.write_bytes(bytes(data))
+    lost = reopen(driver, path)
+    assert len(driver.window.session.runs) == 1
+    assert driver.run.step == 30
+    text = driver.window.banner.text
+    assert "Opened 1 of 2 runs of two.genscope" in text
+    assert "could not be read" in lost[0]
+    assert "1 stored step lost" in lost[1]
+    driver.until(lambda: driver.run.state is not None)
+    assert 7 not in driver.run.state.stored
+    assert 6 in driver.run.state.stored
+
+
+def test_refused_file_leaves_what_is_open(windows: Windows, tmp_path: Path) -> None:
+    driver = windows.make()
+    view = train(driver, MIXTURE, 3)
+    path = tmp_path / "bad.genscope"
+    path.write_bytes(b"\x80\x04junk")
+    driver.window.files.open_path(str(path))
+    driver.until(lambda: "is a pickle" in driver.window.banner.text)
+    assert driver.run is view
+    assert not driver.window.sessions.is_busy
+
+
+def test_engine_that_died_loses_nothing_of_an_opened_session(
+    windows: Windows, tmp_path: Path
+) -> None:
+    driver = windows.make()
+    train(driver, FLOW, 30)
+    path = tmp_path / "one.genscope"
+    save(driver, path)
+    assert reopen(driver, path) == []
+    view = driver.run
+    stored = view.state.stored
+    os.kill(driver.window.link.pid() or 0, signal.SIGKILL)
+    driver.until(lambda: "signal 9" in driver.window.banner.text)
+    driver.press_banner("Restart")
+    driver.until(lambda: view.state.state != "stopped" and view.info.step == 30)
+    driver.until(lambda: view.state.stored == stored)
+    assert int(view.metrics.steps[-1]) == 30
+
+
+def test_session_of_a_dead_engine_is_saved_from_the_disk(windows: Windows, tmp_path: Path) -> None:
+    driver = windows.make()
+    view = train(driver, FLOW, 30)
+    driver.window.session.pause(view)
+    driver.until(lambda: view.state.keyframe_step == 30)
+    os.kill(driver.window.link.pid() or 0, signal.SIGKILL)
+    driver.until(lambda: view.state.state == "stopped")
+    path = tmp_path / "one.genscope"
+    save(driver, path)
+    windows.close(driver)
+    second = windows.make()
+    reopen(second, path)
+    assert second.run.step == 30
