@@ -152,6 +152,7 @@ def sample(
 def render(
     panel: Annotated[str, typer.Argument(help="A panel's name, such as density.")],
     file: SavedRun,
+    *,
     out: Annotated[
         Path,
         typer.Option(
