@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from torch.distributions import Distribution
 
 from engine.latents import Elbo, Latent, Latents, Posterior
 from engine.wire.capability import Capability
+
+if TYPE_CHECKING:
+    from engine.model import GenerativeModel
 
 
 @runtime_checkable
@@ -163,6 +166,25 @@ class Conditionals(Protocol):
         """Generate one element at a time; all chance comes in as ``noise`` (N, D) in (0, 1).
 
         Where ``mask`` is true the value of ``known`` is kept instead of being drawn.
+        """
+        ...
+
+
+@runtime_checkable
+class AnyOrder(Protocol):
+    """An autoregressive model that was trained for every order of its values.
+
+    Beside :class:`Conditionals`, and optional: the card names it among its ``features`` as
+    ``"any_order"``. With the known values of a mask first
+    (:func:`engine.nets.stepwise.known_first`) completions are conditioned on all of them. Each
+    order is a joint of its own: the joints agree only as far as training made them.
+    """
+
+    def with_order(self, order: Tensor) -> GenerativeModel:
+        """The same weights under another order (D,): a view with all methods of the model.
+
+        Raises:
+            ValueError: ``order`` does not hold each of 0 … D − 1 once.
         """
         ...
 
