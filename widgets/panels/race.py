@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
@@ -20,8 +20,9 @@ from widgets.race.board import Runner, groups_of, head_of, standings_of
 from widgets.race.lineup import Entry, Lineup, Wish
 from widgets.race.picker import RacePicker
 from widgets.race.pictures import RacePictures
-from widgets.race.questions import TRUTH, Rounds, all_questions, is_settled
+from widgets.race.questions import TRUTH, all_questions, is_settled
 from widgets.race.ranking import RankingView
+from widgets.race.rounds import Rounds, Want
 from widgets.race.standings import verdict
 
 #: Milliseconds between two repaints of heads and ranking, and of the curves.
@@ -80,7 +81,8 @@ class RacePanel(Panel):
         self._infos: dict[str, RunInfo] = {}
         self._rounds = Rounds()
         self._asked: dict[str, Question] = {}
-        self._truth_shown = False
+        self._truth_version = 0
+        self._cursor: int | None = None
         self._unrest: float | None = None
         self._announced = False
         self._figure, self._over = "nll", "steps"
@@ -130,7 +132,12 @@ class RacePanel(Panel):
         self._infos = {info.run: info for info in runs}
         for run, runner in self._runners.items():
             runner.closed = runner.info is not None and run not in self._infos
-            runner.info = self._infos.get(run, runner.info)
+            info = self._infos.get(run, runner.info)
+            if runner.info is not None and info is not None and _other_data(runner.info, info):
+                self._truth_version += 1
+                self._rounds.forget(run)
+                runner.settled = False
+            runner.info = info
         self._refresh_tiles()
         self._soon()
 
@@ -141,6 +148,8 @@ class RacePanel(Panel):
             return
         if state.step < runner.step:
             runner.forget()
+            self._rounds.forget(state.run)
+        if state.state == "training":
             self._announced = False
         runner.state = state
         self._soon()
@@ -153,6 +162,10 @@ class RacePanel(Panel):
             if self.isVisible() and not self._lines.isActive():
                 self._lines.start()
 
+    def show_cursor(self, step: int | None) -> None:
+        """All racers are looked at where they were at this step, or as they are now."""
+        self._cursor = step
+
     # --- asking -------------------------------------------------------------------------------
 
     def asks(self, *, rest: bool) -> dict[str, Question]:
@@ -161,29 +174,35 @@ class RacePanel(Panel):
         infos = [r.info for r in alive if r.info is not None and r.status != "stopped"]
         if not infos or self._pages.currentWidget() is not self._race:
             return {}
-        racing = any(runner.status == "training" for runner in alive)
-        full = rest or (not racing and self._rests_long())
+        racing = self._cursor is None and any(r.status == "training" for r in alive)
+        full = not racing and (rest or self._rests_long())
         if rest or racing:
             self._unrest = None
         asked = all_questions(infos, rest=full)
-        if racing:
-            part = self._rounds.choose([part for part in asked if self._is_due(part)])
-            asked = {part: asked[part]} if part else {}
-        self._asked |= asked
-        return asked
+        want = self._rounds.choose(self._wants(asked, full), paced=racing)
+        if want is None:
+            return {}
+        self._asked[want.part] = asked[want.part]
+        return {want.part: asked[want.part]}
+
+    def _wants(self, parts: Iterable[str], full: bool) -> list[Want]:
+        """What can be asked: the truth, pictures, then numbers of those that have begun."""
+        wants = []
+        for part in sorted(parts, key=lambda part: part.startswith("score:")):
+            kind, _, run = part.partition(":")
+            if kind == TRUTH:
+                wants.append(Want(part, self._truth_version, True))
+                continue
+            step = self._runners[run].step if self._cursor is None else self._cursor
+            if kind == "picture" or step > 0:
+                wants.append(Want(part, step, full))
+        return wants
 
     def _rests_long(self) -> bool:
         """Whether no racer has moved for a while, whatever else trains."""
         now = time.monotonic()
         self._unrest = now if self._unrest is None else self._unrest
         return now - self._unrest > REST_SECONDS
-
-    def _is_due(self, part: str) -> bool:
-        kind, _, run = part.partition(":")
-        if kind == TRUTH:
-            return not self._truth_shown
-        runner = self._runners[run]
-        return (runner.pictured_at if kind == "picture" else runner.scored_at) != runner.step
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """A picture for a tile, or a number for the ranking."""
@@ -200,10 +219,7 @@ class RacePanel(Panel):
             runner.take_score(answer, settled=settled)
             self._soon()
             return
-        self._truth_shown = self._truth_shown or kind == TRUTH
         self.pictures.show_answer(TRUTH if kind == TRUTH else run, runner.info, answer)
-        if kind == "picture" and answer.final:
-            runner.pictured_at = answer.step
 
     def show_failed(self, part: str, failed: Failed) -> None:
         """One racer's question failed: its tile says so, the others go on."""
@@ -211,7 +227,6 @@ class RacePanel(Panel):
         kind, _, run = part.partition(":")
         runner = self._runners.get(run)
         if runner is not None and kind == "picture":
-            runner.pictured_at = runner.step
             self.pictures.tiles.set_words(run, failed.message)
         elif runner is not None:
             runner.scores, runner.scored_at = {"reason": failed.message}, runner.step
@@ -345,12 +360,12 @@ class RacePanel(Panel):
         lineup = self.lineup
         if lineup is None:
             self.pictures.clear()
-            self._truth_shown = False
+            self._rounds.forget()
             return
         before = self.pictures.tiles.keys
         self.pictures.open({run: head_of(r, lineup) for run, r in self._runners.items()})
         if not set(before) & set(self._runners):
-            self._truth_shown = False
+            self._truth_version += 1
         first = next((r.info for r in self._runners.values() if r.info is not None), None)
         if first is not None:
             self.pictures.set_info(first)
@@ -437,6 +452,11 @@ class RacePanel(Panel):
     def _on_run_chosen(self, run: str) -> None:
         if run in self._runners:
             self.run_chosen.emit(run)
+
+
+def _other_data(before: RunInfo, now: RunInfo) -> bool:
+    mine, theirs = before.spec, now.spec
+    return (mine.dataset, mine.dataset_config) != (theirs.dataset, theirs.dataset_config)
 
 
 def _progress(runners: list[Runner], done: int) -> str:

@@ -38,7 +38,6 @@ class Runner:
     scores: dict[str, Value] = field(default_factory=dict)
     scored_at: int = -1
     settled: bool = False
-    pictured_at: int = -1
     trail: dict[int, float] = field(default_factory=dict)
 
     @property
@@ -85,7 +84,7 @@ class Runner:
 
     def forget(self) -> None:
         """Back at the start: nothing that was found holds any more."""
-        self.scores, self.scored_at, self.settled, self.pictured_at = {}, -1, False, -1
+        self.scores, self.scored_at, self.settled = {}, -1, False
         self.trail = {}
 
     def score(self) -> Score:

@@ -198,4 +198,4 @@ class RacePictures(QWidget):
 def _sample_words(key: str, info: RunInfo) -> str:
     if key == TRUTH:
         return "binned data"
-    return "binned samples" if has_density(info.card) else "samples, no density"
+    return "binned samples" if has_density(info.card) else "samples only"

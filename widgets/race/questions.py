@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from engine.wire.fields import Value
 from engine.wire.messages import RunInfo
@@ -26,11 +23,6 @@ N_PICTURES = 16
 #: Points a side of the sample scores, and repetitions of their null band.
 N_SCORED = 500
 REPETITIONS = {False: 20, True: 100}
-#: While they race the answering side works for the panel at most this share of the time.
-SHARE = 0.35
-#: Seconds between two questions at least, and after which an unanswered one is given up.
-LEAST_GAP, PATIENCE = 0.05, 4.0
-
 TRUTH = "truth"
 
 
@@ -106,51 +98,6 @@ def all_questions(infos: Sequence[RunInfo], *, rest: bool) -> dict[str, Question
             asked[f"picture:{info.run}"] = picture
         asked[f"score:{info.run}"] = score_question(info, rest=rest)
     return asked
-
-
-@dataclass
-class Rounds:
-    """One question after the other while racers train, with pauses that leave training its time.
-
-    Pictures come round twice as often as scores. A part that is up to date is passed over.
-    """
-
-    clock: Callable[[], float] = time.monotonic
-    part: str = ""
-    _sent: float = -math.inf
-    _free: float = -math.inf
-    _turn: int = 0
-    _waiting: bool = field(default=False)
-
-    def choose(self, parts: Sequence[str]) -> str:
-        """The part to be asked now, or "" while it is better to wait."""
-        now = self.clock()
-        if self._waiting:
-            if now - self._sent <= PATIENCE and self.part in parts:
-                return self.part
-            self._waiting = False
-        if now < self._free or not parts:
-            return ""
-        self.part = self._next(parts)
-        self._waiting, self._sent = True, now
-        return self.part
-
-    def answered(self, part: str, elapsed: float) -> None:
-        """A final answer has come, after so many seconds of work."""
-        if part == self.part and self._waiting:
-            self._waiting = False
-            pause = max(LEAST_GAP, elapsed * (1.0 - SHARE) / SHARE)
-            self._free = self.clock() + pause
-
-    def _next(self, parts: Sequence[str]) -> str:
-        pictures = [part for part in parts if not part.startswith("score:")]
-        scores = [part for part in parts if part.startswith("score:")]
-        self._turn += 1
-        wanted = scores if self._turn % 3 == 0 else pictures
-        group = wanted or pictures or scores
-        # A counter per group, so that each goes round in order whatever the other does.
-        count = self._turn // 3 if group is scores else self._turn - self._turn // 3
-        return group[count % len(group)]
 
 
 def is_settled(info: RunInfo, question: Question | None, values: Mapping[str, Value]) -> bool:

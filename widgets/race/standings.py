@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from widgets.figures import with_error
+
 #: Kinds of number that are more than a bound.
 NUMBERS = ("exact", "quadrature", "estimate")
 
@@ -122,18 +124,23 @@ def verdict(standings: list[Standing], titles: dict[str, str], name: str) -> str
     first = [s for s in standings if s.place == best.place and not s.score.is_bound] or [best]
     names = [titles.get(s.score.run, s.score.run) for s in first]
     if len(first) > 1:
-        text = f"A tie: {_listed(names)} are equal in {name} within their errors."
+        text = f"A tie: {_listed(names)}, equal in {name} within their errors."
     elif best.score.is_bound:
-        text = f"{names[0]} wins: even the upper bound on its {name} is below all others."
+        text = f"{names[0]} wins: even its upper bound, {name} ≤ {_figure(best)}, is the lowest."
     else:
-        text = f"{names[0]} wins: lowest {name}."
+        text = f"{names[0]} wins: {name} {_figure(best)}."
     hidden = [
         titles.get(s.score.run, "") for s in standings if s.score.is_bound and s not in first
     ]
     if hidden:
-        verb, look = ("has", "it looks") if len(hidden) == 1 else ("have", "they look")
-        text += f" {_listed(hidden)} {verb} only an upper bound and may be better than {look}."
+        look = "a bound only, may be better than it looks"
+        text += f" {_listed(hidden)}: {look}."
     return text
+
+
+def _figure(standing: Standing) -> str:
+    value = standing.score.value if standing.score.value is not None else math.nan
+    return " ".join(part for part in with_error(value, standing.score.error) if part) + " nats"
 
 
 def _listed(names: list[str]) -> str:
