@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from PySide6.QtCore import QObject
+from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QCursor
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -58,6 +58,13 @@ class Exports(QObject):
         self.box.cancelled.connect(self.cancel)
         window.link.acknowledged.connect(self._on_acknowledged)
         window.link.failed.connect(self._on_failed)
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """A film in the making ends with its window."""
+        if event.type() == QEvent.Type.Close:
+            self.cancel()
+        return False
 
     def why_not(self) -> str:
         """Why nothing can be exported now, or ""."""
