@@ -82,11 +82,17 @@ class Headlines(QObject):
             self._numbers[view.run] = _Number(self._generation, time.monotonic(), view.step)
 
     def _on_answered(self, answer: Answer) -> None:
-        number = self._match(answer.slot, answer.generation)
+        """What a panel was told serves the strip as well, so nothing is asked twice."""
         view = self._session.find(answer.slot.run)
-        if number is None or view is None or not answer.final:
+        if view is None or not answer.final or "kl" not in answer.values:
             return
+        number = self._match(answer.slot, answer.generation)
+        if number is None and self._session.cursor is not None:
+            return  # a number of a stored step
         view.headline = headline(answer.values)
+        if number is None:
+            number = _Number(-1, time.monotonic(), answer.step)
+            self._numbers[view.run] = number
         self._land(number, view, answer.elapsed)
 
     def _on_failed(self, failed: Failed) -> None:

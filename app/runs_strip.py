@@ -21,6 +21,8 @@ COLOURS = (
     "#0072b2",
     "#999999",
 )
+#: With more runs than this, tabs leave out what all share and what their tips say.
+SPACIOUS = 2
 _MARKS = {"training": "▶", "diverged": "⚠", "failed": "⚠"}
 
 
@@ -64,8 +66,9 @@ class RunsStrip(QWidget):
         if ids != self._ids:
             self._rebuild(runs)
         self._ids = ids
+        crowded = len(runs) > SPACIOUS
         for index, view in enumerate(runs):
-            self._write(index, view)
+            self._write(index, view, crowded)
         if current in ids:
             self._tabs.setCurrentIndex(ids.index(current))
         self._tabs.blockSignals(False)
@@ -88,11 +91,13 @@ class RunsStrip(QWidget):
         button.clicked.connect(lambda: self.close_requested.emit(run))
         return button
 
-    def _write(self, index: int, view: RunView) -> None:
-        text = headline(view)
+    def _write(self, index: int, view: RunView, crowded: bool) -> None:
+        text = headline(view, crowded=crowded)
         if text != self._tabs.tabText(index):
             self._tabs.setTabText(index, text)
-        tip = f"{view.title}, seed {view.spec.seed}" + (f", {view.path}" if view.path else "")
+        number = score(view)
+        tip = f"{view.title}, seed {view.spec.seed}" + (f", {number}" if number else "")
+        tip += f", {view.path}" if view.path else ""
         self._tabs.setTabToolTip(index, tip)
 
     def _dot(self, place: int) -> QIcon:
@@ -112,13 +117,16 @@ class RunsStrip(QWidget):
             self.selected.emit(self._ids[index])
 
 
-def headline(view: RunView) -> str:
-    """Title, step and the one number that says how well the run does."""
+def headline(view: RunView, *, crowded: bool = False) -> str:
+    """Title, step and the one number that says how well the run does; less where many share."""
     mark = _MARKS.get(view.state.state if view.state else "", "")
-    parts = [part for part in (mark, view.title) if part]
+    short = crowded and view.info is not None
+    title = view.info.card.title if short and view.info is not None else view.title
+    parts = [part for part in (mark, title) if part]
     if view.info is None:
         return " ".join([*parts, "  starting …"])
-    return " ".join(parts) + f"   {short_count(view.step)}   {score(view)}".rstrip()
+    number = score(view).split(" ± ")[0] if crowded else score(view)
+    return " ".join(parts) + f"   {short_count(view.step)}   {number}".rstrip()
 
 
 def short_count(number: int) -> str:

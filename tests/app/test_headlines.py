@@ -82,3 +82,24 @@ def test_a_death_does_not_end_the_asking(link: FakeLink, headlines: Any) -> None
     link.tell("run-1", "ready", 0)
     headlines.tick()
     assert link.count(m.Ask) == 2
+
+
+def test_what_a_panel_was_told_is_not_asked_again(
+    link: FakeLink, session: Session, headlines: Any
+) -> None:
+    slot = m.Slot("truth", "run-1", "divergences")
+    link.answered.emit(m.Answer(slot, 5, 0, {}, VALUES))
+    headlines.tick()
+    assert link.count(m.Ask) == 0
+    assert session.current is not None
+    assert session.current.headline == "KL 0.031 ± 0.002 nats"
+
+
+def test_numbers_of_stored_steps_are_not_those_of_now(
+    link: FakeLink, session: Session, headlines: Any
+) -> None:
+    link.tell("run-1", "paused", 50, stored=(0, 10, 50))
+    session.set_cursor(10)
+    link.answered.emit(m.Answer(m.Slot("truth", "run-1", "divergences"), 5, 10, {}, VALUES))
+    assert session.current is not None
+    assert session.current.headline == ""

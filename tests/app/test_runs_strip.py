@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.runs_strip import RunsStrip, headline, short_count
 from app.run_view import RunView
+from app.runs_strip import RunsStrip, headline, short_count
 from engine.wire import messages as m
 from engine.wire.capability import Capability
 from tests.app.conftest import CARD, make_info
@@ -53,3 +53,14 @@ def test_clicking_a_tab_selects_and_its_cross_closes(qtbot: Any) -> None:
     with qtbot.waitSignal(strip.close_requested) as signal:
         button.click()
     assert signal.args == ["run-1"]
+
+
+def test_many_runs_share_the_width_and_keep_the_number(qtbot: Any) -> None:
+    strip = RunsStrip(Look())
+    qtbot.addWidget(strip)
+    views = tuple(view(f"run-{place}", place=place) for place in range(4))
+    views[1].headline = "KL 0.031 ± 0.002 nats"
+    strip.show_runs(views, "run-1")
+    assert strip._tabs.tabText(1) == "▶ Toy   12.3k   KL 0.031"
+    assert "Toy · Data" in strip._tabs.tabToolTip(1)
+    assert "KL 0.031 ± 0.002 nats" in strip._tabs.tabToolTip(1)
