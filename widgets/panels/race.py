@@ -175,6 +175,8 @@ class RacePanel(Panel):
         if not infos or self._pages.currentWidget() is not self._race:
             return {}
         racing = self._cursor is None and any(r.status == "training" for r in alive)
+        if racing and (resting := self._rounds.resting()) is not False:
+            return {resting.part: self._asked[resting.part]} if resting is not None else {}
         full = not racing and (rest or self._rests_long())
         if rest or racing:
             self._unrest = None

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 #: While racers train, the answering side works for the panel at most this share of the time.
 SHARE = 0.35
@@ -64,6 +65,14 @@ class Rounds:
         if not missing or (paced and now < self._free):
             return None
         return self._ask(self._turn_of(missing) if paced else missing[0], now)
+
+    def resting(self) -> Want | Literal[False] | None:
+        """While racers train: the question on its way, None in a pause, False when one is due."""
+        now = self.clock()
+        if self._open is not None:
+            late = self._open.full or now - self._sent > PATIENCE[False]
+            return False if late else self._open
+        return None if now < self._free else False
 
     def answered(self, part: str, elapsed: float) -> None:
         """The final answer to what was asked has come, after so many seconds of work."""

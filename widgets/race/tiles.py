@@ -19,6 +19,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
     QPolygonF,
+    QRegion,
 )
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
@@ -61,6 +62,7 @@ class Head:
 class _Tile:
     head: Head
     image: QImage
+    scaled: QImage | None = None
     pixels: Floats | None = None
     curve: Floats | None = None
     words: str = ""
@@ -121,7 +123,7 @@ class TileGrid(QWidget):
         tile = self._tiles.get(key)
         if tile is not None and tile.head != head:
             tile.head = head
-            self._update(key)
+            self._update(key, picture=False)
 
     def set_axes(self, box: Box, names: tuple[str, str], *, bare: bool = False) -> None:
         """What all tiles show; ``bare`` draws no numbers (pictures have no axes)."""
@@ -146,6 +148,7 @@ class TileGrid(QWidget):
         height, width = pixels.shape
         tile.pixels, tile.curve, tile.words = pixels, None, words
         tile.image = QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGB32)
+        tile.scaled = None
         self._update(key)
 
     def set_curve(self, key: str, points: Floats, words: str = "") -> None:
@@ -240,10 +243,15 @@ class TileGrid(QWidget):
         super().resizeEvent(event)
         self._places = {}
 
-    def _update(self, key: str) -> None:
-        places = self.place()
-        if key in places:
-            self.update(places[key][0].toAlignedRect().adjusted(-2, -2, 2, 2))
+    def _update(self, key: str, *, picture: bool = True) -> None:
+        """Repaint a tile, or only what stands over its picture."""
+        if key not in self.place():
+            return
+        whole, below = self.place()[key]
+        area = QRectF(whole)
+        if not picture:
+            area.setBottom(below.top() - 1)
+        self.update(area.toAlignedRect().adjusted(-1, -1, 1, 1 if picture else 0))
 
     # --- painting -----------------------------------------------------------------------------
 
@@ -252,13 +260,14 @@ class TileGrid(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        region = QRectF(event.rect())
+        region = event.region()
         for key, (whole, picture) in self.place().items():
-            if whole.intersects(region):
-                self._draw_head(painter, self._tiles[key].head, whole)
+            if region.intersects(picture.toAlignedRect()):
                 self._draw_picture(painter, key, picture)
+            if region.intersects(whole.toAlignedRect()):
+                self._draw_head(painter, self._tiles[key].head, whole)
         if not self._bare and self._tiles:
-            self._draw_axes(painter)
+            self._draw_axes(painter, event.region())
 
     def _draw_head(self, painter: QPainter, head: Head, whole: QRectF) -> None:
         palette, px = self._look.palette, self._look.px
@@ -301,7 +310,7 @@ class TileGrid(QWidget):
     def _draw_picture(self, painter: QPainter, key: str, place: QRectF) -> None:
         tile, palette = self._tiles[key], self._look.palette
         if not tile.image.isNull():
-            painter.drawImage(place, tile.image)
+            painter.drawImage(place.topLeft(), self._scaled(tile, place))
         elif tile.curve is not None:
             self._draw_curve(painter, tile, place)
         current = key == self._current
@@ -310,6 +319,16 @@ class TileGrid(QWidget):
         painter.drawRect(place)
         if tile.words:
             self._draw_words(painter, tile, place)
+
+    def _scaled(self, tile: _Tile, place: QRectF) -> QImage:
+        """The picture in the pixels of the screen, made once."""
+        ratio = self.devicePixelRatioF()
+        size = (place.size() * ratio).toSize()
+        if tile.scaled is None or tile.scaled.size() != size:
+            keep, smooth = Qt.AspectRatioMode.IgnoreAspectRatio, _SMOOTH
+            tile.scaled = tile.image.scaled(size, keep, smooth)
+            tile.scaled.setDevicePixelRatio(ratio)
+        return tile.scaled
 
     def _draw_words(self, painter: QPainter, tile: _Tile, place: QRectF) -> None:
         """In the middle where there is no picture, else on a strip along its lower edge."""
@@ -343,7 +362,7 @@ class TileGrid(QWidget):
         painter.setPen(QPen(QColor(tile.head.colour), max(1.2, 1.4 * self._look.scale)))
         painter.drawPolyline(line)
 
-    def _draw_axes(self, painter: QPainter) -> None:
+    def _draw_axes(self, painter: QPainter, region: QRegion) -> None:
         """Names and ends, below the lowest tile of a column and left of the first column."""
         places = list(self.place().values())
         lowest = {round(picture.left()): picture for _, picture in places}
@@ -354,9 +373,12 @@ class TileGrid(QWidget):
         (x0, y0), (x1, y1) = self._box.low, self._box.high
         for picture in lowest.values():
             area = QRectF(picture.left(), picture.bottom() + 1, picture.width(), line)
+            if not region.intersects(area.toAlignedRect()):
+                continue
             self._draw_lower_axis(painter, area, (number(x0, 2), number(x1, 2)))
         for _, picture in places:
-            if round(picture.left()) == first:
+            beside = picture.adjusted(-picture.left(), 0, -picture.width(), 0)
+            if round(picture.left()) == first and region.intersects(beside.toAlignedRect()):
                 self._draw_left_axis(painter, picture, (y0, y1), line)
 
     def _draw_lower_axis(self, painter: QPainter, area: QRectF, ends: tuple[str, str]) -> None:
@@ -405,6 +427,7 @@ class TileGrid(QWidget):
         super().mouseReleaseEvent(event)
 
 
+_SMOOTH = Qt.TransformationMode.SmoothTransformation
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _MIDDLE = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignVCenter
