@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from engine.download import RemoteFile, fetch_all
 from engine.wire.cards import DatasetCard, DatasetInfo
 from engine.wire.event import Event
 from engine.wire.fields import Field
@@ -109,6 +110,21 @@ class Dataset(ABC):
     @abstractmethod
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """N draws (N, *E): from the true density, or from the training split with replacement."""
+
+    @classmethod
+    def sources(cls, config: Any) -> tuple[RemoteFile, ...]:
+        """Files that are fetched where the data folder lacks them; none for embedded data."""
+        return ()
+
+    @classmethod
+    def load(cls, config: Any) -> None:
+        """Fetch the sources and read them into memory, so that building is quick afterwards."""
+        fetch_all(cls.sources(config))
+
+    @classmethod
+    def thumbnail(cls) -> Tensor | None:
+        """One picture (H, W) or (3, H, W) of 0 … 1 that is had without building the whole set."""
+        return None
 
     def info(self) -> DatasetInfo:
         """What the window must know of it."""
