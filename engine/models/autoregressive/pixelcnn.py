@@ -1,0 +1,106 @@
+r"""PixelCNN: a plain stack of masked convolutions gives every pixel's distribution in one pass.
+
+Mask A in the first layer hides the pixel itself, mask B in the others lets it through; within a
+pixel colours come in the order R, G, B. The stack has a blind spot to the upper right.
+
+.. math::
+    p(x) = \prod_{i=1}^{n^2} p(x_{i,R} \mid x_{<i})\, p(x_{i,G} \mid x_{<i}, x_{i,R})\,
+    p(x_{i,B} \mid x_{<i}, x_{i,R}, x_{i,G})
+
+References:
+    van den Oord, Kalchbrenner and Kavukcuoglu, *Pixel Recurrent Neural Networks*, ICML 2016.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from torch import Tensor
+
+from engine.nets.outputs import OUTPUTS
+from engine.nets.pixel_model import PixelModel
+from engine.nets.residual_cache import ResidualCache
+from engine.nets.residual_pixels import ResidualPixels
+from engine.wire.cards import ModelCard, Paper
+from engine.wire.fields import Field
+
+
+@dataclass(frozen=True)
+class PixelCNNConfig:
+    """Settings of :class:`PixelCNN`."""
+
+    n_layers: Annotated[
+        int, Field(1, 30, step=1, symbol="L", help="Residual blocks after the first layer.")
+    ] = 6
+    n_channels: Annotated[
+        int,
+        Field(4, 256, step=8, symbol="C", help="Maps inside a block; twice as many go past it."),
+    ] = 32
+    kernel_size: Annotated[
+        int, Field(1, 9, step=2, symbol="k", help="Kernel of every block (mask B); odd.")
+    ] = 3
+    first_kernel: Annotated[
+        int, Field(3, 15, step=2, help="Kernel of the first layer (mask A); odd.")
+    ] = 7
+    output: Annotated[
+        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
+    ] = "categorical"
+    n_components: Annotated[
+        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
+    ] = 5
+    learning_rate: Annotated[
+        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
+    ] = 2e-3
+    batch_size: Annotated[
+        int, Field(1, 1024, scale="log", live=True, help="Pictures per training step.")
+    ] = 64
+    levels: Annotated[
+        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
+    ] = 2
+
+
+class PixelCNN(PixelModel):
+    """Masked convolutions with residual blocks, and their blind spot."""
+
+    Config = PixelCNNConfig
+    card = ModelCard(
+        name="pixelcnn",
+        title="PixelCNN",
+        family="autoregressive",
+        summary=(
+            "Convolutions whose kernels are masked see only earlier pixels, so one pass gives "
+            "every pixel's distribution. Deep as the stack may be, it never sees a wedge to the "
+            "upper right."
+        ),
+        equation=(
+            r"p(x)=\prod_{i=1}^{n^2}p(x_{i,R}\mid x_{<i})\,p(x_{i,G}\mid x_{<i},x_{i,R})\,"
+            r"p(x_{i,B}\mid x_{<i},x_{i,R},x_{i,G})"
+        ),
+        paper=Paper(
+            authors="A. van den Oord, N. Kalchbrenner, K. Kavukcuoglu",
+            year=2016,
+            title="Pixel Recurrent Neural Networks",
+            where="ICML",
+        ),
+    )
+
+    def __init__(self, event_shape: tuple[int, ...], config: PixelCNNConfig) -> None:
+        super().__init__(event_shape, config)
+        self.net = ResidualPixels(
+            self.picture[0],
+            config.n_channels,
+            config.n_layers,
+            (config.first_kernel, config.kernel_size),
+            self.family.n_params,
+        )
+        self.start_head(self.net.last)
+
+    def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """Inputs (B, C, H, W) → parameters of all conditionals, (B, C·P, H, W)."""
+        y: Tensor = self.net(u)
+        return y
+
+    def cache(self, n: int, labels: Tensor | None) -> ResidualCache:
+        """An empty cache for n pictures."""
+        return ResidualCache(self.net, self.picture, n)
