@@ -139,8 +139,8 @@ def load_past(folder: Path, model: GenerativeModel) -> Past:
     past = Past(History(), Changes(), Log())
     lost = _load_log(folder, past)
     past.changes = Changes(list(past.log.changes))
-    shapes = [tuple(value.shape) for value in model.state_dict().values()]
-    snapshots, lost_snapshots = _load_all(folder, "s", lambda p: _snapshot(p, model, shapes))
+    reader = _Snapshots(model)
+    snapshots, lost_snapshots = _load_all(folder, "s", reader.read)
     keyframes, lost_keyframes = _load_all(folder, "k", _milestone)
     past.history.snapshots.replace(snapshots)
     past.history.keyframes.replace(keyframes)
@@ -172,12 +172,26 @@ def _load_all(folder: Path, kind: str, read: Callable[[Path], Any]) -> tuple[lis
     return found, lost
 
 
-def _snapshot(path: Path, model: GenerativeModel, shapes: Sequence[tuple[int, ...]]) -> Snapshot:
-    head, tensors = _read(path)
-    ordered = tuple(tensors[str(index)] for index in range(len(shapes)))
-    if [tuple(value.shape) for value in ordered] != list(shapes):
-        raise CheckpointError(f"{path.name} is of another model")
-    return Snapshot(head.step, ordered, make_config(type(model).Config, head.config))
+class _Snapshots:
+    """Reads the snapshots of one model; equal configurations are checked once and shared."""
+
+    def __init__(self, model: GenerativeModel) -> None:
+        self._kind = type(model).Config
+        self._shapes = [tuple(value.shape) for value in model.state_dict().values()]
+        self._configs: dict[bytes, Any] = {}
+
+    def read(self, path: Path) -> Snapshot:
+        head, tensors = _read(path)
+        ordered = tuple(tensors[str(index)] for index in range(len(self._shapes)))
+        if [tuple(value.shape) for value in ordered] != self._shapes:
+            raise CheckpointError(f"{path.name} is of another model")
+        return Snapshot(head.step, ordered, self._config(head.config))
+
+    def _config(self, values: dict[str, Value]) -> Any:
+        key = msgspec.json.encode(values)
+        if key not in self._configs:
+            self._configs[key] = make_config(self._kind, values)
+        return self._configs[key]
 
 
 def _milestone(path: Path) -> Milestone:
