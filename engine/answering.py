@@ -1,7 +1,8 @@
 """The answering side: asks in, newest wins per slot, probes run on snapshots, never on a trainer.
 
-It has a thread and model replicas of its own, so an answer never waits for a training step and a
-training step never sees a probe.
+It has threads and model replicas of its own, so an answer never waits for a training step and a
+training step never sees a probe. What is being dragged has a lane to itself: it waits for nothing
+in the other one, which steps aside and begins again what it had in hand.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -23,7 +24,18 @@ from engine.model import GenerativeModel
 from engine.probe import View
 from engine.registry import find, probes
 from engine.streams import MakeView, Streams
-from engine.wire.messages import Answer, Ask, Slot, ToWindow
+from engine.wire.messages import Answer, Ask, Failed, Slot, ToWindow
+
+#: Something dragged that takes longer than this makes room for what else is dragged.
+PATIENCE_SECONDS = 0.06
+
+
+@dataclass
+class _Stage:
+    """A replica that one lane alone touches, and what it holds."""
+
+    replica: GenerativeModel
+    loaded: Snapshot | None = None
 
 
 @dataclass
@@ -31,7 +43,7 @@ class Exhibit:
     """What the answering side may see of a run.
 
     Attributes:
-        replica: A model of the same architecture, touched by this thread only.
+        replica: A model of the same architecture; the lanes touch copies of it.
         dataset: Read-only.
         seed: The run's seed.
         history: Stored snapshots; the trainer adds, this side looks up.
@@ -43,17 +55,20 @@ class Exhibit:
     seed: int
     history: History
     newest: Snapshot
-    loaded: Snapshot | None = None
+    _stages: dict[str, _Stage] = field(default_factory=dict)
 
-    def view(self, cursor: int | None, cancelled: Callable[[], bool]) -> View:
-        """The replica with the weights of the newest or of a stored snapshot."""
+    def view(self, cursor: int | None, cancelled: Callable[[], bool], lane: str = "") -> View:
+        """A lane's replica with the weights of the newest or of a stored snapshot."""
         if cursor is not None:
             self.history.hold(cursor)
         snapshot = self.newest if cursor is None else self.history.at(cursor) or self.newest
-        if snapshot is not self.loaded:
-            put(snapshot, self.replica)
-            self.loaded = snapshot
-        return View(self.replica, self.dataset, snapshot.step, self.seed, cancelled)
+        stage = self._stages.get(lane)
+        if stage is None:
+            stage = self._stages.setdefault(lane, _Stage(copy.deepcopy(self.replica)))
+        if snapshot is not stage.loaded:
+            put(snapshot, stage.replica)
+            stage.loaded = snapshot
+        return View(stage.replica, self.dataset, snapshot.step, self.seed, cancelled)
 
     def view_apart(self, cursor: int | None) -> MakeView:
         """How to make a view with a replica of its own, for work that lasts."""
@@ -77,17 +92,23 @@ class Answering:
 
     def __init__(self, post: Callable[[ToWindow, object], None], phase: Phase) -> None:
         self._post = post
-        self._phase = phase
+        self._phases = {False: phase, True: Phase()}
+        phase.join(self._phases[True])
         self.streams = Streams(lambda record: post(record, None))
         self._exhibits: dict[str, Exhibit] = {}
         self._pending: OrderedDict[Slot, Ask] = OrderedDict()
+        self._newest: dict[Slot, int] = {}
         self._changed = threading.Condition()
         self._urgent_in_hand = False
-        self._thread = threading.Thread(target=self._run, name="answering", daemon=True)
+        self._lanes = [
+            threading.Thread(target=self._run, args=(urgent,), name=name, daemon=True)
+            for urgent, name in ((False, "answering"), (True, "answering at once"))
+        ]
 
     def start(self) -> None:
         """Begin to answer."""
-        self._thread.start()
+        for lane in self._lanes:
+            lane.start()
 
     def show(self, run: str, exhibit: Exhibit) -> None:
         """Make a run known, or replace it after a rebuild."""
@@ -100,6 +121,8 @@ class Answering:
             self._exhibits.pop(run, None)
             for slot in [slot for slot in self._pending if slot.run == run]:
                 del self._pending[slot]
+            for slot in [slot for slot in self._newest if slot.run == run]:
+                del self._newest[slot]
         self.streams.forget(run)
 
     def ask(self, ask: Ask) -> None:
@@ -109,6 +132,7 @@ class Answering:
             return
         with self._changed:
             self._pending[ask.slot] = ask
+            self._newest[ask.slot] = ask.generation
             self._changed.notify_all()
 
     def _start_stream(self, ask: Ask) -> None:
@@ -127,49 +151,60 @@ class Answering:
             with self._changed:
                 self._changed.wait_for(lambda: not self._is_urgent(), timeout)
 
-    def _is_urgent(self) -> bool:
-        return self._urgent_in_hand or any(ask.urgent for ask in self._pending.values())
+    # --- lanes --------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _is_urgent(self) -> bool:
+        return self._urgent_in_hand or self._urgent_waits()
+
+    def _urgent_waits(self) -> bool:
+        return any(ask.urgent for ask in self._pending.values())
+
+    def _may_begin(self, urgent: bool) -> bool:
+        if urgent:
+            return self._urgent_waits()
+        return bool(self._pending) and not self._is_urgent()
+
+    def _run(self, urgent: bool) -> None:
+        lane = "urgent" if urgent else ""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending)
-                slot, ask = self._next()
-                self._urgent_in_hand = ask.urgent
+                self._changed.wait_for(lambda: self._may_begin(urgent))
+                slot = next(s for s, a in self._pending.items() if a.urgent == urgent)
+                ask = self._pending.pop(slot)
+                self._urgent_in_hand = self._urgent_in_hand or urgent
                 exhibit = self._exhibits.get(slot.run)
-            with self._phase.during(f"{ask.probe} for {slot.panel}"):
-                self._answer(ask, exhibit)
-            if ask.urgent:
-                with self._changed:
+            with self._phases[urgent].during(f"{ask.probe} for {slot.panel}"):
+                self._answer(ask, exhibit, lane)
+            with self._changed:
+                if urgent:
                     self._urgent_in_hand = False
-                    self._changed.notify_all()
+                self._changed.notify_all()
 
-    def _next(self) -> tuple[Slot, Ask]:
-        """The oldest urgent ask, else the oldest."""
-        slot = next((s for s, a in self._pending.items() if a.urgent), None)
-        if slot is None:
-            return self._pending.popitem(last=False)
-        return slot, self._pending.pop(slot)
-
-    def _answer(self, ask: Ask, exhibit: Exhibit | None) -> None:
-        where = f"{ask.probe}"
+    def _answer(self, ask: Ask, exhibit: Exhibit | None, lane: str) -> None:
         try:
             if exhibit is None:
                 raise ValueError(f"there is no run '{ask.slot.run}'")
-            self._run_probe(ask, exhibit)
+            self._run_probe(ask, exhibit, lane)
         except Exception as error:  # whatever a probe raises becomes a record
-            failed = describe(error, where)
-            self._post(
+            failed = describe(error, ask.probe)
+            self._send(
+                ask,
                 msgspec.structs.replace(
                     failed, slot=ask.slot, generation=ask.generation, run=ask.slot.run
                 ),
-                ask.slot,
             )
 
-    def _run_probe(self, ask: Ask, exhibit: Exhibit) -> None:
+    def _run_probe(self, ask: Ask, exhibit: Exhibit, lane: str) -> None:
         began = time.perf_counter()
         found = find(probes(), ask.probe, "probe")
-        view = exhibit.view(ask.cursor, lambda: self._superseded(ask.slot))
+        stopped: list[bool] = []
+
+        def cancelled() -> bool:
+            if self._superseded(ask) or self._must_yield(ask, time.perf_counter() - began):
+                stopped.append(True)
+            return bool(stopped)
+
+        view = exhibit.view(ask.cursor, cancelled, lane)
         for result in found.ask(view, ask.arguments, ask.arrays):
             answer = Answer(
                 ask.slot,
@@ -180,10 +215,32 @@ class Answering:
                 result.final,
                 time.perf_counter() - began,
             )
-            self._post(answer, ask.slot)
-            if not result.final and view.cancelled():
+            self._send(ask, answer)
+            if result.final:
                 return
+            if cancelled():
+                break
+        if stopped:
+            self._begin_again(ask)
 
-    def _superseded(self, slot: Slot) -> bool:
+    def _send(self, ask: Ask, record: Answer | Failed) -> None:
+        """Post it unless the slot was asked anew, which another lane may have answered already."""
         with self._changed:
-            return slot in self._pending
+            if self._newest.get(ask.slot, ask.generation) == ask.generation:
+                self._post(record, ask.slot)
+
+    def _superseded(self, ask: Ask) -> bool:
+        with self._changed:
+            return self._newest.get(ask.slot, ask.generation) != ask.generation
+
+    def _must_yield(self, ask: Ask, elapsed: float) -> bool:
+        with self._changed:
+            if ask.urgent:
+                return elapsed > PATIENCE_SECONDS and self._urgent_waits()
+            return self._is_urgent()
+
+    def _begin_again(self, ask: Ask) -> None:
+        """What stepped aside is done later, unless nobody wants it any more."""
+        with self._changed:
+            if self._newest.get(ask.slot) == ask.generation and ask.slot not in self._pending:
+                self._pending[ask.slot] = msgspec.structs.replace(ask, urgent=False)

@@ -21,6 +21,11 @@ class Phase:
 
     def __init__(self) -> None:
         self._now: tuple[str, float] = (IDLE, time.monotonic())
+        self._beside: list[Phase] = []
+
+    def join(self, other: Phase) -> None:
+        """Tell of another thread too: of the two, :meth:`read` gives what lasts longer."""
+        self._beside.append(other)
 
     def set(self, name: str) -> None:
         """Begin a phase."""
@@ -38,7 +43,8 @@ class Phase:
     def read(self) -> tuple[str, float]:
         """The phase and the seconds since it began (0 when idle)."""
         name, began = self._now
-        return name, 0.0 if name == IDLE else time.monotonic() - began
+        mine = name, 0.0 if name == IDLE else time.monotonic() - began
+        return max([mine, *(phase.read() for phase in self._beside)], key=lambda found: found[1])
 
 
 def start(training: Phase, answering: Phase, post: Callable[[Heartbeat], None]) -> None:
