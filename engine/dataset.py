@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from engine.download import RemoteFile, fetch_all
+from engine.download import Cancelled, RemoteFile, Told, fetch_all, never, told_nobody
 from engine.wire.cards import DatasetCard, DatasetInfo
 from engine.wire.event import Event
 from engine.wire.fields import Field
@@ -117,9 +117,24 @@ class Dataset(ABC):
         return ()
 
     @classmethod
-    def load(cls, config: Any) -> None:
-        """Fetch the sources and read them into memory, so that building is quick afterwards."""
-        fetch_all(cls.sources(config))
+    def needs_loading(cls, config: Any) -> bool:
+        """Whether :meth:`load` is to be called on a thread of its own before building."""
+        return bool(cls.sources(config))
+
+    @classmethod
+    def load(cls, config: Any, told: Told = told_nobody, cancelled: Cancelled = never) -> None:
+        """Fetch the sources and read them into memory, so that building is quick afterwards.
+
+        Args:
+            config: An instance of ``Config``.
+            told: Called with what is done and how much there is: bytes fetched, or files read.
+            cancelled: Asked now and then.
+
+        Raises:
+            ValueError: They cannot be had; the sentence says why.
+            DownloadCancelledError: ``cancelled()`` was true.
+        """
+        fetch_all(cls.sources(config), told=told, cancelled=cancelled)
 
     @classmethod
     def thumbnail(cls) -> Tensor | None:
@@ -150,7 +165,13 @@ class Dataset(ABC):
 
     def _split(self, points: Tensor, labels: Tensor | None = None) -> None:
         """Cut a shuffled sample (N, *E) into the three splits."""
-        n = len(points)
+        sizes = self._split_sizes(len(points))
+        self.train, self.valid, self.test = torch.split(points.to(torch.float32), sizes)
+        if labels is not None:
+            self.train_labels, self.valid_labels, self.test_labels = torch.split(labels, sizes)
+
+    def _split_sizes(self, n: int) -> list[int]:
+        """Observations in each split; raises ``ValueError`` where none are left to train on."""
         n_valid = round(n * self.config.valid_fraction)
         n_test = round(n * self.config.test_fraction)
         if n - n_valid - n_test < 1:
@@ -159,10 +180,7 @@ class Dataset(ABC):
                 f"{self.config.test_fraction:g}, which leaves no training data of {n} points; "
                 "wanted a sum below 1"
             )
-        sizes = [n - n_valid - n_test, n_valid, n_test]
-        self.train, self.valid, self.test = torch.split(points.to(torch.float32), sizes)
-        if labels is not None:
-            self.train_labels, self.valid_labels, self.test_labels = torch.split(labels, sizes)
+        return [n - n_valid - n_test, n_valid, n_test]
 
     def _resample(self, n: int, generator: torch.Generator) -> Tensor:
         chosen = torch.randint(len(self.train), (n,), generator=generator)

@@ -35,6 +35,15 @@ Told: TypeAlias = Callable[[int, int], None]
 Cancelled: TypeAlias = Callable[[], bool]
 
 
+def told_nobody(done: int, total: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
+def never() -> bool:
+    """It is always still wanted."""
+    return False
+
+
 class DownloadError(ValueError):
     """A file could not be fetched; the sentence names address and folder."""
 
@@ -87,8 +96,8 @@ def fetch_all(
     files: Sequence[RemoteFile],
     *,
     folder: Path | None = None,
-    told: Told = lambda done, total: None,
-    cancelled: Cancelled = lambda: False,
+    told: Told = told_nobody,
+    cancelled: Cancelled = never,
 ) -> list[Path]:
     """All files in order, fetched where they are missing.
 
@@ -115,8 +124,8 @@ def fetch(
     file: RemoteFile,
     *,
     folder: Path | None = None,
-    told: Told = lambda done, total: None,
-    cancelled: Cancelled = lambda: False,
+    told: Told = told_nobody,
+    cancelled: Cancelled = never,
 ) -> Path:
     """One file, fetched where it is missing; raises as :func:`fetch_all` does."""
     folder = folder or data_folder()

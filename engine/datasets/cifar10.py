@@ -21,7 +21,15 @@ import torch
 from torch import Tensor
 
 from engine.datasets.pixels import LEVELS_HELP, PixelConfig, Pixels
-from engine.download import RemoteFile, fetch_all, find_file
+from engine.download import (
+    Cancelled,
+    RemoteFile,
+    Told,
+    fetch_all,
+    find_file,
+    never,
+    told_nobody,
+)
 from engine.wire.cards import DatasetCard
 from engine.wire.fields import Field
 
@@ -75,8 +83,9 @@ class Cifar10(Pixels):
         return (ARCHIVE,)
 
     @classmethod
-    def load(cls, config: Any) -> None:
-        """Read the archive into memory, where building finds it."""
+    def load(cls, config: Any, told: Told = told_nobody, cancelled: Cancelled = never) -> None:
+        """Fetch the files and read them into memory, where building finds them."""
+        super().load(config, told, cancelled)
         _read()
 
     @classmethod

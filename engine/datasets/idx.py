@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 import zlib
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +21,15 @@ import torch
 from torch import Tensor
 
 from engine.datasets.pixels import Pixels
-from engine.download import RemoteFile, fetch_all, find_file
+from engine.download import (
+    Cancelled,
+    RemoteFile,
+    Told,
+    fetch_all,
+    find_file,
+    never,
+    told_nobody,
+)
 from engine.wire.fields import Field
 
 #: Pictures in the training and the validation split.
@@ -60,8 +69,9 @@ class IdxPictures(Pixels):
         return cls.files
 
     @classmethod
-    def load(cls, config: Any) -> None:
-        """Read the files into memory, where building finds them."""
+    def load(cls, config: Any, told: Told = told_nobody, cancelled: Cancelled = never) -> None:
+        """Fetch the files and read them into memory, where building finds them."""
+        super().load(config, told, cancelled)
         cls._read()
 
     @classmethod
@@ -115,9 +125,10 @@ def read_idx(path: Path, *, most: int | None = None) -> npt.NDArray[np.uint8]:
                 raise ValueError(
                     f"{path.name} is no IDX file of bytes; delete it to fetch it anew"
                 )
-            shape = tuple(int(n) for n in np.frombuffer(file.read(4 * start[3]), ">u4"))
+            lengths = file.read(4 * start[3])
+            shape = struct.unpack(f">{len(lengths) // 4}I", lengths[: len(lengths) // 4 * 4])
             if most is not None:
-                shape = (min(most, shape[0]), *shape[1:])
+                shape = (*(min(most, n) for n in shape[:1]), *shape[1:])
             values = file.read(math.prod(shape))
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path.name} is damaged ({error}); delete it to fetch it anew") from None

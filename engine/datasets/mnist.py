@@ -26,7 +26,7 @@ from torch import Tensor
 
 from engine.datasets.idx import N_TRAIN, SIDE, IdxPictures, Sample, idx_files
 from engine.datasets.pixels import SPLITS, PixelConfig
-from engine.download import RemoteFile, fetch_all
+from engine.download import Cancelled, RemoteFile, Told, fetch_all, never, told_nobody
 from engine.wire.cards import DatasetCard
 from engine.wire.fields import Field
 
@@ -107,13 +107,14 @@ class Mnist(IdxPictures):
         return STATIC if _is_static(config) else cls.files
 
     @classmethod
-    def load(cls, config: Any) -> None:
-        """Read the files into memory, where building finds them."""
-        if _is_static(config):
-            for split in SPLITS:
-                _static(split)
-        else:
-            cls._read()
+    def load(cls, config: Any, told: Told = told_nobody, cancelled: Cancelled = never) -> None:
+        """Fetch the files and read them into memory, where building finds them."""
+        if not _is_static(config):
+            super().load(config, told, cancelled)
+            return
+        fetch_all(STATIC, told=told, cancelled=cancelled)
+        for split in SPLITS:
+            _static(split)
 
     def _cut(self, grey: Tensor) -> Tensor:
         return grey if _is_static(self.config) else super()._cut(grey)
