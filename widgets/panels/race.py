@@ -230,7 +230,9 @@ class RacePanel(Panel):
         runner = self._runners.get(run)
         if runner is not None and kind == "picture":
             self.pictures.tiles.set_words(run, failed.message)
-        elif runner is not None:
+        elif runner is None:
+            super().show_failed(part, failed)
+        else:
             runner.scores, runner.scored_at = {"reason": failed.message}, runner.step
             self._soon()
 
