@@ -209,13 +209,18 @@ def _receive(url: str, file: RemoteFile, part: Path, told: Told, cancelled: Canc
     with _open(url, _size(part)) as response:
         goes_on = getattr(response, "status", 200) == 206
         with part.open("ab" if goes_on else "wb") as out:
-            while block := _block(response):
-                out.write(block)
-                told(min(out.tell(), file.size), file.size)
-                if cancelled():
-                    raise DownloadCancelledError
-                if out.tell() > file.size:
-                    return  # not the file that it should be: the check will say so
+            _copy(response, out, file.size, told, cancelled)
+
+
+def _copy(
+    response: IO[bytes], out: IO[bytes], size: int, told: Told, cancelled: Cancelled
+) -> None:
+    """Block by block; stops behind ``size``, since the check will then say what is wrong."""
+    while out.tell() <= size and (block := _block(response)):
+        out.write(block)
+        told(min(out.tell(), size), size)
+        if cancelled():
+            raise DownloadCancelledError
 
 
 def _open(url: str, start: int) -> IO[bytes]:

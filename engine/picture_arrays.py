@@ -90,7 +90,7 @@ class _RefusedError(ValueError):
 def _trouble(name: str, error: ValueError) -> str:
     if isinstance(error, _RefusedError):
         return str(error)
-    if "pickle" in str(error):
+    if "pickle" in str(error) or "Python objects" in str(error):
         return f"{name} holds Python objects, and Genscope never runs code from a file; {WANTED}"
     return f"{name} is damaged or no NumPy file; {WANTED}"
 
@@ -129,7 +129,7 @@ def _bytes(array: Array, name: str, white: float | None) -> Bytes:
         wanted = f"0 … {top:g}" if top is not None else "0 … 65,535 at most"
         raise ValueError(f"{name} holds values from {low:g} to {high:g}; wanted {wanted}")
     if array.dtype == np.uint8 and top == 255.0:
-        return np.ascontiguousarray(array)
+        return np.array(array)  # a copy of its own, not the file that is looked into
     pixels = np.empty(array.shape, np.uint8)
     for start in range(0, len(array), 1024):  # a copy in float64 has eight bytes a value
         part = array[start : start + 1024].astype(np.float64)

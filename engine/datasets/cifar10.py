@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -115,22 +117,23 @@ def _cached(path: Path, stamp: int) -> tuple[Tensor, Tensor]:
 
 def _batches(path: Path, *, most: int = len(BATCHES)) -> list[bytes]:
     """The archive's files in order; they are read where they lie, nothing is unpacked to disk."""
-    found: dict[str, bytes] = {}
     try:
         with tarfile.open(path, "r:gz") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                content = archive.extractfile(member) if name in BATCHES else None
-                if content is not None:
-                    found[name] = content.read()
-                if len(found) == most:
-                    break
+            found = dict(islice(_members(archive), most))
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path.name} is damaged ({error}); delete it to fetch it anew") from None
     if len(found) < most:
         lost = ", ".join(name for name in BATCHES if name not in found)
         raise ValueError(f"{path.name} lacks {lost}; delete it to fetch it anew")
     return [found[name] for name in BATCHES if name in found]
+
+
+def _members(archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    for member in archive:
+        name = Path(member.name).name
+        content = archive.extractfile(member) if name in BATCHES else None
+        if content is not None:
+            yield name, content.read()
 
 
 def _parsed(batch: bytes) -> tuple[Tensor, Tensor]:
