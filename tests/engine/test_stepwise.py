@@ -2,62 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Categorical
 
-from engine.capabilities import Step
-from engine.model import GenerativeModel
 from engine.nets.outputs import level_probs
 from engine.nets.stepwise import check_steps, kept_unseen, known_first, last_of, naive_steps
-from engine.wire.cards import ModelCard, Paper
-
-
-@dataclass(frozen=True)
-class NoConfig:
-    levels: int | None = 3
-
-
-class TableModel(GenerativeModel):
-    """Four values of three levels with a joint table; its conditionals are sums of entries."""
-
-    card = ModelCard("table", "Table", "autoregressive", "", "", Paper("", 2000, ""))
-    Config = NoConfig
-
-    def __init__(self) -> None:
-        super().__init__((2, 2), NoConfig())
-        generator = torch.Generator().manual_seed(3)
-        joint = torch.rand(3, 3, 3, 3, generator=generator, dtype=torch.float64) ** 3
-        self.joint = joint / joint.sum()
-        self.order = torch.tensor([2, 0, 3, 1])
-        self.double()
-
-    def loss(self, x: Tensor, **_: Any) -> dict[str, Tensor]:
-        raise NotImplementedError
-
-    def conditionals(self, x: Tensor, **_: Any) -> Categorical:
-        flat = x.reshape(len(x), 4).long()
-        every = torch.stack([self.rows(flat, i) for i in range(4)], 1)
-        return Categorical(probs=every)
-
-    def rows(self, x: Tensor, index: int) -> Tensor:
-        """p(x_i given those before it in the order), (B, levels)."""
-        place = self.order.tolist().index(index)
-        later = self.order[place + 1 :].tolist()
-        table = self.joint.sum(later, keepdim=True) if later else self.joint
-        earlier = set(self.order[:place].tolist())
-        table = table.movedim(index, -1)
-        others = [i for i in range(4) if i != index]
-        rows = table[tuple(x[:, i] * (i in earlier) for i in others)]
-        return rows / rows.sum(-1, keepdim=True)
-
-    def sample_steps(self, noise: Tensor, **settings: Any) -> Iterator[Step]:
-        return naive_steps(self, noise, **settings)
+from tests.engine.table_model import TableModel
 
 
 def noise(n: int, seed: int = 0) -> Tensor:
@@ -92,8 +45,8 @@ def test_steps_show_what_was_drawn_from() -> None:
 
 
 def test_known_values_before_are_conditioned_on() -> None:
-    model, known = TableModel(), torch.tensor([[0.0, 0.0], [2.0, 1.0]])
-    mask = torch.tensor([[False, False], [True, False]])  # index 2 comes first in the order
+    model, known = TableModel(), torch.tensor([[[0.0, 0.0], [2.0, 1.0]]])
+    mask = torch.tensor([[[False, False], [True, False]]])  # index 2 comes first in the order
     x = last_of(naive_steps(model, noise(4000), known=known, mask=mask)).reshape(-1, 4)
     assert bool((x[:, 2] == 2).all())
     shares = torch.bincount(x[:, 0].long(), minlength=3) / 4000
@@ -115,11 +68,11 @@ def test_which_known_values_are_not_conditioned_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"known": torch.zeros(2, 2)}, "known without mask"),
-        ({"mask": torch.zeros(2, 2)}, "mask without known"),
+        ({"known": torch.zeros(1, 2, 2)}, "known without mask"),
+        ({"mask": torch.zeros(1, 2, 2)}, "mask without known"),
         ({"temperature": -1.0}, "temperature: given -1"),
         ({"top_p": 0.0}, "top_p: given 0"),
-        ({"known": torch.zeros(3), "mask": torch.zeros(2, 2)}, r"known: given shape \(3,\)"),
+        ({"known": torch.zeros(3), "mask": torch.zeros(1, 2, 2)}, r"known: given shape \(3,\)"),
     ],
 )
 def test_wrong_arguments_are_refused(settings: dict[str, Any], sentence: str) -> None:

@@ -1,0 +1,117 @@
+"""Completions of a picture whose occluded part is drawn anew, given the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import msgspec
+import numpy as np
+import torch
+
+from engine.capabilities import Conditionals
+from engine.estimators.pixels import (
+    KNOWN_FIRST,
+    check_count,
+    context_of,
+    has_any_order,
+    levels_of,
+    occlusion_of,
+    order_of,
+    packed,
+    pixel_noise,
+    under_order,
+)
+from engine.nets.stepwise import kept_unseen
+from engine.probe import Result, View, probe
+from engine.wire.capability import Capability
+from engine.wire.fields import Value
+
+#: Partial answers on the way, so that a slow sampler can be watched.
+N_PARTS = 8
+MOST_COMPLETIONS = 256
+NOISE_STREAM = 43
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """A picture (*E), where it is known, and how many completions.
+
+    Attributes:
+        known, mask: (*E); true in the mask is known and kept, false is occluded.
+        own_order: Keeps the model's own order even where it takes any, to show the difference.
+    """
+
+    known: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    n: int = 12
+    seed: int = 0
+    temperature: float = 1.0
+    top_p: float = 1.0
+    label: int = -1
+    own_order: bool = False
+
+
+@probe(
+    summary="Completions of a picture's occluded part.",
+    arguments=Arguments,
+    needs=(Capability.CONDITIONALS,),
+)
+def complete(view: View, arguments: Arguments) -> Iterator[Result]:
+    """N draws of the occluded values; what is known stays as it is.
+
+    An order-agnostic model takes the known values first and so draws from its
+    p(occluded given all known). A model with one order draws each value given what precedes it:
+    known values that come later stand in the picture, but no earlier draw took notice of them.
+
+    Arrays: ``completions`` (N, *E); ``unseen`` (*E) bool, known values kept but not conditioned
+    on. Values: ``n_unseen``, ``n_known``, ``exact`` (nothing unseen, and neither temperature nor
+    top-p), ``words``, ``any_order``, ``levels``, ``done`` (places of the order so far). Partial
+    results on the way.
+
+    Raises:
+        ValueError: No picture or no mask, or one that does not fit the model.
+    """
+    check_count("n", arguments.n, MOST_COMPLETIONS)
+    occlusion = occlusion_of(view.model, arguments.known, arguments.mask, view.dataset)
+    if occlusion is None:
+        raise ValueError("mask: given none, wanted (*E) that is true where the picture is known")
+    any_order = has_any_order(view.model) and not arguments.own_order
+    model = under_order(view.model, KNOWN_FIRST if any_order else "", occlusion)
+    unseen = kept_unseen(order_of(model), occlusion.flat)
+    values = _words(int(unseen.sum()), any_order)
+    plain = arguments.temperature == 1.0 and arguments.top_p == 1.0
+    values |= {
+        "n_known": int(occlusion.flat.sum()),
+        "levels": levels_of(model) or 0,
+        "exact": plain and not bool(unseen.any()),
+    }
+    steps = cast(Conditionals, model).sample_steps(
+        pixel_noise(model, arguments.n, view.generator(NOISE_STREAM + arguments.seed)),
+        known=occlusion.known,
+        mask=occlusion.mask,
+        context=context_of(model, arguments.label, arguments.n, view.dataset),
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+    )
+    shown = unseen.reshape(model.event_shape)
+    size, every = model.event_size, max(1, -(-model.event_size // N_PARTS))
+    with torch.no_grad():
+        for place, step in enumerate(steps, 1):
+            if view.cancelled():
+                return
+            if place % every == 0 or place == size:
+                arrays = {"completions": packed(step.x, levels_of(model)), "unseen": shown}
+                yield Result(arrays, values | {"done": place}, final=place == size)
+
+
+def _words(n_unseen: int, any_order: bool) -> dict[str, Value]:
+    if any_order:
+        words = "conditioned on all known values: they come first in the order"
+    elif n_unseen:
+        words = (
+            f"{n_unseen} known values are kept but not conditioned on: they come later in the "
+            "order than values that were drawn"
+        )
+    else:
+        words = "conditioned on all known values: they all precede the drawn ones"
+    return {"n_unseen": n_unseen, "any_order": any_order, "words": words}
