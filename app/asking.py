@@ -47,7 +47,8 @@ class _Flight:
     in_flight: bool = True
     step: int = -1
     due: float = 0.0
-    stored: bool = False
+    stored: int | None = None
+    urgent: bool = False
 
 
 class Asker(QObject):
@@ -177,7 +178,8 @@ class Asker(QObject):
         changed = flight.key != key
         if flight.in_flight:
             overdue = now - flight.sent > SUPERSEDE_SECONDS
-            return changed and (flight.detailed or question.stream or overdue)
+            gentle = flight.detailed or question.stream or (hurried and not flight.urgent)
+            return changed and (gentle or overdue)
         if changed:
             return hurried or not live or now >= flight.due
         if not question.live:
@@ -196,7 +198,7 @@ class Asker(QObject):
         if answer is None or panel is None:
             return False
         self._generation += 1
-        flight = _Flight(key, self._generation, time.monotonic(), rest, question, stored=True)
+        flight = _Flight(key, self._generation, time.monotonic(), rest, question)
         self._flights[slot] = flight
         self._land(flight, 0.0)
         flight.step = answer.step
@@ -217,10 +219,10 @@ class Asker(QObject):
             question.stream,
         )
         if self._link.send(ask):
-            stored = ask.cursor is not None and not question.stream
-            self._flights[slot] = _Flight(
-                key, self._generation, time.monotonic(), rest, question, stored=stored
-            )
+            flight = _Flight(key, self._generation, time.monotonic(), rest, question)
+            flight.stored = None if question.stream else ask.cursor
+            flight.urgent = urgent
+            self._flights[slot] = flight
 
     def _end_streams(self, panel: str, asked: set[Slot]) -> None:
         """Streams that a panel asks no more are cancelled; other parts are just forgotten."""
@@ -242,7 +244,7 @@ class Asker(QObject):
         if answer.final:
             self._land(flight, answer.elapsed)
             flight.step = answer.step
-            if flight.stored:
+            if flight.stored == answer.step:
                 self._cache.put(answer.slot, flight.key, answer)
         elif answer.number >= 0:
             self._link.send(Credit(answer.slot, answer.generation))
