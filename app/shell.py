@@ -14,6 +14,7 @@ import typer
 
 from app.cli import COMMANDS, INTERRUPTED, complain
 from app.shell_engine import ShellEngine, ShellError
+from app.shell_sessions import choose_run
 
 app = typer.Typer(
     add_completion=False,
@@ -26,7 +27,15 @@ app = typer.Typer(
 UsageError: Any = typer.BadParameter.__mro__[2]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
-SavedRun = Annotated[Path, typer.Argument(metavar="FILE", help="A saved run (.safetensors).")]
+SavedRun = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A saved run (.safetensors) or session (.genscope).")
+]
+Run = Annotated[
+    int,
+    typer.Option(
+        "--run", min=1, callback=choose_run, help="Which run of a session, counted from 1."
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 Settings = Annotated[
     list[str] | None,
@@ -124,6 +133,7 @@ def train(
 def evaluate(
     file: SavedRun,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    run: Run = 1,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -139,6 +149,7 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, max=1_000_000, help="How many.")],
     out: Annotated[Path, typer.Option(help="Where to put them: .npy, .npz or .csv.")],
     seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Same seed, same samples.")] = 0,
+    run: Run = 1,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -167,6 +178,7 @@ def render(
     ] = None,
     frames: Annotated[int, typer.Option(help="Of a film: how many at most.")] = 60,
     seconds: Annotated[float | None, typer.Option(help="Of a film: how long it takes.")] = None,
+    run: Run = 1,
     json: Json = False,
 ) -> None:
     """Draw one panel of a saved run into a picture, its numbers or a film, without a window."""
@@ -194,8 +206,9 @@ def script(
 @app.command()
 def doctor(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A saved run to examine.")
+        Path | None, typer.Argument(metavar="[FILE]", help="A saved run or session to examine.")
     ] = None,
+    run: Run = 1,
     json: Json = False,
 ) -> int:
     """What this machine has; with a FILE: whether the laws hold for the model in it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from app.shell_engine import ShellError
+from app.shell_sessions import is_session, run_out_of
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import FieldSpec, Value, check_value
 
@@ -72,9 +73,15 @@ def parse_data(
 
 
 def readable_file(path: Path) -> str:
-    """The absolute path of a file that exists; raises ``ShellError`` otherwise."""
+    """The absolute path of a file that exists, of a session the chosen run's.
+
+    Raises:
+        ShellError: There is no such file, or it is a session without that run.
+    """
     if not path.is_file():
         raise ShellError(f"given '{path}', wanted a file that exists")
+    if is_session(path):
+        return run_out_of(path)
     return str(path.resolve())
 
 

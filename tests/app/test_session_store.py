@@ -31,6 +31,9 @@ from app.session_file import (
 from app.session_load import FoundRun, Plan, load
 from app.session_source import FileSource, FolderSource, open_source
 from app.sessions import renamed
+from app.shell_engine import ShellError
+from app.shell_inputs import readable_file
+from app.shell_sessions import choose_run
 from engine.wire.messages import Metrics, RunSpec
 from widgets.metrics_table import MetricsTable
 
@@ -427,3 +430,31 @@ def test_folder_source_copies_where_it_cannot_link(
 
 def test_program_version_is_that_of_the_project() -> None:
     assert program_version()[0].isdigit()
+
+
+# --- the shell --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "run"), [(1, "run-1"), (3, "run-3")])
+def test_shell_takes_the_chosen_run_out(number: int, run: str, file: Path) -> None:
+    choose_run(number)
+    assert Path(readable_file(file)).read_bytes() == f"weights of {run}".encode() * 9
+    choose_run(1)
+
+
+def test_shell_names_the_runs_that_there_are(file: Path, tmp_path: Path) -> None:
+    choose_run(4)
+    with pytest.raises(ShellError, match=r"given 4; the runs in .* are: 1 Toy 0, 2 Toy 1, 3 Toy"):
+        readable_file(file)
+    choose_run(1)
+    bad = tmp_path / "bad.genscope"
+    bad.write_bytes(b"nothing")
+    with pytest.raises(ShellError, match=r"bad\.genscope is no session"):
+        readable_file(bad)
+
+
+def test_shell_says_what_is_lost(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"run-1 step 1 run-1", b"run-1 step 9 run-1", 1))
+    readable_file(file)
+    assert "Toy 0: 1 stored step lost" in capsys.readouterr().err
