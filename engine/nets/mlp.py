@@ -13,6 +13,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
     "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
     "softplus": nn.Softplus,
     "tanh": nn.Tanh,
 }

@@ -1,0 +1,238 @@
+r"""NADE: one hidden layer for every conditional, with weights tied so that all cost O(D·H).
+
+The hidden activation of value i differs from that of value i − 1 by one column of ``W``, so it is
+updated instead of computed anew. Trained with random known sets, the same network serves any
+order (EoNADE; with several layers, DeepNADE).
+
+.. math::
+    h_i = f\Bigl(c + \sum_{j<i} W_{\cdot j} x_j\Bigr), \qquad
+    p(x_i \mid x_{<i}) = \sigma(b_i + V_i h_i)
+
+Order-agnostic training draws a known set for each event, the first d − 1 values of a random order,
+and scores all the others at once; the known set itself is a second input (columns of ``U``):
+
+.. math::
+    \mathcal L(x) = -\frac{D}{D-d+1} \sum_{i \notin \pi_{<d}} \log p(x_i \mid x_{\pi_{<d}})
+
+whose expectation over d and π is the mean −log p(x) over all orders.
+
+References:
+    Larochelle and Murray, *The Neural Autoregressive Distribution Estimator*, AISTATS 2011;
+    Uria, Murray and Larochelle, *A Deep and Tractable Density Estimator*, ICML 2014;
+    Uria, Côté, Gregor, Murray and Larochelle, *Neural Autoregressive Distribution Estimation*,
+    JMLR 2016.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.drawing import uniform_noise
+from engine.nets.mlp import check_widths, find_activation
+from engine.nets.ordered_model import OrderedModel, OrderSetting
+from engine.nets.outputs import OUTPUTS, check_level_values
+from engine.nets.pixel_model import PixelCache
+from engine.wire.cards import ModelCard, Paper
+from engine.wire.fields import Field
+
+#: Values whose hidden layers are computed at once: within such a run a triangle replaces the sum.
+RUN = 16
+
+
+@dataclass(frozen=True)
+class NADEConfig:
+    """Settings of :class:`NADE`."""
+
+    hidden_features: Annotated[
+        tuple[int, ...],
+        Field(1, 4096, step=16, symbol="H", help="Widths of the hidden layers, tied over values."),
+    ] = (256,)
+    order_agnostic: Annotated[
+        bool,
+        Field(
+            help=(
+                "Train on random known sets, so that any order and any known values can be "
+                "conditioned on; each order is then a density of its own."
+            )
+        ),
+    ] = False
+    order: OrderSetting = "raster"
+    activation: Annotated[
+        str, Field(choices=("sigmoid", "relu", "tanh"), help="Of the hidden units.")
+    ] = "relu"
+    output: Annotated[
+        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
+    ] = "categorical"
+    n_components: Annotated[
+        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
+    ] = 5
+    learning_rate: Annotated[
+        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
+    ] = 1e-3
+    batch_size: Annotated[
+        int, Field(1, 8192, scale="log", live=True, help="Events per training step.")
+    ] = 128
+    levels: Annotated[
+        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
+    ] = 2
+
+
+class NADE(OrderedModel):
+    """Tied hidden layers: ``W`` and ``U`` (H, D), ``c`` (H,), ``V`` (D, P, H'), ``b`` (D, P)."""
+
+    Config = NADEConfig
+    card = ModelCard(
+        name="nade",
+        title="NADE",
+        family="autoregressive",
+        summary=(
+            "A hidden layer for every conditional, with shared weights: going from one value to "
+            "the next adds one column. Trained on random known sets it completes any mask."
+        ),
+        equation=(
+            r"h_i=f\left(c+\sum_{j<i}W_{\cdot j}x_j\right),\qquad "
+            r"p(x_i\mid x_{<i})=\sigma\left(b_i+V_ih_i\right)"
+        ),
+        paper=Paper(
+            authors="H. Larochelle, I. Murray",
+            year=2011,
+            title="The Neural Autoregressive Distribution Estimator",
+            where="AISTATS",
+        ),
+        features=("any_order",),
+    )
+
+    def __init__(self, event_shape: tuple[int, ...], config: NADEConfig) -> None:
+        super().__init__(event_shape, config)
+        widths = config.hidden_features
+        if not widths:
+            raise ValueError("hidden_features: given none, wanted at least one layer")
+        check_widths(widths)
+        size, n_params = self.event_size, self.family.n_params
+        self.W = nn.Parameter(torch.empty(widths[0], size))
+        self.c = nn.Parameter(torch.zeros(widths[0]))
+        self.V = nn.Parameter(torch.empty(size, n_params, widths[-1]))
+        self.b = nn.Parameter(self.family.initial().expand(size, n_params).clone())
+        nn.init.normal_(self.W, std=size**-0.5)
+        nn.init.normal_(self.V, std=0.3 * widths[-1] ** -0.5)
+        self.U: nn.Parameter | None = None
+        if config.order_agnostic:
+            self.U = nn.Parameter(torch.empty_like(self.W).normal_(std=size**-0.5))
+        self.deeper = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+        self.activation = find_activation(config.activation)()
+
+    # --- conditionals -------------------------------------------------------------------------
+
+    def hidden(self, a: Tensor) -> Tensor:
+        """Activations (…, H) of the first layer → outputs (…, H') of the last."""
+        h: Tensor = self.activation(a)
+        for layer in self.deeper:
+            h = self.activation(layer(h))
+        return h
+
+    def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """Inputs (B, …) → (B, D, P): D hidden layers, run by run along the order."""
+        flat, order = u.flatten(1), self._order
+        a = self.c.expand(len(flat), -1)
+        found = []
+        for indices in torch.split(order, RUN):
+            columns = self.W[:, indices].T  # (R, H)
+            values = flat[:, indices]
+            triangle = torch.ones(len(indices), len(indices)).tril(-1).to(values)
+            before = (values.unsqueeze(1) * triangle) @ columns  # (B, R, H)
+            step = values @ columns
+            if self.U is not None:
+                known = self.U[:, indices].T
+                before, step = before + triangle @ known, step + known.sum(0)
+            h = self.hidden(a.unsqueeze(1) + before)
+            out = torch.einsum("brh,rph->brp", h, self.V[indices])
+            found.append(out + self.b[indices])
+            a = a + step
+        return torch.cat(found, 1)[:, torch.argsort(order)]
+
+    def given(self, u: Tensor, known: Tensor) -> Tensor:
+        """Parameters (B, D, P) of all conditionals given one known set (B, D) bool each.
+
+        Those of the known values themselves mean nothing. The model must be order-agnostic.
+        """
+        if self.U is None:
+            raise ValueError("given: NADE was not built order_agnostic, which arbitrary sets need")
+        seen = known.to(u)
+        a = F.linear(u.flatten(1) * seen, self.W, self.c) + F.linear(seen, self.U)
+        flat = F.linear(self.hidden(a), self.V.flatten(0, 1), self.b.flatten())
+        return flat.view(-1, *self.b.shape)
+
+    def cache(self, n: int, labels: Tensor | None) -> _Cache:
+        """The running activation of n events: O(D·H) for a whole sample."""
+        return _Cache(self, n)
+
+    def with_order(self, order: Tensor) -> NADE:
+        """The same weights under another order; meant for ``order_agnostic`` training."""
+        return self.reordered(order)
+
+    # --- training -----------------------------------------------------------------------------
+
+    def loss(
+        self,
+        x: Tensor,
+        *,
+        context: Tensor | None = None,
+        lengths: Tensor | None = None,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Mean −log p, nats per event; for order-agnostic training its one-set estimate."""
+        if self.U is None:
+            return super().loss(x, context=context, lengths=lengths, generator=generator)
+        if self.family.levels is not None:
+            check_level_values(x, self.family.levels, self.card.title)
+        known = self._known_sets(len(x), generator)
+        u = self.inputs(x).flatten(1)
+        params = self.given(u, known)
+        target = u if self.family.levels is None else self._flat(x)
+        log_p = self.family.log_prob(params, target).masked_fill(known, 0.0)
+        weights = self.event_size / (~known).sum(1)
+        nll = -(weights * log_p.sum(1)).mean()
+        if self.family.levels is None:
+            nll = nll - self.standardise_log_det
+        return {"total": nll, "nll": nll}
+
+    def _known_sets(self, n: int, generator: torch.Generator) -> Tensor:
+        """(n, D) bool: the first d − 1 values of a random order, d uniform in 1 … D, per event."""
+        size = self.event_size
+        ranks = uniform_noise((n, size), generator, self.location).argsort(1).argsort(1)
+        counts = torch.randint(size, (n, 1), generator=generator).to(ranks.device)
+        return ranks < counts
+
+
+class _Cache(PixelCache):
+    """The activation of the first hidden layer, to which each value adds one column."""
+
+    def __init__(self, model: NADE, n: int) -> None:
+        self._model, self._a = model, model.c.detach().expand(n, -1)
+        self._indices = model.order.tolist()
+
+    def begin(self, u: Tensor, place: int) -> None:
+        """Sum the columns of what is painted up to ``place``."""
+        model = self._model
+        before = model.order[:place]
+        self._a = F.linear(u.flatten(1)[:, before], model.W[:, before], model.c)
+        if model.U is not None:
+            self._a = self._a + model.U[:, before].sum(1)
+
+    def params(self, place: int) -> Tensor:
+        """(N, P)."""
+        index, model = self._indices[place], self._model
+        return F.linear(model.hidden(self._a), model.V[index], model.b[index])
+
+    def put(self, place: int, u: Tensor) -> None:
+        """Add one column times the values (N,)."""
+        index, model = self._indices[place], self._model
+        self._a = torch.addcmul(self._a, u.unsqueeze(1), model.W[:, index])
+        if model.U is not None:
+            self._a = self._a + model.U[:, index]
