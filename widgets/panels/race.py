@@ -125,6 +125,7 @@ class RacePanel(Panel):
     def open_run(self, info: RunInfo | None) -> None:
         """Another run is in view: its tile is marked; the race stays."""
         self.run = info
+        self.banner.clear()
         self.pictures.tiles.set_current(info.run if info is not None else "")
 
     def open_runs(self, runs: tuple[RunInfo, ...]) -> None:
