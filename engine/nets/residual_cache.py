@@ -18,7 +18,7 @@ from engine.nets.residual_pixels import ResidualBlock, ResidualPixels
 
 
 @dataclass
-class _Pointwise:
+class Pointwise:
     """A 1 × 1 convolution as a matrix (in, out) and an offset (out,)."""
 
     matrix: Tensor
@@ -30,7 +30,7 @@ class _Pointwise:
 
 
 @dataclass
-class _Window:
+class Window:
     """One masked convolution and what it has seen.
 
     Attributes:
@@ -73,6 +73,12 @@ class _Window:
             :, :, :row
         ]
 
+    def row_above(self, row: int) -> Tensor:
+        """(N, in, W), what was seen in the row before ``row`` (zeros before the first)."""
+        width = self.base.shape[1]
+        place = max(self.reach + row - 1, 0)
+        return self.above[:, :, place, self.reach : self.reach + width]
+
     def at(self, k: int) -> Tensor:
         """(N, out) at column k, whose window is complete."""
         seen = self.left[:, k : k + self.reach + 1].flatten(1)
@@ -94,9 +100,9 @@ class ResidualCache(PixelCache):
         self.n_colours, self.height, self.width = picture
         blocks = [block for block in net.blocks if isinstance(block, ResidualBlock)]
         convs = [net.first, *(block.conv for block in blocks)]
-        self._windows = [_window(conv, picture, n) for conv in convs]
-        self._blocks = [(_pointwise(block.down), _pointwise(block.up)) for block in blocks]
-        self._head, self._last = _pointwise(net.head), _pointwise(net.last)
+        self._windows = [window_of(conv, picture, n) for conv in convs]
+        self._blocks = [(pointwise(block.down), pointwise(block.up)) for block in blocks]
+        self._head, self._last = pointwise(net.head), pointwise(net.last)
         self._row = 0
 
     def begin(self, u: Tensor, place: int) -> None:
@@ -145,12 +151,13 @@ class ResidualCache(PixelCache):
         return x
 
 
-def _window(conv: MaskedConv2d, picture: tuple[int, int, int], n: int) -> _Window:
+def window_of(conv: MaskedConv2d, picture: tuple[int, int, int], n: int) -> Window:
+    """An empty window of n pictures (C, H, W), with the convolution's weights as they are."""
     _, height, width = picture
     kernel = conv.masked()
     n_out, n_in, reach = kernel.shape[0], kernel.shape[1], conv.reach
     own = kernel[:, :, -1, : reach + 1]
-    return _Window(
+    return Window(
         reach=reach,
         upper=kernel[:, :, :-1].contiguous(),
         matrix=own.permute(2, 1, 0).reshape(-1, n_out).contiguous(),
@@ -161,5 +168,6 @@ def _window(conv: MaskedConv2d, picture: tuple[int, int, int], n: int) -> _Windo
     )
 
 
-def _pointwise(conv: MaskedPointwise) -> _Pointwise:
-    return _Pointwise(conv.masked()[:, :, 0, 0].T.contiguous(), conv.offset())
+def pointwise(conv: MaskedPointwise) -> Pointwise:
+    """A 1 × 1 convolution's weights as they are now."""
+    return Pointwise(conv.masked()[:, :, 0, 0].T.contiguous(), conv.offset())
