@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -268,15 +268,9 @@ def write_session(path: Path, folder: Path, record: SessionRecord) -> None:
         SessionError: The file cannot be written; an older one of that name is then untouched.
     """
     temporary = path.parent / f".genscope-{secrets.token_hex(8)}"
-    wanted = {run.run for run in record.runs}
     try:
         with temporary.open("xb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                _put(archive, RECORD, encode_record(count_past(folder, record)))
-                for name, source in entries_below(folder):
-                    entry = entry_of(name)
-                    if entry is not None and entry[0] in wanted:
-                        _put(archive, name, source.read_bytes())
+            _pack(file, folder, record)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -285,6 +279,17 @@ def write_session(path: Path, folder: Path, record: SessionRecord) -> None:
         raise SessionError(f"{path} cannot be written: {reason}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _pack(file: BinaryIO, folder: Path, record: SessionRecord) -> None:
+    """The record first, then the runs, then their past: what a cut costs first comes last."""
+    wanted = {run.run for run in record.runs}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        _put(archive, RECORD, encode_record(count_past(folder, record)))
+        for name, source in entries_below(folder):
+            entry = entry_of(name)
+            if entry is not None and entry[0] in wanted:
+                _put(archive, name, source.read_bytes())
 
 
 def name_seal(name: str) -> bytes:

@@ -146,6 +146,7 @@ def evaluate(
 @app.command()
 def sample(
     file: SavedRun,
+    *,
     n: Annotated[int, typer.Option("-n", min=1, max=1_000_000, help="How many.")],
     out: Annotated[Path, typer.Option(help="Where to put them: .npy, .npz or .csv.")],
     seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Same seed, same samples.")] = 0,

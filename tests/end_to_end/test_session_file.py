@@ -147,6 +147,7 @@ def test_session_comes_back_whole(windows: Windows, tmp_path: Path) -> None:
         assert np.array_equal(array, after[name], equal_nan=True), name
 
 
+@pytest.mark.slow
 def test_reopened_run_goes_on_bit_for_bit(windows: Windows, tmp_path: Path) -> None:
     first = windows.make()
     view = train(first, FLOW, 30)
@@ -166,6 +167,7 @@ def test_reopened_run_goes_on_bit_for_bit(windows: Windows, tmp_path: Path) -> N
         assert np.array_equal(array, wanted[name], equal_nan=True), name
 
 
+@pytest.mark.slow
 def test_opening_puts_aside_what_was_open(windows: Windows, tmp_path: Path) -> None:
     driver = windows.make()
     train(driver, MIXTURE, 4)
@@ -219,6 +221,7 @@ def test_refused_file_leaves_what_is_open(windows: Windows, tmp_path: Path) -> N
     assert not driver.window.sessions.is_busy
 
 
+@pytest.mark.slow
 def test_engine_that_died_loses_nothing_of_an_opened_session(
     windows: Windows, tmp_path: Path
 ) -> None:
@@ -237,6 +240,7 @@ def test_engine_that_died_loses_nothing_of_an_opened_session(
     assert int(view.metrics.steps[-1]) == 30
 
 
+@pytest.mark.slow
 def test_session_of_a_dead_engine_is_saved_from_the_disk(windows: Windows, tmp_path: Path) -> None:
     driver = windows.make()
     view = train(driver, FLOW, 30)
