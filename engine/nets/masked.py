@@ -7,8 +7,10 @@ References:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from engine.nets.mlp import check_widths, find_activation
 
 ORDERS = ("natural", "reversed", "random")
+T = TypeVar("T", bound=nn.Module)
 
 
 class MaskedLinear(nn.Linear):
@@ -31,6 +34,12 @@ class MaskedLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) → (…, out)."""
         return F.linear(x, self.weight * self.mask, self.bias)
+
+    def masked(self, mask: Tensor) -> Self:
+        """A view with the same weight and bias under another mask (out, in)."""
+        view = shallow(self)
+        view._buffers["mask"] = mask.to(self.mask)
+        return view
 
 
 class MaskedMLP(nn.Module):
@@ -63,13 +72,12 @@ class MaskedMLP(nn.Module):
             raise ValueError("hidden_features: given none, wanted at least one layer")
         check_widths([*hidden_features, out_features])
         self.event_size, self.out_features = len(order), out_features
-        degrees = layer_degrees(order, hidden_features)
+        self.widths = tuple(hidden_features)
         kind = find_activation(activation)
-        layers: list[nn.Module] = []
-        for before, after in pairwise(degrees):
-            layers += [MaskedLinear(after[:, None] >= before[None, :]), kind()]
-        self.hidden = nn.Sequential(*layers)
-        out_mask = (degrees[0][:, None] > degrees[-1][None, :]).repeat_interleave(out_features, 0)
+        *masks, out_mask = self._masks(layer_degrees(order, hidden_features))
+        self.hidden = nn.Sequential(
+            *(layer for mask in masks for layer in (MaskedLinear(mask), kind()))
+        )
         self.out = MaskedLinear(out_mask)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,9 +87,40 @@ class MaskedMLP(nn.Module):
 
     def one(self, x: Tensor, index: int) -> Tensor:
         """The outputs of one coordinate alone: (…, D) → (…, P), at a fraction of the cost."""
+        return self.rows(self.hidden(x), index)
+
+    def rows(self, h: Tensor, index: int) -> Tensor:
+        """The outputs (…, P) of one coordinate from the last hidden layer (…, H)."""
         rows = slice(index * self.out_features, (index + 1) * self.out_features)
         weight = self.out.weight[rows] * self.out.mask[rows]
-        return F.linear(self.hidden(x), weight, self.out.bias[rows])
+        return F.linear(h, weight, self.out.bias[rows])
+
+    def under(self, order: Tensor, hidden_degrees: Sequence[Tensor] | None = None) -> Self:
+        """A view with the same weights and other masks.
+
+        Args:
+            order: (D,), another order of the values.
+            hidden_degrees: Degrees of each hidden layer, such as those of
+                :func:`random_degrees`; None takes the even ones that it was built with.
+        """
+        degrees = layer_degrees(order, self.widths)
+        if hidden_degrees is not None:
+            degrees = [degrees[0], *(d.to(order.device) for d in hidden_degrees)]
+        *masks, out_mask = self._masks(degrees)
+        view = shallow(self)
+        layers = [layer for layer in self.hidden if isinstance(layer, MaskedLinear)]
+        pairs = zip(layers, masks, strict=True)
+        others = [layer for layer in self.hidden if not isinstance(layer, MaskedLinear)]
+        renewed = [layer.masked(mask) for layer, mask in pairs]
+        ordered = [x for pair in zip(renewed, others, strict=True) for x in pair]
+        view._modules["hidden"] = nn.Sequential(*ordered)
+        view._modules["out"] = self.out.masked(out_mask)
+        return view
+
+    def _masks(self, degrees: list[Tensor]) -> list[Tensor]:
+        masks = [after[:, None] >= before[None, :] for before, after in pairwise(degrees)]
+        out = degrees[0][:, None] > degrees[-1][None, :]
+        return [*masks, out.repeat_interleave(self.out_features, 0)]
 
 
 def layer_degrees(order: Tensor, hidden_features: Sequence[int]) -> list[Tensor]:
@@ -89,8 +128,32 @@ def layer_degrees(order: Tensor, hidden_features: Sequence[int]) -> list[Tensor]
     n = len(order)
     degrees = [torch.argsort(order) + 1]
     for width in hidden_features:
-        degrees.append(1 + (torch.arange(width) * max(n - 1, 1)) // width)
+        even = torch.arange(width, device=order.device)
+        degrees.append(1 + (even * max(n - 1, 1)) // width)
     return degrees
+
+
+def random_degrees(
+    size: int, hidden_features: Sequence[int], generator: torch.Generator
+) -> list[Tensor]:
+    """Degrees of hidden layers drawn at random: connectivity-agnostic training's other networks.
+
+    Each unit's is uniform from the least degree of the layer before (1 for the inputs) to D − 1.
+    """
+    least, degrees = 1, []
+    for width in hidden_features:
+        drawn = torch.randint(least, max(size - 1, least) + 1, (width,), generator=generator)
+        degrees.append(drawn)
+        least = int(drawn.min())
+    return degrees
+
+
+def shallow(module: T) -> T:
+    """A copy that shares parameters and buffers, in which they and submodules can be replaced."""
+    twin = copy.copy(module)
+    for name in ("_parameters", "_buffers", "_modules"):
+        twin.__dict__[name] = dict(module.__dict__[name])
+    return twin
 
 
 def make_order(name: str, n: int) -> Tensor:

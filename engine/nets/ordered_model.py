@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from engine.nets.masked import shallow
 from engine.nets.orders import ORDER_NAMES, check_order, named_order
 from engine.nets.pixel_model import PixelModel
 from engine.wire.fields import Field
-
-T = TypeVar("T", bound=nn.Module)
 
 OrderSetting = Annotated[
     str,
@@ -48,11 +45,3 @@ class OrderedModel(PixelModel):
         view = shallow(self)
         view._buffers["_order"] = check_order(order, self.event_size).to(self._order.device)
         return view
-
-
-def shallow(module: T) -> T:
-    """A copy that shares parameters and buffers, in which they and submodules can be replaced."""
-    twin = copy.copy(module)
-    for name in ("_parameters", "_buffers", "_modules"):
-        twin.__dict__[name] = dict(module.__dict__[name])
-    return twin

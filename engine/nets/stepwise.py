@@ -69,6 +69,11 @@ def check_steps(
         given = "known without mask" if mask is None else "mask without known"
         raise ValueError(f"sample_steps: given {given}, wanted both or neither")
     check_temper(temperature, top_p)
+    if top_p != 1.0 and getattr(model.config, "levels", None) is None:
+        raise ValueError(
+            f"top_p: given {top_p:g}, wanted 1: a continuous conditional has no most probable "
+            "levels to keep; lower the temperature instead"
+        )
     noise = noise.to(model.location)
     start = torch.zeros_like(noise)
     keep = torch.zeros_like(noise, dtype=torch.bool)

@@ -1,11 +1,16 @@
 r"""MADE: a masked network gives every conditional of an autoregressive density in one pass.
 
-Each coordinate is a mixture of Gaussians whose weights, means and widths are computed from the
-coordinates before it in a chosen order; masks on the weights cut every path from later ones.
+Masks on the weights cut every path from later values to earlier conditionals. The conditionals are
+mixtures of Gaussians over real values, and any output distribution over levels.
 
 .. math::
     \log p(x) = \sum_{i=1}^{D} \log \sum_{k=1}^{K} \pi_{ik}(x_{<i})\,
     \mathcal N\!\bigl(x_i \mid \mu_{ik}(x_{<i}), \sigma_{ik}^2(x_{<i})\bigr)
+
+The masks follow from an order and from a degree of each hidden unit, and may change from step to
+step: other orders (order-agnostic training) and other degrees (connectivity-agnostic training)
+share one set of weights. Each choice is a density of its own; the mean of their *probabilities*
+is one too (:mod:`engine.estimators.orders`), the mean of their logits is not.
 
 References:
     Germain, Gregor, Murray and Larochelle, *MADE: Masked Autoencoder for Distribution
@@ -15,25 +20,22 @@ References:
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from engine.capabilities import Step
-from engine.drawing import categorical_from_uniform, uniform_noise
 from engine.model import GenerativeModel
-from engine.nets.masked import ORDERS, MaskedMLP, make_order
+from engine.nets.masked import MaskedLinear, MaskedMLP, random_degrees
+from engine.nets.ordered_model import OrderedModel, OrderSetting
+from engine.nets.orders import check_order
+from engine.nets.outputs import OUTPUTS
+from engine.nets.outputs.real import Mixture, mixture_log_prob, quantile
+from engine.nets.pixel_model import PixelCache
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
-
-#: Smallest width of a component, in standard deviations of the data.
-SMALLEST_WIDTH = 1e-3
-LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -41,32 +43,56 @@ class MADEConfig:
     """Settings of :class:`MADE`."""
 
     hidden_features: Annotated[
-        tuple[int, ...], Field(1, 1024, step=16, help="Widths of the masked hidden layers.")
+        tuple[int, ...], Field(1, 8192, step=16, help="Widths of the masked hidden layers.")
     ] = (64, 64)
     n_components: Annotated[
-        int, Field(1, 100, step=1, symbol="K", help="Gaussians in each conditional.")
+        int,
+        Field(1, 100, step=1, symbol="K", help="Curves in each conditional that is a mixture."),
     ] = 16
-    order: Annotated[
-        str, Field(choices=ORDERS, help="The order in which coordinates are generated.")
-    ] = "natural"
+    order: OrderSetting = "natural"
+    order_agnostic: Annotated[
+        bool,
+        Field(
+            help=(
+                "Train on a fresh random order at every step, so that any order and any known "
+                "values can be conditioned on; each order is then a density of its own."
+            )
+        ),
+    ] = False
+    n_orders: Annotated[
+        int,
+        Field(
+            1,
+            64,
+            step=1,
+            help="Orders trained in turn: the one above and random ones; 1 is that one alone.",
+        ),
+    ] = 1
+    n_masks: Annotated[
+        int,
+        Field(
+            1,
+            64,
+            step=1,
+            help="Sets of hidden connections trained in turn (connectivity-agnostic); 1 is even.",
+        ),
+    ] = 1
+    output: Annotated[
+        str, Field(choices=OUTPUTS, help="The distribution of each value that is a level.")
+    ] = "categorical"
     learning_rate: Annotated[
         float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
     ] = 5e-3
     batch_size: Annotated[
         int, Field(1, 8192, scale="log", live=True, help="Points per training step.")
     ] = 256
+    levels: Annotated[
+        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
+    ] = None
 
 
-class Mixture(NamedTuple):
-    """Parameters of Gaussian mixtures, (…, K) each, in standardised units."""
-
-    logits: Tensor
-    means: Tensor
-    log_widths: Tensor
-
-
-class MADE(GenerativeModel):
-    """Masked autoregressive density with mixture-of-Gaussians conditionals."""
+class MADE(OrderedModel):
+    """Masked autoregressive network; mixtures of Gaussians as densities of real values."""
 
     Config = MADEConfig
     card = ModelCard(
@@ -87,35 +113,64 @@ class MADE(GenerativeModel):
             title="MADE: Masked Autoencoder for Distribution Estimation",
             where="ICML",
         ),
+        features=("any_order",),
     )
 
-    _order: Tensor
+    _orders: Tensor
+    _degrees: Tensor
 
     def __init__(self, event_shape: tuple[int, ...], config: MADEConfig) -> None:
         super().__init__(event_shape, config)
-        self.register_buffer("_order", make_order(config.order, self.event_size))
-        self.net = MaskedMLP(self._order, config.hidden_features, 3 * config.n_components)
-        self._spread_components()
+        n_params = self.family.n_params
+        self.net = MaskedMLP(self._order, config.hidden_features, n_params)
+        with torch.no_grad():
+            self.net.out.bias.view(self.event_size, -1).copy_(self.family.initial())
+        self._draw_others(config)
 
-    @torch.no_grad()
-    def _spread_components(self) -> None:
-        """Start with means spread over the data, so that no two components begin alike."""
-        n = self.config.n_components
-        bias = self.net.out.bias.view(self.event_size, 3, n)
-        bias.zero_()
-        bias[:, 1] = (torch.arange(n) + 0.5) / n * 4.0 - 2.0
-        bias[:, 2] = math.log(2.0 / n) if n > 1 else 0.0
+    def _draw_others(self, config: MADEConfig) -> None:
+        """Further orders and hidden degrees, drawn once; the first of each is the plain one."""
+        size, total = self.event_size, sum(config.hidden_features)
+        others = [torch.randperm(size) for _ in range(config.n_orders - 1)]
+        orders = torch.stack([self._order, *others])
+        self.register_buffer("_orders", orders, persistent=config.n_orders > 1)
+        degrees = torch.zeros(config.n_masks, total, dtype=torch.int64)
+        for row in degrees[1:]:
+            row.copy_(
+                torch.cat(random_degrees(size, config.hidden_features, torch.default_generator))
+            )
+        self.register_buffer("_degrees", degrees, persistent=config.n_masks > 1)
+
+    # --- orders and masks ---------------------------------------------------------------------
+
+    @property
+    def orders(self) -> Tensor:
+        """(R, D), the fixed orders that it is trained on; the first is its own."""
+        return self._orders
+
+    def with_order(self, order: Tensor) -> MADE:
+        """The same weights under another order (D,): a view with all methods of the model."""
+        return self.masked(order)
+
+    def masked(self, order: Tensor, mask: int = 0) -> MADE:
+        """The same weights under an order (D,) and one of ``n_masks`` sets of hidden degrees."""
+        view = self.reordered(check_order(order, self.event_size))
+        degrees = None
+        if mask:
+            degrees = list(torch.split(self._degrees[mask], list(self.config.hidden_features)))
+        view._modules["net"] = self.net.under(view.order, degrees)
+        return view
+
+    def members(self) -> list[GenerativeModel]:
+        """Views under each fixed order and mask, whose mean probability is a density too."""
+        masks = range(self.config.n_masks)
+        return [self.masked(order, mask) for order in self._orders for mask in masks]
 
     # --- density ------------------------------------------------------------------------------
 
-    def log_prob(
-        self, x: Tensor, *, context: Tensor | None = None, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Exact log-density of (B, *E), (B,), nats."""
-        u = self.standardise(x)
-        mixture = self._split(self.net(u))
-        terms = mixture_log_prob(mixture, u)  # (B, D)
-        return terms.sum(-1) + self.standardise_log_det
+    def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
+        """Inputs (B, …) → (B, D, P)."""
+        y: Tensor = self.net(u.flatten(1))
+        return y
 
     def loss(
         self,
@@ -125,148 +180,59 @@ class MADE(GenerativeModel):
         lengths: Tensor | None = None,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Mean negative log-density, nats per event."""
-        nll = -self.log_prob(x).mean()
+        """Mean −log p, nats per event, under the order and masks whose turn it is."""
+        nll = -self._turn(generator).log_prob(x).mean()
         return {"total": nll, "nll": nll}
 
-    # --- conditionals -------------------------------------------------------------------------
+    def _turn(self, generator: torch.Generator) -> MADE:
+        c = self.config
+        if not c.order_agnostic and c.n_orders == 1 and c.n_masks == 1:
+            return self
+        mask = int(torch.randint(c.n_masks, (), generator=generator))
+        if c.order_agnostic:
+            return self.masked(torch.randperm(self.event_size, generator=generator), mask)
+        return self.masked(self._orders[torch.randint(c.n_orders, (), generator=generator)], mask)
 
-    @property
-    def order(self) -> Tensor:
-        """(D,), the indices in the order in which they are generated."""
-        return self._order
+    # --- sampling -----------------------------------------------------------------------------
 
-    def conditionals(
-        self, x: Tensor, *, context: Tensor | None = None, lengths: Tensor | None = None
-    ) -> MixtureSameFamily:
-        """All D conditionals of (B, *E), batch shape (B, D), in the units given."""
-        return self._distribution(
-            self._split(self.net(self.standardise(x))), self.location, self.scale
-        )
-
-    def sample(
-        self, n: int, *, context: Tensor | None = None, generator: torch.Generator
-    ) -> Tensor:
-        """Ancestral draws (N, *E): D passes through the network."""
-        noise = uniform_noise((n, self.event_size), generator, self.location)
-        with torch.no_grad():
-            u = torch.zeros_like(noise)
-            for index in self._order.tolist():
-                u[:, index] = quantile(self._split(self.net.one(u, index)), noise[:, index])
-            return self.unstandardise(u)
-
-    def sample_steps(
-        self,
-        noise: Tensor,
-        *,
-        known: Tensor | None = None,
-        mask: Tensor | None = None,
-        context: Tensor | None = None,
-        temperature: float = 1.0,
-        top_p: float = 1.0,
-        state: object = None,
-    ) -> Iterator[Step]:
-        """Generate one coordinate at a time from uniform ``noise`` (N, D).
-
-        One uniform number first chooses a component and then, what is left of it, the place
-        within. ``known`` (N, *E) is kept where ``mask`` (N, *E or *E) is true.
-
-        Args:
-            noise: (N, D) in (0, 1), one number per coordinate.
-            known: Values to be kept.
-            mask: Where they are kept.
-            context: Not used.
-            temperature: Multiplies the width of every component; below 1 the draws gather at the
-                components' means, whose weights stay as they are.
-            top_p: Must be 1: a continuous conditional has no most probable symbols to keep.
-            state: Not used: each step is a full masked pass.
-
-        Raises:
-            ValueError: A shape or the temperature is wrong, ``top_p`` is not 1, or only one of
-                ``known`` and ``mask`` is given.
-        """
-        self._check_steps(noise, known, mask, temperature, top_p)
-        noise = noise.to(self.location)
-        start = torch.zeros_like(noise)
-        keep = torch.zeros_like(noise, dtype=torch.bool)
-        if known is not None and mask is not None:
-            keep = mask.to(torch.bool).expand(len(noise), *self.event_shape).reshape(noise.shape)
-            given = known.expand(len(noise), *self.event_shape)
-            start = torch.where(keep, self.standardise(given), start)
-        return self._steps(noise, start, keep, temperature)
-
-    def _steps(
-        self, noise: Tensor, start: Tensor, keep: Tensor, temperature: float
-    ) -> Iterator[Step]:
-        u = start
-        for index in self._order.tolist():
-            with torch.no_grad():
-                mixture = self._split(self.net.one(u, index))
-                mixture = mixture._replace(log_widths=mixture.log_widths + math.log(temperature))
-                drawn = quantile(mixture, noise[:, index])
-                u = u.clone()
-                u[:, index] = torch.where(keep[:, index], u[:, index], drawn)
-                conditional = self._distribution(mixture, self.location[index], self.scale[index])
-                x = self.unstandardise(u)
-            yield Step(index, x, conditional)
-
-    def _check_steps(
-        self,
-        noise: Tensor,
-        known: Tensor | None,
-        mask: Tensor | None,
-        temperature: float,
-        top_p: float,
-    ) -> None:
-        if noise.dim() != 2 or noise.shape[1] != self.event_size:
-            raise ValueError(
-                f"noise: given shape {tuple(noise.shape)}, wanted (N, {self.event_size})"
-            )
-        if (known is None) != (mask is None):
-            given = "known without mask" if mask is None else "mask without known"
-            raise ValueError(f"sample_steps: given {given}, wanted both or neither")
-        if not temperature > 0.0:
-            raise ValueError(f"temperature: given {temperature:g}, wanted a number above 0")
-        if top_p != 1.0:
-            raise ValueError(
-                f"top_p: given {top_p:g}, wanted 1: MADE's conditionals are continuous densities, "
-                "which have no symbols to cut off; lower the temperature instead"
-            )
-
-    # --- parts --------------------------------------------------------------------------------
-
-    def _split(self, raw: Tensor) -> Mixture:
-        """(…, 3K) → the three parameters of each mixture."""
-        logits, means, log_widths = raw.view(*raw.shape[:-1], 3, self.config.n_components).unbind(
-            -2
-        )
-        return Mixture(logits, means, log_widths.clamp_min(math.log(SMALLEST_WIDTH)))
-
-    def _distribution(self, m: Mixture, location: Tensor, scale: Tensor) -> MixtureSameFamily:
-        """The mixtures in the units given, where location and scale are those of the batch."""
-        location, scale = location.unsqueeze(-1), scale.unsqueeze(-1)
-        components = Normal(m.means * scale + location, m.log_widths.exp() * scale)
-        return MixtureSameFamily(Categorical(logits=m.logits), components)
+    def cache(self, n: int, labels: Tensor | None) -> _Cache:
+        """The running activation of n events."""
+        return _Cache(self, n)
 
 
-def mixture_log_prob(mixture: Mixture, u: Tensor) -> Tensor:
-    """log-density of (…) under mixtures (…, K), nats."""
-    z = (u.unsqueeze(-1) - mixture.means) * torch.exp(-mixture.log_widths)
-    joint = mixture.logits - mixture.log_widths - 0.5 * z.square()
-    terms: Tensor = torch.logsumexp(joint, -1) - torch.logsumexp(mixture.logits, -1)
-    return terms - LOG_ROOT_TWO_PI
+class _Cache(PixelCache):
+    """The first layer's activation, to which each value adds a column; the rest is run anew."""
+
+    def __init__(self, model: MADE, n: int) -> None:
+        net = model.net
+        first = net.hidden[0]
+        if not isinstance(first, MaskedLinear):
+            raise TypeError("the first layer of a masked network is a masked one")
+        self._columns = (first.weight * first.mask).detach().T.contiguous()  # (D, H)
+        self._bias = first.bias.detach()
+        self._layers = [
+            (layer.weight * layer.mask, layer.bias) if isinstance(layer, MaskedLinear) else layer
+            for layer in list(net.hidden)[1:]
+        ]
+        self._a, self._net = self._bias.expand(n, -1), net
+        self._order = model.order
+        self._indices = model.order.tolist()
+
+    def begin(self, u: Tensor, place: int) -> None:
+        """Sum the columns of what is painted up to ``place``."""
+        before = self._order[:place]
+        self._a = self._bias + u.flatten(1)[:, before] @ self._columns[before]
+
+    def params(self, place: int) -> Tensor:
+        """(N, P)."""
+        h = self._a
+        for layer in self._layers:
+            h = F.linear(h, *layer) if isinstance(layer, tuple) else layer(h)
+        return self._net.rows(h, self._indices[place])
+
+    def put(self, place: int, u: Tensor) -> None:
+        """Add one column times the values (N,)."""
+        self._a = torch.addcmul(self._a, u.unsqueeze(1), self._columns[self._indices[place]])
 
 
-def quantile(mixture: Mixture, noise: Tensor) -> Tensor:
-    """Turn uniform (N,) into draws of mixtures (N, K): choose a component, then invert its CDF."""
-    probs = torch.softmax(mixture.logits, -1)
-    chosen = categorical_from_uniform(probs, noise).unsqueeze(-1)
-    before = (probs.cumsum(-1) - probs).gather(-1, chosen).squeeze(-1)
-    total = probs.sum(-1)
-    weight = probs.gather(-1, chosen).squeeze(-1)
-    tiny = torch.finfo(noise.dtype).eps
-    rest = ((noise * total - before) / weight).clamp(tiny, 1.0 - tiny)
-    mean = mixture.means.gather(-1, chosen).squeeze(-1)
-    width = mixture.log_widths.gather(-1, chosen).squeeze(-1).exp()
-    drawn: Tensor = mean + width * torch.special.ndtri(rest)
-    return drawn
+__all__ = ["MADE", "MADEConfig", "Mixture", "mixture_log_prob", "quantile"]
