@@ -17,7 +17,12 @@ import msgspec
 import torch
 from torch import Tensor
 
-from engine.container import CheckpointError, read_container, write_container
+from engine.container import (
+    CheckpointError,
+    read_container,
+    read_metadata,
+    write_container,
+)
 from engine.dataset import Dataset
 from engine.header import (
     FORMAT,
@@ -203,6 +208,18 @@ def load(path: str | Path, *, device: str = "cpu") -> Loaded:
         header=header,
         dataset=_dataset(path.name, header, _part(tensors, DATA)),
     )
+
+
+def peek(path: str | Path) -> Header | None:
+    """What a file says about itself, without its tensors; None where :func:`load` would raise."""
+    path = Path(path)
+    metadata = read_metadata(path)
+    if metadata is None or HEADER_KEY not in metadata:
+        return None
+    try:
+        return parse_header(path.name, metadata[HEADER_KEY])
+    except CheckpointError:
+        return None
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -57,6 +57,14 @@ def read_container(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise CheckpointError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
+def read_metadata(path: Path) -> dict[str, str] | None:
+    """The metadata alone, without its tensors; None where the file cannot be read."""
+    try:
+        return _read_metadata(path)
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
+        return None
+
+
 def write_container(
     path: Path,
     tensors: Mapping[str, Tensor],

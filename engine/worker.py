@@ -23,16 +23,18 @@ from engine import checkpoint, heartbeat
 from engine.answering import Answering
 from engine.failures import describe
 from engine.fairness import Finish, choose, last_step
+from engine.fetching import Fetches
 from engine.launch import Options
 from engine.matching import match_parameters
 from engine.outbox import Outbox
 from engine.recalls import Recalls
 from engine.recipes import recipe_of
-from engine.registry import build_dataset, dataset_card, datasets, model_card, models, probes
+from engine.registry import dataset_card, datasets, model_card, models, probes
 from engine.run import Run
 from engine.shelf import Shelf
 from engine.shelving import Shelving
 from engine.tables import preview
+from engine.thumbnails import thumbnail
 from engine.training import available_devices
 from engine.wire import messages as m
 from engine.wire.channel import EngineEnd, WireError
@@ -72,6 +74,7 @@ class Worker:
         self._training = heartbeat.Phase()
         answering = heartbeat.Phase()
         self._answering = Answering(self._outbox.post, answering)
+        self._fetches = Fetches(self._outbox.post, self._commands.put)
         self._runs: dict[str, Run] = {}
         self._reported = 0.0
         self._recalls = Recalls(lambda name: self._outbox.post(m.Ack(name)), self._recall_failed)
@@ -99,6 +102,7 @@ class Worker:
             m.PreviewTable: self._preview,
             m.SampleDataset: self._sample_dataset,
             m.CloseRun: self._close,
+            m.CancelFetch: self._cancel_fetch,
             m.Shutdown: self._shutdown,
         }
 
@@ -155,6 +159,8 @@ class Worker:
         return min([*waits, REPORT_SECONDS])
 
     def _carry_out(self, command: m.Command) -> None:
+        if self._fetches.hold(command):
+            return
         name = type(command).__name__
         with self._training.during(name):
             try:
@@ -288,16 +294,14 @@ class Worker:
         return msgspec.json.encode(preview(command.path, key=command.key)).decode()
 
     def _sample_dataset(self, command: m.SampleDataset) -> dict[str, m.Array]:
-        dataset = build_dataset(command.dataset)
-        data = dataset.train
-        if not len(data):
-            data = dataset.sample(command.n, generator=torch.Generator().manual_seed(0))
-        if data.dim() == 2:
-            return {"sample": data[: command.n, :2].numpy()}
-        picture = data[0].reshape(data.shape[-2:]).to(torch.float32)
-        return {"sample": (picture / picture.max().clamp_min(1e-9)).numpy()}
+        return thumbnail(command.dataset, command.n)
+
+    def _cancel_fetch(self, command: m.CancelFetch) -> None:
+        self._fetches.cancel(command.fetch)
 
     def _close(self, command: m.CloseRun) -> None:
+        if self._fetches.drop(command.run) and command.run not in self._runs:
+            return
         self._run(command.run)
         del self._runs[command.run]
         self._kept.pop(command.run, None)

@@ -59,8 +59,10 @@ PASSED = pytest.StashKey[bool]()
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is read from or written to the user's own settings."""
+    """Nothing is read from or written to the user's own folders, and nothing is downloaded."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GENSCOPE_DATA", raising=False)
+        patch.setenv("GENSCOPE_OFFLINE", "1")
         for name in ("CONFIG", "DATA", "STATE", "CACHE"):
             folder: Path = tmp_path_factory.mktemp(name.lower())
             patch.setenv(f"XDG_{name}_HOME", str(folder))

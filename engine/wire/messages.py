@@ -240,7 +240,8 @@ class PreviewTable(Command, frozen=True):
 class SampleDataset(Command, frozen=True):
     """A few observations of a data set with its default settings, as ``sample`` in the ``Ack``.
 
-    They are points (N, 1 or 2), or one grey picture (H, W) of 0 … 1.
+    They are points (N, 1 or 2), or one picture (H, W) or (H, W, 3) of 0 … 1. Nothing is fetched
+    for it: a set whose files are not there fails.
     """
 
     dataset: str
@@ -251,6 +252,16 @@ class CloseRun(Command, frozen=True):
     """Forget a run."""
 
     run: str
+
+
+class CancelFetch(Command, frozen=True):
+    """Give up a command that waits for its data (see ``Progress``); it fails as ``"cancelled"``.
+
+    ``run`` is the waiting command's, ``fetch`` its id.
+    """
+
+    run: str
+    fetch: int
 
 
 class Shutdown(Command, frozen=True):
@@ -360,6 +371,21 @@ class Failed(Record, frozen=True):
     offer: dict[str, Value] = {}
 
 
+class Progress(Record, frozen=True):
+    """How far the data are that a command waits for: ``id`` is the command's, ``run`` its run.
+
+    ``what`` is such as ``"Fetching MNIST"``, ``unit`` is ``"bytes"`` or ``"pictures"``. The last
+    word is the command's own ``Ack`` or ``Failed``.
+    """
+
+    id: int
+    run: str
+    what: str
+    done: int
+    total: int
+    unit: str = "bytes"
+
+
 class Metrics(Record, frozen=True):
     """A batch of training figures: one row per recorded step, NaN where a column has none."""
 
@@ -424,9 +450,10 @@ ToEngine: TypeAlias = (
     | PreviewTable
     | SampleDataset
     | CloseRun
+    | CancelFetch
     | Shutdown
     | Ask
     | Credit
     | Cancel
 )
-ToWindow: TypeAlias = Hello | Ack | Answer | Failed | Metrics | RunState | Heartbeat
+ToWindow: TypeAlias = Hello | Ack | Answer | Failed | Progress | Metrics | RunState | Heartbeat
