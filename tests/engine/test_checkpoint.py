@@ -30,7 +30,7 @@ DATA = {"n_samples": 300, "seed": 2}
 
 def trained(name: str, steps: int = 2) -> Trainer:
     dataset = build_dataset("two_moons", **DATA)
-    model = build_model(name, event_shape=(2,), seed=1)
+    model = build_model(name, event_shape=(2,), seed=1, dataset=dataset)
     trainer = Trainer(model, dataset, batch_size=16, seed=3, device="cpu")
     for _ in range(steps):
         trainer.step()
