@@ -63,11 +63,10 @@ class RowLSTM(nn.Module):
         n_colours: Not used: a row's states know nothing of the row's own pixels.
     """
 
-    n_directions = 1
-
     def __init__(self, wide: Tensor, narrow: Tensor, n_colours: int = 0) -> None:
         super().__init__()
         size = len(narrow)
+        self.n_gates = 4 * size
         self.input_to_state = MaskedConv2d(
             wide, narrow.repeat(4), ROW_KERNEL, "B", rows_above=False
         )
@@ -111,11 +110,10 @@ class DiagonalBiLSTM(nn.Module):
         n_colours: Colours of the pictures that the mirrored direction sees itself; 0 for none.
     """
 
-    n_directions = 2
-
     def __init__(self, wide: Tensor, narrow: Tensor, n_colours: int = 0) -> None:
         super().__init__()
         size = len(narrow)
+        self.n_gates = 8 * size
         self.input_to_state = MaskedPointwise(wide, narrow.repeat(8))
         reference = nn.Conv1d(size, 8 * size, 2, bias=False)
         # (2, 2·C, 4C): per direction the neighbour in the row, then the one above.

@@ -23,6 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "pixelcnn": {"n_layers": 2, "n_channels": 6},
     "row_lstm": {"n_layers": 2, "n_channels": 6},
     "diagonal_bilstm": {"n_layers": 2, "n_channels": 6},
+    "multiscale_pixelrnn": {"n_layers": 1, "n_channels": 6, "factor": 2},
 }
 NAMES = list(SMALL)
 #: Event shape and settings: one colour, several levels, colours, mixtures, real values.
@@ -188,19 +189,20 @@ def test_a_sample_goes_on_from_any_step(name: str, shape: tuple[int, ...]) -> No
 @MODELS
 def test_a_changed_value_moves_only_what_comes_after(name: str) -> None:
     model = build(name, (1, 4, 4), levels=4)
-    noise = noise_for(model, 1)
-    steps = list(model.sample_steps(noise))
-    state = cast(PaintState, steps[5].state)
+    steps = list(model.sample_steps(noise_for(model, 1)))
+    state, chosen = cast(PaintState, steps[5].state), int(model.order[5])
+    before, following = model.order[:6], int(model.order[6])
     changed = state.x.clone()
-    changed.view(1, -1)[:, 5] = (changed.view(1, -1)[:, 5] + 2) % 4
-    futures = last_of(
-        model.sample_steps(noise_for(model, 3), state=PaintState(state.place, changed))
-    )
-    assert torch.equal(futures.flatten(1)[:, :6], changed.flatten(1)[:, :6].expand(3, 6))
+    changed.view(1, -1)[:, chosen] = (changed.view(1, -1)[:, chosen] + 2) % 4
+    state = PaintState(state.place, changed)
+    futures = last_of(model.sample_steps(noise_for(model, 3), state=state)).flatten(1)
+    assert torch.equal(futures[:, before], changed.flatten(1)[:, before].expand(3, 6))
     assert bool((futures[0] != futures[1]).any())
-    whole = model.conditionals(futures).log_prob(futures.flatten(1))
-    first = next(model.sample_steps(noise_for(model, 3), state=PaintState(6, changed)))
-    assert torch.allclose(first.conditional.log_prob(futures.flatten(1)[:, 6]), whole[:, 6])
+    whole = model.conditionals(futures.view(3, 1, 4, 4)).log_prob(futures)
+    first = next(iter(model.sample_steps(noise_for(model, 3), state=state)))
+    assert first.index == following
+    given = first.conditional.log_prob(futures[:, following])
+    assert torch.allclose(given, whole[:, following], atol=1e-12)
 
 
 @MODELS
@@ -360,6 +362,49 @@ def test_diagonal_bilstm_sees_everything_before(n_layers: int) -> None:
     # (11, 4) and (1, 0): the last pixel of the row above is out of the first kernel's reach.
     for row, column in ((11, 4), (1, 0), (6, 0), (3, 8), (0, 5)):
         assert torch.equal(field(model, row, column), places < row * 9 + column)
+
+
+@pytest.mark.parametrize("layer", ["row", "diagonal"])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_multiscale_paints_the_small_picture_first(layer: str, factor: int) -> None:
+    model = build("multiscale_pixelrnn", (1, 8, 8), factor=factor, layer=layer)
+    small = torch.zeros(8, 8, dtype=torch.bool)
+    small[::factor, ::factor] = True
+    n_small = (8 // factor) ** 2
+    assert bool(small.flatten()[model.order[:n_small]].all())
+    assert not bool(small.flatten()[model.order[n_small:]].any())
+    assert model.order[:n_small].tolist() == sorted(model.order[:n_small].tolist())
+    assert model.order[n_small:].tolist() == sorted(model.order[n_small:].tolist())
+    # Early pixels of the large picture see the whole small one, and of the rest what is before.
+    seen = field(model, 0, 1)
+    assert bool(seen[small].all())
+    assert not bool((seen & ~small & ~earlier(8, 0, 1)).any())
+    # A pixel of the small picture knows nothing of the pixels between.
+    assert not bool((field(model, factor, factor) & ~small).any())
+
+
+def test_another_small_picture_gives_another_large_one() -> None:
+    model = build("multiscale_pixelrnn", (1, 8, 8), factor=4)
+    small = torch.zeros(8, 8, dtype=torch.bool)
+    small[::4, ::4] = True
+    noise, known = noise_for(model, 64), torch.zeros(64, 1, 8, 8, dtype=torch.float64)
+    last = known.clone()
+    last[:, 0, 4, 4] = 1.0  # the small picture's last pixel, in the middle of the large one
+    first = last_of(model.sample_steps(noise, known=known, mask=small))
+    other = last_of(model.sample_steps(noise, known=last, mask=small))
+    conditionals = [model.conditionals(x).probs[0] for x in (first, last)]
+    assert torch.equal(first[:, :, small], known[:, :, small])
+    assert bool((first[:, 0, :4] != other[:, 0, :4]).any())
+    assert not torch.equal(conditionals[0][1], conditionals[1][1])
+
+
+@pytest.mark.parametrize("shape", [(1, 7, 5), (3, 5, 6)])
+def test_sides_need_not_be_multiples_of_the_factor(shape: tuple[int, ...]) -> None:
+    model = build("multiscale_pixelrnn", shape, factor=4, layer="diagonal")
+    noise = noise_for(model, 2)
+    given, wanted = list(model.sample_steps(noise)), list(naive_steps(model, noise))
+    assert same_steps(given, wanted) < 1e-12
+    assert torch.equal(given[-1].x, wanted[-1].x)
 
 
 def test_skewing_stands_diagonals_up() -> None:
