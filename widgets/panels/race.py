@@ -27,8 +27,9 @@ from widgets.race.standings import verdict
 
 #: Milliseconds between two repaints of heads and ranking, and of the curves.
 REPAINT_MS, CURVES_MS = 250, 500
-#: Percent for pictures and for figures, beside each other or above each other.
-BESIDE, ABOVE = (58, 42), (54, 46)
+#: Percent for pictures and for figures beside each other, and at most and at least above them.
+BESIDE, ABOVE = (58, 42), 58
+LEAST_ABOVE = 34
 #: Heights at scale 1 below which the curves go without a legend, and the panel without its rule.
 LEGEND_FROM, LOW = 170, 300
 FIGURES = (("held-out NLL", "nll"), ("KL(truth‖model)", "kl"))
@@ -332,14 +333,18 @@ class RacePanel(Panel):
         width, height = self._race.width(), self._race.height() - px(18)
         bar = self.pictures.bar.sizeHint().width()
         beside = self.pictures.tiles.side_in(BESIDE[0] / 100 * width - bar, height)
-        above = self.pictures.tiles.side_in(width - bar, ABOVE[0] / 100 * height)
+        above = self.pictures.tiles.side_in(width - bar, ABOVE / 100 * height)
         wide = beside >= above
-        shares = BESIDE if wide else ABOVE
+        shares = BESIDE
+        if not wide:
+            taken = self.pictures.tiles.height_in(width - bar, ABOVE / 100 * height)
+            upper = min(ABOVE, max(LEAST_ABOVE, round(100 * taken / max(height, 1)) + 1))
+            shares = (upper, 100 - upper)
         self._row.setDirection(way.LeftToRight if wide else way.TopToBottom)
         self._column.setDirection(way.TopToBottom if wide else way.LeftToRight)
         for index, share in enumerate(shares):
             self._row.setStretch(index, share)
-        room = height / 2 if wide else height * ABOVE[1] / 100
+        room = height / 2 if wide else height * shares[1] / 100
         self.curves.legend.setVisible(room >= px(LEGEND_FROM))
         self.rule.setVisible(self.lineup is not None and self.height() >= px(LOW))
 
@@ -375,6 +380,7 @@ class RacePanel(Panel):
         if first is not None:
             self.pictures.set_info(first)
         self.pictures.tiles.set_current(self.run.run if self.run is not None else "")
+        self._arrange()
 
     def _show_standings(self) -> None:
         if self.lineup is None or not self.isVisible():

@@ -209,6 +209,13 @@ class TileGrid(QWidget):
         """How wide the pictures would be in an area of this size."""
         return self._best_columns(width, height)[1]
 
+    def height_in(self, width: float, height: float) -> float:
+        """How much of such an area's height the tiles would take."""
+        columns, side = self._best_columns(width, height)
+        rows = -(-len(self._tiles) // columns)
+        below = self._look.px(GAP) + (0 if self._bare else self._look.px(BOTTOM))
+        return rows * (self._head_height() + side * self._ratio() + below)
+
     def _ratio(self) -> float:
         """Height of a picture over its width."""
         (x0, y0), (x1, y1) = self._box.low, self._box.high
