@@ -27,6 +27,8 @@ LONG = False
 OPEN_BAR, FRAME_MS = 3.0, 16.0
 RACE_SECONDS, QUICK_SECONDS = 90.0, 10.0
 OPENED = 3
+#: Seconds until the icons of the data sets are drawn, which compete with nothing later.
+WARM_UP = 8.0
 MODELS = ("gaussian_mixture", "made", "realnvp", "maf", "vae", "ebm")
 
 
@@ -66,6 +68,7 @@ def program(root: Path) -> Iterator[Desk]:
     window.resize(*SIZE)
     desk = Desk(window)
     desk.wait(lambda: any(view.step > 0 for view in desk.session.runs))
+    desk.pump(WARM_UP)
     try:
         yield desk
     finally:
