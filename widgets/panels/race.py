@@ -433,7 +433,7 @@ class RacePanel(Panel):
         self.curves.set_floor("entropy", entropy, floor)
 
     def _name_axes(self) -> None:
-        names = {"nll": "held-out NLL (VAE: −ELBO), nats", "kl": "KL(truth‖model), nats"}
+        names = {"nll": "held-out NLL or −ELBO, nats", "kl": "KL(truth‖model), nats"}
         self.curves.set_names(AXIS_NAMES[self._over], names[self._figure])
 
     # --- the user -----------------------------------------------------------------------------

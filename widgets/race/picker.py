@@ -144,7 +144,7 @@ class RacePicker(QScrollArea):
         self._seed = _spin(0, 2**31 - 1, 0, "Seed of all weights, batches and noise")
         self._apart = QCheckBox("each in a process of its own")
         self._apart.setToolTip(
-            "A racer that dies then takes no other along; takes about 300 MB and some seconds to start each"
+            "A racer that dies takes no other along; each needs 300 MB and some seconds to start"
         )
         self._start = QPushButton("Start")
         self._start.setToolTip("Build all racers, then let them go together")

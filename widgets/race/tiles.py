@@ -31,7 +31,7 @@ from widgets.plots.layers import Box
 Floats: TypeAlias = npt.NDArray[Any]
 
 #: Pixels at scale 1: gap between tiles, room for y's and x's numbers, height of the progress bar.
-GAP, LEFT, BOTTOM, TRACK = 8, 24, 15, 3
+GAP, LEFT, BOTTOM, TRACK = 8, 29, 15, 3
 TITLE, SMALL = 0.86, 0.76
 
 
