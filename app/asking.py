@@ -8,6 +8,7 @@ again at a pace that leaves the training its time.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ DUTY = 1.15
 SUPERSEDE_SECONDS = 0.12
 #: Detail is asked for once nothing was dragged, zoomed or scrubbed for so many seconds.
 SETTLE_SECONDS = 0.3
+#: Detail waits for the coarse picture that is on its way, but not longer than so many seconds.
+COARSE_SECONDS = 2.0
 #: After a failure a live question rests for so many seconds.
 FAILURE_SECONDS = 1.0
 
@@ -141,12 +144,16 @@ class Asker(QObject):
         self, slot: Slot, question: Question, view: RunView, hurried: bool, rest: bool
     ) -> None:
         cursor = self._session.cursor
+        if hurried and question.coarse:
+            arguments = {**question.arguments, **question.coarse}
+            question = dataclasses.replace(question, arguments=arguments)
         key = _key(question, cursor if question.live else None)
         live = view.is_training and cursor is None
         if not self._is_due(slot, key, question, view, (live, hurried)):
             return
         flight = self._flights.get(slot)
-        urgent = hurried and (flight is None or flight.key != key)
+        changed = flight is None or flight.key != key
+        urgent = hurried and changed and question.coarse is not None
         if not question.stream and self._show_stored(slot, key, question, rest):
             return
         self._send(slot, key, question, rest, urgent)
@@ -176,6 +183,8 @@ class Asker(QObject):
             return True
         now = time.monotonic()
         changed = flight.key != key
+        if flight.in_flight and flight.urgent and not hurried:
+            return changed and now - flight.sent > COARSE_SECONDS
         if flight.in_flight:
             overdue = now - flight.sent > SUPERSEDE_SECONDS
             gentle = flight.detailed or question.stream or (hurried and not flight.urgent)

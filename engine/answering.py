@@ -26,7 +26,7 @@ from engine.registry import find, probes
 from engine.streams import MakeView, Streams
 from engine.wire.messages import Answer, Ask, Failed, Slot, ToWindow
 
-#: Something dragged that takes longer than this makes room for what else is dragged.
+#: Something dragged that takes longer than this makes room for what is dragged later.
 PATIENCE_SECONDS = 0.06
 
 
@@ -98,6 +98,7 @@ class Answering:
         self._exhibits: dict[str, Exhibit] = {}
         self._pending: OrderedDict[Slot, Ask] = OrderedDict()
         self._newest: dict[Slot, int] = {}
+        self._came: dict[Slot, float] = {}
         self._changed = threading.Condition()
         self._urgent_in_hand = False
         self._lanes = [
@@ -122,7 +123,7 @@ class Answering:
             for slot in [slot for slot in self._pending if slot.run == run]:
                 del self._pending[slot]
             for slot in [slot for slot in self._newest if slot.run == run]:
-                del self._newest[slot]
+                del self._newest[slot], self._came[slot]
         self.streams.forget(run)
 
     def ask(self, ask: Ask) -> None:
@@ -133,6 +134,7 @@ class Answering:
         with self._changed:
             self._pending[ask.slot] = ask
             self._newest[ask.slot] = ask.generation
+            self._came[ask.slot] = time.perf_counter()
             self._changed.notify_all()
 
     def _start_stream(self, ask: Ask) -> None:
@@ -235,9 +237,11 @@ class Answering:
 
     def _must_yield(self, ask: Ask, elapsed: float) -> bool:
         with self._changed:
-            if ask.urgent:
-                return elapsed > PATIENCE_SECONDS and self._urgent_waits()
-            return self._is_urgent()
+            if not ask.urgent:
+                return self._is_urgent()
+            later = self._came.get(ask.slot, 0.0) + PATIENCE_SECONDS
+            waits = [slot for slot, other in self._pending.items() if other.urgent]
+            return elapsed > PATIENCE_SECONDS and any(self._came[s] > later for s in waits)
 
     def _begin_again(self, ask: Ask) -> None:
         """What stepped aside is done later, unless nobody wants it any more."""

@@ -38,6 +38,8 @@ class Question:
         run: Id of the run that is asked; "" is the run in view.
         stream: Answered by numbered pieces that all arrive, in order, until the panel asks this
             part no more; for long work and whole trajectories.
+        coarse: Arguments that replace others while something is dragged or scrubbed, so that the
+            answer is there at once; None lets all other questions go first meanwhile.
     """
 
     probe: str
@@ -46,6 +48,7 @@ class Question:
     live: bool = True
     run: str = ""
     stream: bool = False
+    coarse: Mapping[str, Value] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,11 @@ REST_MS = 60
 N_DRAWS = {False: 32, True: 512}
 #: Grid points a side, for cheap and for costly (bound) densities, while training and at rest.
 SIZES = {"cheap": {False: 128, True: 512}, "costly": {False: 64, True: 256}}
+#: Both while something is dragged or scrubbed.
+COARSE: dict[str, dict[str, Value]] = {
+    "cheap": {"size": 80, "n_draws": 8},
+    "costly": {"size": 48, "n_draws": 8},
+}
 
 
 class Face(QWidget):

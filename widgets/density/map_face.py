@@ -14,7 +14,15 @@ from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
 from widgets.controls.chips import Chip
 from widgets.density.difference import Difference
-from widgets.density.face import N_DRAWS, Face, can_draw, grid_size, has_number
+from widgets.density.face import (
+    COARSE,
+    N_DRAWS,
+    Face,
+    can_draw,
+    grid_size,
+    has_number,
+    is_costly,
+)
 from widgets.density.scale import ColourScale, answer_box
 from widgets.density.words import density_chips, exact_reading, number, quick_reading
 from widgets.look import Look
@@ -118,7 +126,8 @@ class MapFace(Face):
             "n_draws": N_DRAWS[rest],
             "contours": "contours" in self.shown,
         }
-        return Question("density", {**self._window(), **wanted})
+        coarse = COARSE["costly" if is_costly(card) else "cheap"]
+        return Question("density", {**self._window(), **wanted}, coarse=coarse)
 
     def _data_question(self) -> Question:
         return Question("data_points", {"n": 2000, "split": "train", **self._plane}, live=False)

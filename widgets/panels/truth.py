@@ -29,6 +29,8 @@ from widgets.truth.words import divergence_readings, mass_reading, score_summary
 #: Nodes a side while training and at rest, for cheap and for costly (bound) densities.
 SIZES = {"cheap": {False: 128, True: 512}, "costly": {False: 48, True: 128}}
 N_DRAWS = {False: 16, True: 64}
+#: Both while something is scrubbed.
+COARSE: dict[str, Value] = {"size": 48, "n_draws": 8}
 #: While training a part is asked for again no sooner than so many seconds after its answer.
 PACE = {"divergences": 0.2, "scores": 0.8}
 #: Points a side of the sample scores, as offered.
@@ -118,10 +120,10 @@ class TruthPanel(Panel):
         if has_density(info.card) and info.data.event.size <= 2:
             cost = "costly" if is_costly(info.card) else "cheap"
             wanted: dict[str, Value] = {"size": SIZES[cost][rest], "n_draws": N_DRAWS[rest]}
-            asked["divergences"] = Question("divergences", wanted)
+            asked["divergences"] = Question("divergences", wanted, coarse=COARSE)
         if self._wants_scores:
             reps = {"n": self._n, "repetitions": self._wanted_repetitions()}
-            asked["scores"] = Question("sample_scores", reps)
+            asked["scores"] = Question("sample_scores", reps, coarse=None)
         now = time.monotonic()
         return {
             part: question
