@@ -25,6 +25,7 @@ from engine.failures import describe
 from engine.fairness import Finish, choose, last_step
 from engine.fetching import Fetches
 from engine.launch import Options
+from engine.lean_start import spare_the_compiler
 from engine.matching import match_parameters
 from engine.outbox import Outbox
 from engine.recalls import Recalls
@@ -56,6 +57,7 @@ REPORT_SECONDS = 0.1
 
 def serve(connection: Connection[Any, Any], options: Options) -> None:
     """Run until the window asks to leave or the wire closes."""
+    spare_the_compiler()
     threads = options.threads or max(1, (os.cpu_count() or 2) - 1)
     torch.set_num_threads(threads)
     Worker(EngineEnd(connection), options, threads).serve()
