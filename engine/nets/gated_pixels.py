@@ -15,9 +15,12 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from engine.nets.masked_conv import MaskedConv2d, MaskedPointwise, check_kernel, colour_groups
 
@@ -111,14 +114,48 @@ class GatedStacks(nn.Module):
 
     def forward(self, u: Tensor, labels: Tensor | None = None) -> Tensor:
         """Parameters of all conditionals, (B, colours·P, H, W)."""
-        v = h = u
-        for layer in self.layers:
+        v, h = self.layers[0](u, u, labels)
+        # One colour says nothing of the layout: later convolutions are faster with maps last.
+        v = v.contiguous(memory_format=torch.channels_last)
+        h = h.contiguous(memory_format=torch.channels_last)
+        for layer in self.layers[1:]:
             v, h = layer(v, h, labels)
         y: Tensor = self.last(torch.relu(self.head(torch.relu(h))))
         return y
 
 
+class _Gate(torch.autograd.Function):
+    """tanh(a) σ(b) with one pass of σ over both, as tanh(a) = 2σ(2a) − 1, and its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """(B, 2C, …) → (B, C, …)."""
+        size = x.shape[1] // 2
+        both = torch.empty_like(x)
+        value, door = both[:, :size], both[:, size:]
+        torch.mul(x[:, :size], 2.0, out=value)
+        door.copy_(x[:, size:])
+        both.sigmoid_()
+        value.mul_(2.0).sub_(1.0)
+        ctx.save_for_backward(both)
+        return value * door
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        """∂/∂a = σ(b)(1 − tanh² a), ∂/∂b = tanh(a) σ(b)(1 − σ(b))."""
+        (both,) = ctx.saved_tensors
+        size = both.shape[1] // 2
+        value, door = both[:, :size], both[:, size:]
+        found = torch.empty_like(both)
+        by_door = grad * door
+        product = by_door * value
+        torch.addcmul(by_door, product, value, value=-1.0, out=found[:, :size])
+        torch.addcmul(product, product, door, value=-1.0, out=found[:, size:])
+        return found
+
+
 def gate(x: Tensor) -> Tensor:
-    """tanh of the first reach of the maps times σ of the second: (B, 2C, …) → (B, C, …)."""
-    value, door = x.chunk(2, 1)
-    return torch.tanh(value) * torch.sigmoid(door)
+    """tanh of the first half of the maps times σ of the second: (B, 2C, …) → (B, C, …)."""
+    y: Tensor = _Gate.apply(x)
+    return y

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.capabilities import Step
+from engine.nets.gated_pixels import gate
 from engine.nets.masked_conv import MaskedConv2d, colour_groups
 from engine.nets.outputs import level_log_probs
 from engine.nets.pixel_lstm import DiagonalBiLSTM, skew, unskew
@@ -468,3 +469,14 @@ def test_masks_that_cannot_be_are_refused() -> None:
         MaskedConv2d(torch.arange(1), torch.arange(1), 4, "A")
     with pytest.raises(ValueError, match="at least 3"):
         colour_groups(2, 3)
+
+
+def test_the_gates_own_derivative() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 6, 3, 2, generator=generator, dtype=torch.float64, requires_grad=True)
+    value, door = x.chunk(2, 1)
+    assert torch.allclose(gate(x), torch.tanh(value) * torch.sigmoid(door), atol=1e-15)
+    assert torch.autograd.gradcheck(gate, (x,))
+    last = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert torch.autograd.gradcheck(gate, (last,))
+    assert torch.equal(gate(last), gate(x))
