@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QComboBox, QWidget
 from engine.wire.cards import DatasetCard, ModelCard
 from widgets.controls.icons import pixmap
 from widgets.look import Look
+from widgets.plots.image_grid import picture_image
 from widgets.plots.splat import Dots, splat
 
 PREVIEW = 28
@@ -118,9 +119,9 @@ class DatasetPicker(_Picker):
         self.set_current(current or (cards[0].name if cards else ""))
 
     def set_preview(self, name: str, sample: npt.NDArray[Any]) -> None:
-        """Show points (N, 1 or 2), or one grey picture (H, W) of 0 … 1 where W > 2, as an icon."""
+        """Show points (N, 1 or 2), or one picture (H, W > 2) or (H, W, 3) of 0 … 1, as an icon."""
         self._previews[name] = sample
-        self._paint_icons()
+        self._paint_icons(name)
 
     def restyle(self) -> None:
         """Take sizes from the look."""
@@ -128,11 +129,14 @@ class DatasetPicker(_Picker):
         self.setIconSize(QSize(side, side))
         self._paint_icons()
 
-    def _paint_icons(self) -> None:
+    def _paint_icons(self, only: str = "") -> None:
+        """All icons, or one: drawing the dots of all takes long enough to be felt."""
         side = self._look.px(PREVIEW)
-        kinds = {card.name: card.kind for card in self._cards}
+        kinds = {card.name: card.icon or card.kind for card in self._cards}
         for item in self._named_items():
             name = str(item.data(_NAME))
+            if only not in ("", name):
+                continue
             sample = self._previews.get(name)
             if sample is None:
                 shape = generic_icon(kinds.get(name, "2-D"))
@@ -167,13 +171,10 @@ class ModelPicker(_Picker):
 
 
 def preview(sample: npt.NDArray[Any], look: Look, side: int) -> QPixmap:
-    """A small square picture of points (N, 1 or 2) or of a grey picture (H, W)."""
+    """A small square picture of points (N, 1 or 2), or of a picture (H, W) or (H, W, 3)."""
     if sample.ndim == 2 and sample.shape[1] <= 2:
         return _points_preview(sample, look, side)
-    grey = np.ascontiguousarray(255 * np.clip(sample, 0, 1)).astype(np.uint8)
-    height, width = grey.shape
-    image = QImage(grey.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
-    return QPixmap.fromImage(image).scaled(side, side)
+    return QPixmap.fromImage(picture_image(np.clip(sample, 0, 1))).scaled(side, side)
 
 
 def _points_preview(points: npt.NDArray[Any], look: Look, side: int) -> QPixmap:
