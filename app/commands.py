@@ -55,7 +55,14 @@ def _file(w: MainWindow) -> list[Entry]:
             "Open own data …",
             w.files.open_data_dialog,
             "Ctrl+D",
-            "Train on a table of your own: CSV, TSV, NPY or NPZ.",
+            "Train on a table of your own: CSV, TSV, NPY or NPZ; or on an array of pictures.",
+        ),
+        Entry(
+            "file.open_pictures",
+            "Open own pictures …",
+            w.files.open_pictures_dialog,
+            "Ctrl+Shift+D",
+            "Train on a folder of pictures of your own.",
         ),
         *session_entries(w),
         Entry(

@@ -28,6 +28,7 @@ from engine.wire.messages import (
     Heartbeat,
     Hello,
     Metrics,
+    Progress,
     RunState,
     ToWindow,
 )
@@ -59,6 +60,7 @@ class EngineLink(QObject):
         acknowledged: An ``Ack``.
         metrics: A ``Metrics``.
         state_changed: A ``RunState``.
+        progressed: A ``Progress`` of data that a command waits for.
         beat: A ``Heartbeat``.
         silent: No sign of life for so many seconds.
         died: The child is gone; the text says how.
@@ -70,6 +72,7 @@ class EngineLink(QObject):
     acknowledged = Signal(object)
     metrics = Signal(object)
     state_changed = Signal(object)
+    progressed = Signal(object)
     beat = Signal(object)
     silent = Signal(float)
     died = Signal(str)
@@ -198,6 +201,7 @@ class EngineLink(QObject):
             Ack: self.acknowledged,
             Metrics: self.metrics,
             RunState: self.state_changed,
+            Progress: self.progressed,
             Heartbeat: self.beat,
         }
         signals[type(record)].emit(record)

@@ -18,6 +18,10 @@ from engine.wire.messages import Ask, Cancel, Credit
 MAIN = "main"
 
 
+#: Signals of one engine that are those of the pool.
+PASSED_ON = ("answered", "failed", "acknowledged", "metrics", "state_changed", "progressed")
+
+
 class EnginePool(QObject):
     """The window's side of all engines, with one set of signals.
 
@@ -32,6 +36,7 @@ class EnginePool(QObject):
         acknowledged: An ``Ack``.
         metrics: A ``Metrics``.
         state_changed: A ``RunState``.
+        progressed: A ``Progress`` of data that a command waits for.
         beat: An engine's id and its ``Heartbeat``.
         silent: An engine's id; no sign of life of it for so many seconds.
         revived: The id of an engine that was started again and speaks.
@@ -44,6 +49,7 @@ class EnginePool(QObject):
     acknowledged = Signal(object)
     metrics = Signal(object)
     state_changed = Signal(object)
+    progressed = Signal(object)
     beat = Signal(str, object)
     silent = Signal(str, float)
     revived = Signal(str)
@@ -109,7 +115,7 @@ class EnginePool(QObject):
     def _add(self, engine: str, process: EngineProcess | None) -> None:
         link = EngineLink(self._launcher, process)
         self._links[engine] = link
-        for name in ("answered", "failed", "acknowledged", "metrics", "state_changed"):
+        for name in PASSED_ON:
             getattr(link, name).connect(getattr(self, name))
         link.beat.connect(partial(self.beat.emit, engine))
         link.silent.connect(partial(self.silent.emit, engine))

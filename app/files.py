@@ -23,8 +23,9 @@ ASSETS = Path(__file__).parents[1] / "assets"
 
 
 def can_open(path: str) -> bool:
-    """Whether a file's ending says that it is a run or a table."""
-    return Path(path).suffix.lower() in (SUFFIX, RUN_SUFFIX, *TABLE_SUFFIXES)
+    """Whether it is a session, a run, a table by its ending, or a folder (of pictures)."""
+    known = Path(path).suffix.lower() in (SUFFIX, RUN_SUFFIX, *TABLE_SUFFIXES)
+    return known or (bool(path) and Path(path).is_dir())
 
 
 class Files(QObject):
@@ -44,10 +45,16 @@ class Files(QObject):
         patterns = " ".join(f"*{suffix}" for suffix in TABLE_SUFFIXES)
         self._choose("Open own data", f"Tables ({patterns})", self.open_path)
 
+    def open_pictures_dialog(self) -> None:
+        """Choose a folder of pictures."""
+        dialog = QFileDialog(self._window, "Open own pictures", self._window.settings.files.folder)
+        dialog.setFileMode(QFileDialog.FileMode.Directory)
+        self._open(dialog, self.open_path)
+
     def open_path(self, path: str) -> None:
-        """Open a session, a saved run or a file of points, by its ending."""
+        """Open a session, a saved run, a file of points or a folder of pictures, by its ending."""
         self._remember(path)
-        if Path(path).suffix.lower() in TABLE_SUFFIXES:
+        if Path(path).suffix.lower() in TABLE_SUFFIXES or Path(path).is_dir():
             self._window.setup.show_file(path)
         elif Path(path).suffix.lower() == SUFFIX:
             self._window.sessions.open_path(path)
@@ -98,9 +105,7 @@ class Files(QObject):
     def _choose(self, title: str, pattern: str, done: Callable[[str], None]) -> None:
         dialog = QFileDialog(self._window, title, self._window.settings.files.folder, pattern)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(done)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open()
+        self._open(dialog, done)
 
     def _choose_new(
         self, title: str, words: str, suffix: str, done: Callable[[str], None]
@@ -109,6 +114,9 @@ class Files(QObject):
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilter(f"{words} (*{suffix})")
         dialog.setDefaultSuffix(suffix.lstrip("."))
+        self._open(dialog, done)
+
+    def _open(self, dialog: QFileDialog, done: Callable[[str], None]) -> None:
         dialog.fileSelected.connect(done)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()

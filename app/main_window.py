@@ -28,11 +28,13 @@ from app.asking import Asker
 from app.commands import MENUS, entries
 from app.edits import Edits
 from app.engine_pool import EnginePool
+from app.fetch_bar import FetchBar
 from app.files import Files, can_open
 from app.forking import Forking
 from app.headlines import Headlines
 from app.layout_undo import LayoutUndo, Switch
 from app.notices import Notice, Notices
+from app.own_data import PICTURES, POINTS
 from app.painting import PaintingDesk
 from app.painting_kept import PaintingKept
 from app.racing import Racing
@@ -41,7 +43,7 @@ from app.runs_strip import RunsStrip
 from app.session import Session
 from app.sessions import Sessions
 from app.settings import Settings
-from app.setup_dock import POINTS, SetupDock
+from app.setup_dock import SetupDock
 from app.time_travel import TimeTravel
 from app.watch import EngineWatch
 from app.workspace import Workspace
@@ -115,6 +117,7 @@ class MainWindow(QMainWindow):
         self.inspector = Inspector(self.look)
         self.strip = RunsStrip(self.look)
         self.banner = Banner(self.look)
+        self.fetching = FetchBar(self.session, self.look)
         self.transport = TransportBar(self.look)
         self.travel = TimeTravel(self.session, self.transport)
         self.forking = Forking(self.session, self.travel, self.undo_stack, self.look, self)
@@ -138,6 +141,7 @@ class MainWindow(QMainWindow):
         column.setSpacing(2)
         column.addWidget(self.strip)
         column.addWidget(self.banner)
+        column.addWidget(self.fetching)
         for area, widget, name in (
             (Qt.ToolBarArea.TopToolBarArea, top, "Runs"),
             (Qt.ToolBarArea.BottomToolBarArea, self.transport, "Transport"),
@@ -178,6 +182,7 @@ class MainWindow(QMainWindow):
         self.strip.close_requested.connect(self.edits.close)
         self.strip.new_requested.connect(self.edits.new_run)
         self.setup.open_data_requested.connect(self.files.open_data_dialog)
+        self.setup.open_pictures_requested.connect(self.files.open_pictures_dialog)
         self.setup.preview_requested.connect(
             lambda path, key: session.preview_table(path, key, self.setup.show_preview)
         )
@@ -315,7 +320,7 @@ class MainWindow(QMainWindow):
         self.setup.show_catalogue(hello)
         if self.session.current is None:
             self.transport.set_state(RunState("", "ready", 0))
-        self._iconless = [card.name for card in hello.datasets if card.name != POINTS]
+        self._iconless = [c.name for c in hello.datasets if c.name not in (POINTS, PICTURES)]
         device = hello.devices[0] if hello.devices else "cpu"
         self.status.set_device(f"{device} · torch {hello.torch_version}")
 

@@ -472,7 +472,7 @@ class Session(QObject):
             self._drop(view)
         if refused:
             refused(failed)
-        else:
+        elif failed.kind != "cancelled":
             self.notices.error(failed.message)
 
     def _drop(self, view: RunView) -> None:

@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
 
 from app import columns_picker
 from app.columns_picker import ColumnsPicker
+from app.own_data import PICTURES, POINTS, own_dataset
 from app.run_view import RunView
 from engine.wire.cards import DatasetCard, ModelCard
 from engine.wire.fields import FieldSpec, Value
@@ -32,7 +33,6 @@ from widgets.look import Look
 
 #: A change is acted on when nothing more was typed for so long.
 SETTLE_MS = 450
-POINTS = "points"
 #: Model and data set of a first run, where they exist.
 FIRST = ("realnvp", "two_moons")
 
@@ -45,6 +45,7 @@ class SetupDock(QScrollArea):
         live_edited: Settings that change at once.
         device_edited: Another device.
         open_data_requested: The user wants to choose a file of points.
+        open_pictures_requested: The user wants to choose a folder of pictures.
         preview_requested: A file, and an archive's array, whose columns are to be shown.
         start_requested: No run is open and the user pressed start (a ``RunSpec``).
     """
@@ -53,6 +54,7 @@ class SetupDock(QScrollArea):
     live_edited = Signal(object)
     device_edited = Signal(str)
     open_data_requested = Signal()
+    open_pictures_requested = Signal()
     preview_requested = Signal(str, str)
     start_requested = Signal(object)
 
@@ -96,8 +98,9 @@ class SetupDock(QScrollArea):
         if view is not None and view.info is not None:
             self._spec = view.info.spec
             self._fill(view.info.spec)
-            self._notes.setText("\n".join(view.info.data.notes))
-            self._notes.setVisible(bool(view.info.data.notes))
+            data = view.info.data
+            self._notes.setText("\n".join(filter(None, (data.values, *data.notes))))
+            self._notes.setVisible(bool(self._notes.text()))
 
     @property
     def spec(self) -> RunSpec | None:
@@ -113,7 +116,7 @@ class SetupDock(QScrollArea):
         """What was asked for could not be built: show what there is."""
         if view is not None:
             self.show_run(view)
-        elif self._spec is not None and self._spec.dataset == POINTS:
+        elif self._spec is not None and self._spec.dataset in (POINTS, PICTURES):
             self._spec = self._first_spec()
             self._fill(self._spec)
 
@@ -133,11 +136,12 @@ class SetupDock(QScrollArea):
             self._model_form.set_values(values)
 
     def show_file(self, path: str) -> None:
-        """The user dropped or chose a file of points."""
-        if self._spec is None or POINTS not in self._datasets:
+        """The user dropped or chose a file of points, or pictures."""
+        name = own_dataset(path)
+        if self._spec is None or name not in self._datasets:
             return
         self._spec = msgspec.structs.replace(
-            self._spec, dataset=POINTS, dataset_config={"path": path}
+            self._spec, dataset=name, dataset_config={"path": path}
         )
         self._fill(self._spec)
         self._commit(f"open {Path(path).name}")
@@ -265,9 +269,9 @@ class SetupDock(QScrollArea):
     def _on_dataset_picked(self, name: str) -> None:
         if self._spec is None or name == self._spec.dataset:
             return
-        if name == POINTS:
+        if name in (POINTS, PICTURES):
             self._dataset.set_current(self._spec.dataset)
-            self.open_data_requested.emit()
+            (self.open_data_requested if name == POINTS else self.open_pictures_requested).emit()
             return
         self._edit(f"data: {self._datasets[name].title}", dataset=name, dataset_config={})
         self._fill(self._spec)

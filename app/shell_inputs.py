@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from app.own_data import own_dataset
 from app.shell_engine import ShellError
 from app.shell_sessions import is_session, run_out_of
 from engine.wire.cards import DatasetCard, ModelCard
@@ -15,7 +16,6 @@ from engine.wire.fields import FieldSpec, Value, check_value
 Card = TypeVar("Card", ModelCard, DatasetCard)
 #: Files that the data set ``points`` reads.
 TABLE_SUFFIXES = (".csv", ".tsv", ".npy", ".npz", ".txt")
-OWN_POINTS = "points"
 
 
 def find_card(cards: Sequence[Card], name: str, noun: str) -> Card:
@@ -61,10 +61,12 @@ def parse_data(
         ShellError: There is no such data set or file.
     """
     path = Path(data)
+    known = any(card.name == data for card in cards)
     is_file = path.suffix.lower() in TABLE_SUFFIXES or path.is_file()
-    if is_file and not path.is_file():
+    is_file |= not known and path.is_dir()
+    if is_file and not path.exists():
         raise ShellError(f"given '{data}', wanted a file that exists")
-    name = OWN_POINTS if is_file else data
+    name = own_dataset(path) if is_file else data
     card = find_card(cards, name, "data set")
     settings = parse_settings(words, card.fields)
     if is_file:

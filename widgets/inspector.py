@@ -15,6 +15,9 @@ from widgets.controls.equation import EquationView
 from widgets.look import Look
 from widgets.panel import Pointed
 
+#: Names of classes that are listed.
+MOST_CLASSES = 12
+
 FAMILY_WORDS = {
     "flows": "normalising flow",
     "autoregressive": "autoregressive model",
@@ -189,11 +192,21 @@ def facts_of(info: RunInfo) -> tuple[tuple[str, str], ...]:
         ("observations", splits),
         ("event", f"{shape}, {data.event.support}"),
     ]
+    if data.values:
+        rows.append(("values", data.values))
+    if data.labels:
+        rows.append(("classes", ", ".join(data.labels[:MOST_CLASSES]) + _more(data.labels)))
+    if data.factors:
+        rows.append(("known factors", ", ".join(data.factors)))
     if data.entropy is not None:
         rows.append(("entropy of the truth", f"{data.entropy:.4g} nats".replace("-", "−")))
     rows += [("device", info.device), ("seed", str(info.spec.seed))]
     rows += [("note", note) for note in data.notes]
     return tuple(rows)
+
+
+def _more(names: tuple[str, ...]) -> str:
+    return f" … {len(names)} in all" if len(names) > MOST_CLASSES else ""
 
 
 def _lack(card: ModelCard, capability: Capability) -> str:

@@ -38,13 +38,16 @@ class Pictures(Pixels):
         title="Your own pictures",
         summary="A folder of pictures of your own, or an array of them as NPY or NPZ.",
         kind="own",
+        icon="pictures",
     )
 
     @dataclass(frozen=True)
     class Config(PixelConfig):
         """Where they are, what becomes of them, and the split."""
 
-        path: Annotated[str, Field(help="Folder of pictures, or an NPY or NPZ file."), "path"] = ""
+        path: Annotated[
+            str, Field(help="Folder of pictures, or an NPY or NPZ file."), "folder"
+        ] = ""
         levels: Annotated[
             int | None,
             Field(

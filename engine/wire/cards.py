@@ -48,12 +48,17 @@ class ModelCard(msgspec.Struct, frozen=True):
 
 
 class DatasetCard(msgspec.Struct, frozen=True):
-    """What stands in a data set's file about itself; the registry fills in the last fields."""
+    """What stands in a data set's file about itself; the registry fills in the last two fields.
+
+    ``kind`` is the heading under which it is listed; ``icon`` the kind whose icon stands for it
+    where that is another one.
+    """
 
     name: str
     title: str
     summary: str
     kind: str = "2-D"
+    icon: str = ""
     has_density: bool = False
     fields: tuple[FieldSpec, ...] = ()
 

@@ -62,8 +62,8 @@ class FieldSpec(msgspec.Struct, frozen=True):
     """A named field with its kind and default, as it crosses the wire to become a form.
 
     ``kind`` is ``"bool"``, ``"int"``, ``"float"``, ``"str"``, ``"ints"`` (a tuple of whole
-    numbers), ``"strs"`` (a tuple of words), ``"path"``, or ``"blob"`` (data as text, which no form
-    shows).
+    numbers), ``"strs"`` (a tuple of words), ``"path"`` (a file), ``"folder"`` (or a file), or
+    ``"blob"`` (data as text, which no form shows).
     """
 
     name: str
@@ -145,6 +145,7 @@ def wanted(spec: FieldSpec) -> str:
             "ints": "whole numbers such as 64,64, each",
             "strs": "words such as a,b",
             "path": "a file",
+            "folder": "a folder or a file",
             "blob": "data as text",
         }.get(spec.kind, "a word")
         text = noun + _range_wording(field)
@@ -167,7 +168,7 @@ def _spec(config: type, item: dataclasses.Field[Any], hint: Any) -> FieldSpec:
     if not fields:
         raise TypeError(f"{config.__qualname__}.{item.name} has no Field annotation")
     bare, optional = _strip_none(bare)
-    kind = next((word for word in ("path", "blob") if word in extras), _KINDS.get(bare))
+    kind = next((word for word in ("path", "folder", "blob") if word in extras), _KINDS.get(bare))
     if kind is None:
         raise TypeError(f"{config.__qualname__}.{item.name}: no form can show {bare}")
     default = item.default

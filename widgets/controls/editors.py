@@ -303,13 +303,15 @@ class TextEditor(Editor):
 class PathEditor(TextEditor):
     """A file, typed or picked."""
 
+    words = "Choose a file"
+
     def __init__(self, spec: FieldSpec, look: Look) -> None:
         super().__init__(spec, look)
         self.button = QToolButton()
         self.button.setIcon(icon("folder", look.palette, look.px(16)))
-        self.button.setAccessibleName("Choose a file")
+        self.button.setAccessibleName(self.words)
         self.add(self.button)
-        self.button.setToolTip("Choose a file")
+        self.button.setToolTip(self.words)
         self.button.clicked.connect(self._on_clicked)
 
     def take(self, path: str) -> None:
@@ -318,9 +320,21 @@ class PathEditor(TextEditor):
         self.edited.emit(path)
 
     def _on_clicked(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, self.spec.field.help or "Choose a file")
+        path = self._pick()
         if path:
             self.take(path)
+
+    def _pick(self) -> str:
+        return QFileDialog.getOpenFileName(self, self.spec.field.help or self.words)[0]
+
+
+class FolderEditor(PathEditor):
+    """A folder, typed or picked; a file may be typed too."""
+
+    words = "Choose a folder"
+
+    def _pick(self) -> str:
+        return QFileDialog.getExistingDirectory(self, self.words, str(self.value or ""))
 
 
 class OptionalEditor(Editor):
@@ -379,6 +393,7 @@ def _bare_editor(spec: FieldSpec, look: Look) -> Editor:
         "int": NumberEditor,
         "float": NumberEditor,
         "path": PathEditor,
+        "folder": FolderEditor,
     }
     kind = kinds.get(spec.kind, TextEditor)
     return kind(spec, look)

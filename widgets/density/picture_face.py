@@ -116,6 +116,9 @@ class PictureFace(Face):
             self.grids[part].set_pictures(pictures, low=low, high=high)
 
     def _note_ends(self, examples: npt.NDArray[Any]) -> None:
+        levels = self.info.data.event.levels if self.info is not None else None
+        if levels is not None:
+            examples = np.array([0.0, levels - 1.0])
         finite = examples[np.isfinite(examples)]
         if len(finite) and finite.max() > finite.min():
             self._ends = (float(np.floor(finite.min())), float(np.ceil(finite.max())))

@@ -50,10 +50,11 @@ class ImageGrid(QWidget):
         self, pictures: npt.NDArray[Any], *, low: float = 0.0, high: float = 1.0
     ) -> None:
         """Show pictures (N, H, W) or (N, C, H, W), black at ``low``, white at ``high``."""
-        grey = pictures.mean(1) if pictures.ndim == 4 else pictures
-        scaled = np.nan_to_num((grey - low) / max(high - low, 1e-30), posinf=1.0, neginf=0.0)
-        levels = (255.0 * np.clip(scaled, 0.0, 1.0)).astype(np.uint8)
-        self._images = [_grey_image(level) for level in levels]
+        if pictures.ndim == 4:
+            colour = pictures.shape[1] == 3
+            pictures = np.moveaxis(pictures, 1, 3) if colour else pictures.mean(1)
+        scaled = np.nan_to_num((pictures - low) / max(high - low, 1e-30), posinf=1.0, neginf=0.0)
+        self._images = [picture_image(picture) for picture in np.clip(scaled, 0.0, 1.0)]
         self.update()
 
     def clear(self) -> None:
@@ -125,7 +126,10 @@ class ImageGrid(QWidget):
         return columns, max(sides[columns], self._look.px(GAP) + 1.0)
 
 
-def _grey_image(levels: npt.NDArray[np.uint8]) -> QImage:
-    height, width = levels.shape
-    data = np.ascontiguousarray(levels)
-    return QImage(data.data, width, height, width, QImage.Format.Format_Grayscale8).copy()
+def picture_image(picture: npt.NDArray[Any]) -> QImage:
+    """A picture (H, W) or (H, W, 3) of 0 … 1 as Qt has it."""
+    data = np.ascontiguousarray((255.0 * picture).astype(np.uint8))
+    height, width = data.shape[:2]
+    grey = data.ndim == 2
+    form = QImage.Format.Format_Grayscale8 if grey else QImage.Format.Format_RGB888
+    return QImage(data.data, width, height, data.strides[0], form).copy()
