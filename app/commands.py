@@ -131,6 +131,40 @@ def _run(w: MainWindow) -> list[Entry]:
         ("play", "Play or pause", w.toggle_playing, "Space", "Train, or stop after this step."),
         ("step", "One step on", lambda: w.step(1), "Right", "One training step, then pause."),
         ("back", "One step back", lambda: w.step(-1), "Left", "Look at the stored step before."),
+        *_travel(w),
+        ("slow", "Slow motion", w.transport.toggle_slow, "S", "A few steps a second."),
+        ("faster", "Faster", lambda: w.transport.nudge_pace(1), "]", "Raise the speed limit."),
+        ("slower", "Slower", lambda: w.transport.nudge_pace(-1), "[", "Lower the speed limit."),
+        (
+            "reset",
+            "Reset",
+            w.edits.reset,
+            "Ctrl+R",
+            "Back to step 0 with the same initial weights.",
+        ),
+        ("new", "New run beside this one", w.edits.new_run, "Ctrl+T", "Same set-up, another run."),
+        ("close", "Close the run", w.close_run, "Ctrl+W", ""),
+        ("next", "Next run", lambda: w.cycle_runs(1), "Ctrl+Tab", ""),
+        ("previous", "Previous run", lambda: w.cycle_runs(-1), "Ctrl+Shift+Tab", ""),
+    ]
+    always = ("play", "new")
+    made = [
+        Entry(f"run.{name}", text, call, key, tip, False, _always if name in always else needs)
+        for name, text, call, key, tip in keys
+    ]
+    restart = Entry(
+        "run.restart_engine",
+        "Restart the engine",
+        w.session.restart_engine,
+        "Ctrl+Shift+R",
+        "Stop the engine process and start it again; runs come back from their last keyframe.",
+    )
+    return [*made, restart]
+
+
+def _travel(w: MainWindow) -> list[tuple[str, str, Callable[[], object], str, str]]:
+    """What moves the cursor, and the fork that begins where it stands."""
+    return [
         ("one_on", "Look one step later", lambda: w.travel.by_one(1), "Shift+Right", EXACT),
         ("one_back", "Look one step earlier", lambda: w.travel.by_one(-1), "Shift+Left", EXACT),
         ("goto", "Go to a step …", w.travel.ask_step, "Ctrl+G", EXACT),
@@ -164,34 +198,7 @@ def _run(w: MainWindow) -> list[Entry]:
             "Ctrl+F",
             "A second run that parts from this one at the step in view.",
         ),
-        ("slow", "Slow motion", w.transport.toggle_slow, "S", "A few steps a second."),
-        ("faster", "Faster", lambda: w.transport.nudge_pace(1), "]", "Raise the speed limit."),
-        ("slower", "Slower", lambda: w.transport.nudge_pace(-1), "[", "Lower the speed limit."),
-        (
-            "reset",
-            "Reset",
-            w.edits.reset,
-            "Ctrl+R",
-            "Back to step 0 with the same initial weights.",
-        ),
-        ("new", "New run beside this one", w.edits.new_run, "Ctrl+T", "Same set-up, another run."),
-        ("close", "Close the run", w.close_run, "Ctrl+W", ""),
-        ("next", "Next run", lambda: w.cycle_runs(1), "Ctrl+Tab", ""),
-        ("previous", "Previous run", lambda: w.cycle_runs(-1), "Ctrl+Shift+Tab", ""),
     ]
-    always = ("play", "new")
-    made = [
-        Entry(f"run.{name}", text, call, key, tip, False, _always if name in always else needs)
-        for name, text, call, key, tip in keys
-    ]
-    restart = Entry(
-        "run.restart_engine",
-        "Restart the engine",
-        w.session.restart_engine,
-        "Ctrl+Shift+R",
-        "Stop the engine process and start it again; runs come back from their last keyframe.",
-    )
-    return [*made, restart]
 
 
 def _race(w: MainWindow) -> list[Entry]:

@@ -38,8 +38,10 @@ def with_error(value: float, error: float | None, digits_of_error: int = 2) -> t
     digits = max(0, digits_of_error - 1 - last)
     if error < least:
         power = math.floor(math.log10(error))
-        raised = str(power).translate(_RAISED)
-        return fixed(value, -last), f"± {max(1, round(error / 10.0**power))}·10{raised}"
+        digit = max(1, round(error / 10.0**power))
+        if digit == 10:
+            digit, power = 1, power + 1
+        return fixed(value, -last), f"± {digit}·10{str(power).translate(_RAISED)}"
     return fixed(value, digits), f"± {fixed(error, digits)}"
 
 
