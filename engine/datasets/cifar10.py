@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.datasets.pixels import LEVELS_HELP, PixelConfig, Pixels
+from engine.datasets.pixels import Binarisation, Levels, Pixels, Seed
 from engine.download import (
     Cancelled,
     RemoteFile,
@@ -59,14 +59,16 @@ class Cifar10(Pixels):
     )
 
     @dataclass(frozen=True)
-    class Config(PixelConfig):
+    class Config:
         """Training pictures and levels."""
 
-        levels: Annotated[int | None, Field(2, 256, symbol="k", help=LEVELS_HELP)] = 256
         n_samples: Annotated[
             int,
             Field(10, N_TRAIN, scale="log", symbol="N", help="Training pictures, the first ones."),
         ] = N_TRAIN
+        levels: Levels = 256
+        binarisation: Binarisation = "dynamic"
+        seed: Seed = 0
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

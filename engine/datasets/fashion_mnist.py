@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.datasets.idx import N_TRAIN, IdxPictures, Sample, idx_files
-from engine.datasets.pixels import PixelConfig
+from engine.datasets.pixels import Binarisation, Levels, Seed
 from engine.wire.cards import DatasetCard
 
 MIRRORS = (
@@ -60,7 +60,10 @@ class FashionMnist(IdxPictures):
     )  # fmt: skip
 
     @dataclass(frozen=True)
-    class Config(PixelConfig):
+    class Config:
         """Training pictures, levels and the kind of black and white."""
 
         n_samples: Sample = N_TRAIN
+        levels: Levels = 2
+        binarisation: Binarisation = "dynamic"
+        seed: Seed = 0

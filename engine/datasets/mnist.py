@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from engine.datasets.idx import N_TRAIN, SIDE, IdxPictures, Sample, idx_files
-from engine.datasets.pixels import SPLITS, PixelConfig
+from engine.datasets.pixels import SPLITS, Levels, Seed
 from engine.download import Cancelled, RemoteFile, Told, fetch_all, never, told_nobody
 from engine.wire.cards import DatasetCard
 from engine.wire.fields import Field
@@ -80,9 +80,11 @@ class Mnist(IdxPictures):
     names = tuple("0123456789")
 
     @dataclass(frozen=True)
-    class Config(PixelConfig):
+    class Config:
         """Training pictures, levels and the kind of black and white."""
 
+        n_samples: Sample = N_TRAIN
+        levels: Levels = 2
         binarisation: Annotated[
             str,
             Field(
@@ -91,7 +93,7 @@ class Mnist(IdxPictures):
                 "batch with the grey value as probability, or cut at the middle.",
             ),
         ] = "static"
-        n_samples: Sample = N_TRAIN
+        seed: Seed = 0
 
     def __init__(self, config: Any) -> None:
         if not _is_static(config):

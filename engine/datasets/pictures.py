@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from engine.dataset import Dataset
-from engine.datasets.pixels import SPLITS, PixelConfig, Pixels
+from engine.datasets.pixels import SPLITS, Binarisation, Levels, Pixels, Seed
 from engine.download import Cancelled, Told, never, told_nobody
 from engine.picture_arrays import read_arrays
 from engine.picture_files import LARGEST_SIDE, Found, Shaping, listed, read_folder
@@ -42,21 +42,12 @@ class Pictures(Pixels):
     )
 
     @dataclass(frozen=True)
-    class Config(PixelConfig):
+    class Config:
         """Where they are, what becomes of them, and the split."""
 
         path: Annotated[
             str, Field(help="Folder of pictures, or an NPY or NPZ file."), "folder"
         ] = ""
-        levels: Annotated[
-            int | None,
-            Field(
-                2,
-                256,
-                symbol="k",
-                help="Levels 0 … k − 1: 2 is black and white, none makes them real.",
-            ),
-        ] = 256
         size: Annotated[
             int | None,
             Field(SMALLEST, LARGEST, symbol="S", help="Pixels a side; none keeps their own."),
@@ -72,14 +63,16 @@ class Pictures(Pixels):
             False
         )
         invert: Annotated[bool, Field(help="Swap black and white.")] = False
+        levels: Levels = 256
+        binarisation: Binarisation = "dynamic"
         key: Annotated[
             str, Field(help="Array of an NPZ archive; empty takes the first of pictures.")
         ] = ""
         white: Annotated[
             float | None,
             Field(
-                1e-6,
-                1e6,
+                1.0,
+                65_535.0,
                 help="Value of white in an array; none takes 1, 255 or 65,535, what fits.",
             ),
         ] = None
@@ -89,6 +82,7 @@ class Pictures(Pixels):
         test_fraction: Annotated[
             float, Field(0.0, 0.9, step=0.05, help="Share kept for the final evaluation.")
         ] = 0.1
+        seed: Seed = 0
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

@@ -13,7 +13,6 @@ themselves. Two levels are black and white, in one of several ways (``binarisati
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -31,22 +30,17 @@ NOISE_STEPS = 2.0**16
 LEVELS_HELP = "Levels 0 … k − 1 of each value: 2 is black and white, none makes them real."
 
 
-@dataclass(frozen=True)
-class PixelConfig:
-    """What the values are, for sets of 256 grey levels."""
-
-    levels: Annotated[int | None, Field(2, 256, symbol="k", help=LEVELS_HELP)] = 2
-    binarisation: Annotated[
-        str,
-        Field(
-            choices=("dynamic", "threshold"),
-            help="How two levels come about: drawn anew for every batch with the grey value as "
-            "probability, or cut at the middle.",
-        ),
-    ] = "dynamic"
-    seed: Annotated[
-        int, Field(0, 2**31 - 1, help="Seed of dequantisation and of fixed draws.")
-    ] = 0
+#: Settings that sets of 256 levels share.
+Levels = Annotated[int | None, Field(2, 256, symbol="k", help=LEVELS_HELP)]
+Binarisation = Annotated[
+    str,
+    Field(
+        choices=("dynamic", "threshold"),
+        help="How two levels come about: drawn anew for every batch with the grey value as "
+        "probability, or cut at the middle.",
+    ),
+]
+Seed = Annotated[int, Field(0, 2**31 - 1, help="Seed of dequantisation and of fixed draws.")]
 
 
 class Pixels(Dataset):
