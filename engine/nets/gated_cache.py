@@ -12,8 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.nets.gated_columns import NumpyColumns, Row, TorchColumns
 from engine.nets.gated_pixels import GatedLayer, GatedStacks, gate
 from engine.nets.pixel_model import PixelCache
+
+#: Up to so many pictures numpy is quicker: its calls cost a fraction of torch's.
+MOST_IN_NUMPY = 4
 
 
 @dataclass
@@ -22,6 +26,8 @@ class _LayerCache:
 
     Attributes:
         layer: Whose vertical convolution is run.
+        link: (2C, 2C), from the vertical to the horizontal gates.
+        vertical: (in·rows·k, 2C) and (2C,), the vertical kernel and its offset.
         window: (taps·in, 2C), the horizontal kernel, column by column.
         offset: (N or 1, 2C), what is added to every horizontal gate.
         code: (N, 2C, 1, 1), added to every vertical gate, or None.
@@ -32,6 +38,8 @@ class _LayerCache:
     """
 
     layer: GatedLayer
+    link: Tensor
+    vertical: tuple[Tensor, Tensor]
     window: Tensor
     offset: Tensor
     code: Tensor | None
@@ -39,6 +47,24 @@ class _LayerCache:
     above: Tensor
     left: Tensor
     base: Tensor
+
+    def vertical_rows(self, first: int, last: int) -> Tensor:
+        """Vertical gates of several rows, (N, rows, W, 2C)."""
+        a: Tensor = self.layer.vertical(self.above[:, :, first : last + self.layer.rows])
+        return a.permute(0, 2, 3, 1)
+
+    def vertical_row(self, row: int) -> Tensor:
+        """Vertical gates of one row, (N, 1, W, 2C): a matrix product costs less than a call."""
+        weight, offset = self.vertical
+        seen = self.above[:, :, row : row + self.layer.rows]
+        windows = seen.unfold(3, 2 * self.layer.reach + 1, 1).permute(0, 3, 1, 2, 4)
+        n, width = windows.shape[:2]
+        a = torch.addmm(offset, windows.reshape(n * width, -1), weight)
+        return a.view(n, 1, width, -1)
+
+    def row(self, after: Tensor) -> Row:
+        """What the columns of this layer need; they are written to ``after``."""
+        return Row(self.base, self.left, after, self.window, self.out)
 
 
 class GatedCache(PixelCache):
@@ -62,12 +88,13 @@ class GatedCache(PixelCache):
         self.n_colours, self.height, self.width = picture
         like = net.head.weight
         self._layers = [_prepared(layer, picture, n, labels) for layer in _layers(net)]
-        self._head, self._last = _matrix(net.head.masked()), _matrix(net.last.masked())
-        self._head_bias, self._last_bias = net.head.offset(), net.last.offset()
         self._top = like.new_zeros(n, self.width, like.shape[1])
-        self._gates = like.new_zeros(n, 2 * like.shape[1])
-        self._gated = like.new_zeros(n, like.shape[1])
-        self._columns = [self._views(k) for k in range(self.width)]
+        head = (_matrix(net.head.masked()), net.head.offset())
+        last = (_matrix(net.last.masked()), net.last.offset())
+        rows = [this.row(after) for this, after in zip(self._layers, self._afters(), strict=True)]
+        self._few = n <= MOST_IN_NUMPY and like.device.type == "cpu"
+        kind = NumpyColumns if self._few else TorchColumns
+        self._columns = kind(rows, self._top, head, last)
         self._row = 0
 
     def begin(self, u: Tensor, place: int) -> None:
@@ -79,71 +106,57 @@ class GatedCache(PixelCache):
         if self._row >= self.height:
             return
         first.left[:, reach:] = u[:, :, self._row].transpose(1, 2)
-        self._rows_above(0, self._row)
+        self._start_rows(0, self._row)
         for k in range(rest):
-            self._column(k)
+            self._columns.run(k)
 
     def params(self, place: int) -> Tensor:
         """(N, P), the parameters of the value at ``place``."""
         pixel, colour = divmod(place, self.n_colours)
         row, k = divmod(pixel, self.width)
         if row != self._row:
+            self._finish_row()
             self._row = row
-            self._rows_above(row, row)
-        self._column(k)
-        y = torch.addmm(self._head_bias, torch.relu(self._top[:, k]), self._head).relu_()
-        y = torch.addmm(self._last_bias, y, self._last)
+            self._start_rows(row, row)
+        self._columns.run(k)
+        y = self._columns.head(k)
         n_params = y.shape[1] // self.n_colours
         return y[:, colour * n_params : (colour + 1) * n_params]
 
     def put(self, place: int, u: Tensor) -> None:
         """Take in the value (N,) at ``place``."""
         pixel, colour = divmod(place, self.n_colours)
-        row, k = divmod(pixel, self.width)
+        first = self._layers[0]
+        first.left[:, first.layer.reach + pixel % self.width, colour] = u
+
+    def _finish_row(self) -> None:
+        """Keep the row in hand for the rows below."""
         first = self._layers[0]
         reach = first.layer.reach
-        first.above[:, colour, reach + row, reach + k] = u
-        first.left[:, reach + k, colour] = u
+        row = first.above[:, :, reach + self._row, reach : reach + self.width]
+        row.copy_(first.left[:, reach:].transpose(1, 2))
 
-    def _rows_above(self, first: int, last: int) -> None:
+    def _start_rows(self, first: int, last: int) -> None:
         """Run the vertical stack for rows first … last, whose inputs are complete."""
         for place, this in enumerate(self._layers):
-            layer = this.layer
-            a = layer.vertical(this.above[:, :, first : last + layer.rows])
-            here = layer.link(a[:, :, -1:])[:, :, 0].transpose(1, 2)
-            torch.add(here, this.offset[:, None], out=this.base)
+            alone = self._few and first == last
+            a = this.vertical_row(last) if alone else this.vertical_rows(first, last)
+            torch.matmul(a[:, -1], this.link, out=this.base)
+            this.base.add_(this.offset[:, None])
             if place + 1 == len(self._layers):
-                return
+                break
             follower = self._layers[place + 1]
             reach = follower.layer.reach
             rows = follower.above[
                 :, :, reach + first : reach + last + 1, reach : reach + self.width
             ]
-            rows.copy_(gate(a if this.code is None else a + this.code))
+            maps = a.permute(0, 3, 1, 2)
+            rows.copy_(gate(maps if this.code is None else maps + this.code))
+        self._columns.start_row()
 
-    def _column(self, k: int) -> None:
-        """Run the horizontal stack for one column of the row in hand."""
-        gates, gated = self._gates, self._gated
-        value, door = gates.chunk(2, 1)
-        for place, (base, window, before, after) in enumerate(self._columns[k]):
-            this = self._layers[place]
-            torch.addmm(base, window, this.window, out=gates)
-            value.tanh_()
-            torch.mul(value, door.sigmoid_(), out=gated)
-            if place == 0:
-                torch.mm(gated, this.out, out=after)
-            else:
-                torch.addmm(before, gated, this.out, out=after)
-
-    def _views(self, k: int) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Per layer: base, window of the maps that come in, their column, and the next one's."""
-        found = []
-        tops = [this.left[:, this.layer.reach :] for this in self._layers[1:]] + [self._top]
-        for this, top in zip(self._layers, tops, strict=True):
-            reach = this.layer.reach
-            window = this.left[:, k : k + reach + 1].flatten(1)
-            found.append((this.base[:, k], window, this.left[:, reach + k], top[:, k]))
-        return found
+    def _afters(self) -> list[Tensor]:
+        """Where each layer's columns go, (N, W, C)."""
+        return [this.left[:, this.layer.reach :] for this in self._layers[1:]] + [self._top]
 
 
 def _layers(net: GatedStacks) -> list[GatedLayer]:
@@ -160,6 +173,8 @@ def _prepared(
     offset = layer.horizontal.offset()[None]
     return _LayerCache(
         layer=layer,
+        link=_matrix(layer.link.weight),
+        vertical=_vertical(layer),
         window=kernel[:, :, 0].permute(2, 1, 0).reshape(-1, n_gates).contiguous(),
         offset=offset if code_h is None else offset + code_h,
         code=None if code_v is None else code_v[:, :, None, None],
@@ -168,6 +183,12 @@ def _prepared(
         left=kernel.new_zeros(n, reach + width, n_in),
         base=kernel.new_zeros(n, width, n_gates),
     )
+
+
+def _vertical(layer: GatedLayer) -> tuple[Tensor, Tensor]:
+    weight, offset = layer.vertical.weight, layer.vertical.bias
+    assert offset is not None
+    return weight.flatten(1).T.contiguous(), offset
 
 
 def _matrix(pointwise: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ class _Gate(torch.autograd.Function):
         return value * door
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         """∂/∂a = σ(b)(1 − tanh² a), ∂/∂b = tanh(a) σ(b)(1 − σ(b))."""
         (both,) = ctx.saved_tensors
@@ -157,5 +157,5 @@ class _Gate(torch.autograd.Function):
 
 def gate(x: Tensor) -> Tensor:
     """tanh of the first half of the maps times σ of the second: (B, 2C, …) → (B, C, …)."""
-    y: Tensor = _Gate.apply(x)
+    y: Tensor = _Gate.apply(x)  # type: ignore[no-untyped-call]
     return y

@@ -263,20 +263,27 @@ class PixelModel(GenerativeModel):
         cache = self.cache(len(flat), labels)
         with torch.no_grad():
             cache.begin(self.inputs(start.x), start.place)
-        order = self._order.tolist()
+        order, noise = self._order.tolist(), steps.noise.unbind(1)
+        keeps = bool(steps.keep.any())
         for place in range(start.place, self.event_size):
             index = order[place]
             with torch.no_grad():
-                whole = self._distribution(
-                    cache.params(place), self.location[index], self.scale[index]
-                )
+                whole = self._one(cache.params(place), index)
                 conditional = tempered(whole, steps.temperature, steps.top_p)
-                value = steps.keep_known(icdf(conditional, steps.noise[:, index]), index)
+                value = icdf(conditional, noise[index])
+                if keeps:
+                    value = steps.keep_known(value, index)
                 flat = flat.clone()
                 flat[:, index] = value
                 cache.put(place, self._value_in(value, index))
             x = flat.view(-1, *self.event_shape)
             yield Step(index, x, conditional, PaintState(place + 1, x))
+
+    def _one(self, params: Tensor, index: int) -> Distribution:
+        """The conditional of one value from its parameters (N, P), in data units."""
+        if self.family.levels is not None:
+            return self.family.distribution(params)
+        return self._distribution(params, self.location[index], self.scale[index])
 
     def _value_in(self, value: Tensor, index: int) -> Tensor:
         if self.family.levels is None:

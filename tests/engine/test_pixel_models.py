@@ -158,6 +158,16 @@ def test_cached_sampling_is_the_naive_one(
 
 
 @MODELS
+@pytest.mark.parametrize("n", [1, 9])
+def test_one_picture_is_painted_as_many_are(name: str, n: int) -> None:
+    model = build(name, (3, 3, 4), levels=4)
+    noise = noise_for(model, n)
+    given, wanted = list(model.sample_steps(noise)), list(naive_steps(model, noise))
+    assert same_steps(given, wanted) < 1e-12
+    assert torch.equal(given[-1].x, wanted[-1].x)
+
+
+@MODELS
 @pytest.mark.parametrize("shape", [(1, 5, 4), (3, 3, 3)])
 def test_kept_values_temperature_and_top_p_are_those_of_the_naive_sampler(
     name: str, shape: tuple[int, ...]
