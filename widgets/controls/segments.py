@@ -1,0 +1,76 @@
+"""A segmented switch: one of a few ways of looking, side by side."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+
+from widgets.look import Look
+
+
+class Segments(QWidget):
+    """Buttons of which one is down; the arrow keys move between them.
+
+    Signals:
+        chosen: Name of the segment, by the user only.
+    """
+
+    chosen = Signal(str)
+
+    def __init__(
+        self, look: Look, entries: tuple[tuple[str, str, str], ...], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._look = look
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        self.buttons: dict[str, QPushButton] = {}
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        for name, text, tooltip in entries:
+            button = QPushButton(text, self)
+            button.setCheckable(True)
+            button.setToolTip(tooltip)
+            button.clicked.connect(lambda _=False, own=name: self.chosen.emit(own))
+            self._group.addButton(button)
+            self.buttons[name] = button
+            row.addWidget(button)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        look.changed.connect(self.restyle)
+        self.restyle()
+        if entries:
+            self.set_current(entries[0][0])
+
+    @property
+    def current(self) -> str:
+        """The segment that is down."""
+        return next((name for name, b in self.buttons.items() if b.isChecked()), "")
+
+    def set_current(self, name: str) -> None:
+        """Press one without a signal."""
+        if name in self.buttons:
+            self.buttons[name].setChecked(True)
+
+    def set_usable(self, name: str, usable: bool, reason: str = "") -> None:
+        """Grey a segment out with the reason as tooltip."""
+        button = self.buttons[name]
+        button.setEnabled(usable)
+        if reason:
+            button.setToolTip(reason)
+
+    def restyle(self) -> None:
+        """Take colours and sizes from the look."""
+        palette, px = self._look.palette, self._look.px
+        self.setFont(self._look.font(0.9))
+        self.setStyleSheet(
+            f"QPushButton {{ color: {palette.muted}; background: {palette.panel};"
+            f" border: 1px solid {palette.border}; border-radius: 0; margin: 0;"
+            f" padding: {px(3)}px {px(8)}px; min-width: 0; }}"
+            f"QPushButton:checked {{ color: {palette.text}; background: {palette.raised};"
+            f" border-bottom: {px(2)}px solid {palette.accent}; }}"
+            f"QPushButton:focus {{ border-color: {palette.accent}; }}"
+            f"QPushButton:disabled {{ color: {palette.border}; }}"
+        )
+        for button in self.buttons.values():
+            button.setFont(self._look.font(0.9))
