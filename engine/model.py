@@ -18,7 +18,7 @@ from engine.wire.cards import ModelCard
 SMALLEST_SPREAD = 1e-15
 SMALLEST_SHARE = 1e-8
 #: Values of the data that are looked at together in float64.
-MOMENT_BLOCK = 2**24
+MOMENT_BLOCK = 2**22
 
 
 @dataclass
@@ -173,12 +173,15 @@ class GenerativeModel(nn.Module, ABC):
 def _moments(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, standard deviation and largest size per column of (N, D), float64.
 
-    Large data are taken in blocks of columns, since a copy in float64 has eight bytes a value.
+    Large data are taken in blocks of rows, since a copy in float64 has eight bytes a value.
     """
-    width = max(1, MOMENT_BLOCK // max(len(flat), 1))
-    if flat.shape[1] > width:
-        parts = [_moments(block) for block in torch.split(flat, width, dim=1)]
-        mean, spread, largest = (torch.cat(column) for column in zip(*parts, strict=True))
-        return mean, spread, largest
-    wide = flat.to(torch.float64)
-    return wide.mean(0), wide.std(0, correction=0), wide.abs().amax(0)
+    if flat.numel() <= MOMENT_BLOCK:
+        wide = flat.to(torch.float64)
+        return wide.mean(0), wide.std(0, correction=0), wide.abs().amax(0)
+    blocks = torch.split(flat, max(1, MOMENT_BLOCK // flat.shape[1]))
+    mean = sum((block.sum(0, dtype=torch.float64) for block in blocks), torch.zeros(())) / len(
+        flat
+    )
+    squares = ((block.to(torch.float64) - mean).square().sum(0) for block in blocks)
+    spread = (sum(squares, torch.zeros(())) / len(flat)).sqrt()
+    return mean, spread, torch.maximum(flat.amax(0), -flat.amin(0).to(torch.float64))

@@ -12,6 +12,8 @@ from torch import Tensor
 from engine.dataset import Dataset, box_margin
 from engine.estimators.grid import Box
 
+#: Values of the data that give a plane its directions, and that are projected at once.
+MOST_VALUES, BLOCK = 2**23, 2**22
 #: ``"axes"``: two coordinates of the data; ``"pca"``: the first two principal components.
 PlaneKind: TypeAlias = Literal["axes", "pca"]
 
@@ -47,8 +49,10 @@ class Plane:
 
     def project(self, x: Tensor) -> Tensor:
         """Events (N, *E) → drawn points (N, dims), float64 on the CPU."""
-        flat = x.detach().cpu().to(torch.float64).reshape(len(x), -1)
-        return (flat - self.centre) @ self.basis.T
+        flat = x.detach().cpu().reshape(len(x), -1)
+        rows = max(1, BLOCK // max(flat.shape[1], 1))
+        blocks = torch.split(flat, rows)
+        return torch.cat([(b.to(torch.float64) - self.centre) @ self.basis.T for b in blocks])
 
     def project_covariances(self, covariances: Tensor) -> Tensor:
         """(K, D, D) → (K, dims, dims): the covariances of the projected events."""
@@ -60,14 +64,15 @@ def make_plane(dataset: Dataset, plane: PlaneKind = "axes", axes: Sequence[int] 
     """The plane on which a data set is drawn.
 
     Args:
-        dataset: Its training split gives mean and principal components.
+        dataset: Its training split gives mean and principal components; of large pictures so
+            many evenly spaced ones do as hold :data:`MOST_VALUES` numbers.
         plane: Ignored when D ≤ 2.
         axes: The two coordinates drawn when D > 2 and ``plane`` is ``"axes"``.
 
     Raises:
         ValueError: ``axes`` are not two different coordinates of the data.
     """
-    flat = dataset.train.reshape(len(dataset.train), -1).cpu().to(torch.float64)
+    flat = _looked_at(dataset.train)
     size = flat.shape[1]
     names = coordinate_names(dataset)
     eye = torch.eye(size, dtype=torch.float64)
@@ -82,6 +87,13 @@ def make_plane(dataset: Dataset, plane: PlaneKind = "axes", axes: Sequence[int] 
     centre = mean.clone()
     centre[chosen] = 0.0
     return Plane(centre, eye[chosen], tuple(names[i] for i in chosen), is_slice=True)
+
+
+def _looked_at(data: Tensor) -> Tensor:
+    """(N, *E) → (n, D), float64 on the CPU: all rows, or evenly spaced ones."""
+    flat = data.reshape(len(data), -1)
+    every = max(1, -(-flat.numel() // MOST_VALUES))
+    return flat[::every].cpu().to(torch.float64)
 
 
 def coordinate_names(dataset: Dataset) -> tuple[str, ...]:
