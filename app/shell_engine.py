@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 import msgspec
+import typer
 
 from engine.launch import EngineProcess, launch
 from engine.wire.channel import WireError
@@ -26,6 +27,7 @@ from engine.wire.messages import (
     Metrics,
     Pause,
     Play,
+    Progress,
     RunState,
     Slot,
     ToEngine,
@@ -68,6 +70,7 @@ class ShellEngine:
         self._engine: EngineProcess | None = None
         self._hello: Hello | None = None
         self._events: deque[Metrics | RunState] = deque()
+        self._announced: set[int] = set()
 
     def __enter__(self) -> ShellEngine:
         threads, plugins = self._options
@@ -207,6 +210,10 @@ class ShellEngine:
     def _keep(self, record: ToWindow) -> None:
         if isinstance(record, (Metrics, RunState)):
             self._events.append(record)
+        elif isinstance(record, Progress) and record.id not in self._announced:
+            self._announced.add(record.id)
+            size = f" ({record.total / 1e6:.1f} MB)" if record.unit == "bytes" else ""
+            typer.echo(f"{record.what}{size} …", err=True)
 
     def _send(self, record: ToEngine | Command) -> None:
         try:

@@ -81,6 +81,9 @@ def _kind(name: str, values: Mapping[str, Value]) -> str:
     if name == "nll":
         bound = "upper bound; " if values.get("kind") == "bound" else ""
         return f"{bound}standard error of the mean"
+    if name == "bits_per_dim":
+        bound = "upper bound; " if values.get("kind") == "bound" else ""
+        return bound + str(values.get("bits_label", ""))
     if name == "total":
         return STATES.get(str(values.get("mass_state", "")), "")
     if name == "tail":
