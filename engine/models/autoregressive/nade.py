@@ -139,22 +139,26 @@ class NADE(OrderedModel):
     def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """Inputs (B, …) → (B, D, P): D hidden layers, run by run along the order."""
         flat, order = u.flatten(1), self._order
-        a = self.c.expand(len(flat), -1)
+        a: Tensor = self.c
         found = []
         for indices in torch.split(order, RUN):
-            columns = self.W[:, indices].T  # (R, H)
-            values = flat[:, indices]
-            triangle = torch.ones(len(indices), len(indices)).tril(-1).to(values)
-            before = (values.unsqueeze(1) * triangle) @ columns  # (B, R, H)
-            step = values @ columns
-            if self.U is not None:
-                known = self.U[:, indices].T
-                before, step = before + triangle @ known, step + known.sum(0)
-            h = self.hidden(a.unsqueeze(1) + before)
-            out = torch.einsum("brh,rph->brp", h, self.V[indices])
-            found.append(out + self.b[indices])
+            h, step = self._run(flat[:, indices], indices, a)
+            out = torch.bmm(h, self.V[indices].transpose(1, 2))  # (R, B, P)
+            found.append(out + self.b[indices].unsqueeze(1))
             a = a + step
-        return torch.cat(found, 1)[:, torch.argsort(order)]
+        return torch.cat(found)[torch.argsort(order)].transpose(0, 1)
+
+    def _run(self, values: Tensor, indices: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden layers (R, B, H') of a run of values (B, R), and what the run adds to ``a``."""
+        columns = self.W[:, indices].T  # (R, H)
+        n = len(indices)
+        triangle = torch.ones(n, n).tril(-1).to(values)
+        before = (values * triangle.unsqueeze(1)) @ columns  # (R, B, H)
+        step = values @ columns
+        if self.U is not None:
+            known = self.U[:, indices].T
+            before, step = before + (triangle @ known).unsqueeze(1), step + known.sum(0)
+        return self.hidden(before + a), step
 
     def given(self, u: Tensor, known: Tensor) -> Tensor:
         """Parameters (B, D, P) of all conditionals given one known set (B, D) bool each.

@@ -19,6 +19,8 @@ from engine.nets.outputs.family import OutputFamily
 
 #: Smallest width of a component, in the units of the parameters (standard deviations of the data).
 SMALLEST_WIDTH = 1e-3
+#: No density needs more; a linear network would otherwise overflow on its own samples.
+LARGEST_LOG_WIDTH = 10.0
 LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -48,7 +50,9 @@ class GaussianMixtureOutput(OutputFamily):
         """(…, 3K) → the three parameters of each mixture."""
         shape = (*params.shape[:-1], 3, self.n_components)
         logits, means, log_widths = params.reshape(shape).unbind(-2)
-        return Mixture(logits, means, log_widths.clamp_min(math.log(SMALLEST_WIDTH)))
+        return Mixture(
+            logits, means, log_widths.clamp(math.log(SMALLEST_WIDTH), LARGEST_LOG_WIDTH)
+        )
 
     def distribution(self, params: Tensor) -> MixtureSameFamily:
         """Parameters (…, 3K) → mixtures with batch shape (…)."""
