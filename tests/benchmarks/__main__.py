@@ -3,7 +3,8 @@
 A benchmark is a module with ``NAME`` (words for the table), ``SECONDS`` (roughly how long it
 takes), ``LONG`` (whether it needs a training budget) and ``figures(quick=False)``, which returns
 or yields mappings with ``name``, ``value``, ``unit``, ``bar``, ``met`` and ``note``. With a
-parameter ``done`` it is given the names of the figures that need not be measured again. Each
+parameter ``done`` it is given the names of the figures that need not be measured again, with a
+parameter ``model`` the one that ``--model`` asks for. Each
 module runs in a fresh process; every figure is written down as soon as it is there, so a long run
 can be resumed.
 """
@@ -122,7 +123,7 @@ def main() -> int:
     """Run what was asked for; 1 if a module failed."""
     arguments = parse()
     if arguments.child:
-        return run_child(arguments.child, arguments.quick, frozenset(arguments.done))
+        return run_child(arguments)
     chosen = choose(arguments.long, arguments.figure)
     if not chosen:
         names = ", ".join(b.module for b in discover() if b.long or not arguments.long)
@@ -142,6 +143,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--long", action="store_true", help="those that need a training budget")
     parser.add_argument("--figure", default="", help="one module by file name or NAME")
+    parser.add_argument("--model", default="", help="one model, where a module measures several")
     parser.add_argument("--fresh", action="store_true", help="measure finished figures again")
     parser.add_argument("--quick", action="store_true", help="a short look, not to be quoted")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
@@ -166,6 +168,7 @@ def run_one(benchmark: Benchmark, results: Results, arguments: argparse.Namespac
     sys.stderr.write(f"{benchmark.name} (about {benchmark.seconds:.0f} s) …\n")
     command = [sys.executable, "-m", "tests.benchmarks", "--child", benchmark.module]
     command += ["--quick"] if arguments.quick else []
+    command += ["--model", arguments.model] if arguments.model else []
     command += ["--done", *done] if done else []
     limit = PATIENCE * benchmark.seconds + GRACE_SECONDS
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
@@ -179,11 +182,13 @@ def run_one(benchmark: Benchmark, results: Results, arguments: argparse.Namespac
         return child.wait() == 0
 
 
-def run_child(module: str, quick: bool, done: frozenset[str]) -> int:
+def run_child(arguments: argparse.Namespace) -> int:
     """In the fresh process: measure, one figure a line."""
-    found = importlib.import_module(f"tests.benchmarks.{module}")
-    wants_done = "done" in inspect.signature(found.figures).parameters
-    measured = found.figures(quick=quick, **({"done": done} if wants_done else {}))
+    found = importlib.import_module(f"tests.benchmarks.{arguments.child}")
+    offered = {"done": frozenset(arguments.done), "model": arguments.model}
+    wanted = inspect.signature(found.figures).parameters
+    given = {name: value for name, value in offered.items() if name in wanted}
+    measured = found.figures(quick=arguments.quick, **given)
     for figure in measured:
         sys.stdout.write(json.dumps(plain(figure), default=float) + "\n")
         sys.stdout.flush()
