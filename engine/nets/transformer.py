@@ -67,6 +67,31 @@ class Block(nn.Module):
         q, k, v = self.split(h)
         return self.rest(h, F.scaled_dot_product_attention(q, k, v, is_causal=True))
 
+    def one(self, h: Tensor, keys: Tensor, values: Tensor, place: int) -> Tensor:
+        """One place (N, W) → (N, W), its key and value stored; little but the arithmetic.
+
+        Args:
+            h: What the block reads.
+            keys: (N, heads, d, T), earlier ones filled in.
+            values: (N, heads, T, d).
+            place: Of T.
+        """
+        n, shape, end = len(h), (h.shape[1],), place + 1
+        first, second = self.norm_attention, self.norm_mlp
+        source = F.layer_norm(h, shape, first.weight, first.bias) if self.before else h
+        parts = F.linear(source, self.heads.weight, self.heads.bias)
+        q, k, v = parts.view(n, 3, self.n_heads, self.head_features).unbind(1)
+        keys.select(3, place).copy_(k)
+        values.select(2, place).copy_(v)
+        seen = (keys.flatten(0, 1)[:, :, :end], values.flatten(0, 1)[:, :end])
+        found = _look(q.reshape(-1, 1, self.head_features), *seen).view(n, -1)
+        h = F.linear(found, self.mix.weight, self.mix.bias).add_(h)
+        h = h if self.before else F.layer_norm(h, shape, first.weight, first.bias)
+        source = F.layer_norm(h, shape, second.weight, second.bias) if self.before else h
+        inner = F.gelu(F.linear(source, self.widen.weight, self.widen.bias), approximate="tanh")
+        h = F.linear(inner, self.narrow.weight, self.narrow.bias).add_(h)
+        return h if self.before else F.layer_norm(h, shape, second.weight, second.bias)
+
 
 class KeyValueStore:
     """Keys and values of all layers for N sequences, filled place after place.
@@ -80,14 +105,14 @@ class KeyValueStore:
         n, n_heads, features = shape
         self.shape, self.n_places, self.used = shape, n_places, 0
         # Keys stand transposed, so that a query meets runs of memory in both products.
-        self.keys = like.new_empty(n_layers, n * n_heads, features, n_places)
-        self.values = like.new_empty(n_layers, n * n_heads, n_places, features)
+        self.keys = like.new_empty(n_layers, n, n_heads, features, n_places)
+        self.values = like.new_empty(n_layers, n, n_heads, n_places, features)
 
     def copy(self, length: int) -> KeyValueStore:
         """Another store with the first ``length`` places."""
         other = KeyValueStore(len(self.keys), self.shape, self.n_places, self.keys)
         other.keys[..., :length] = self.keys[..., :length]
-        other.values[:, :, :length] = self.values[:, :, :length]
+        other.values[..., :length, :] = self.values[..., :length, :]
         other.used = length
         return other
 
@@ -154,23 +179,41 @@ class CausalTransformer(nn.Module):
         like = next(self.parameters())
         return SeenPlaces(KeyValueStore(len(self.blocks), shape, n_places, like), 0)
 
+    @torch.no_grad()
     def read(self, h: Tensor, seen: SeenPlaces) -> tuple[Tensor, SeenPlaces]:
-        """Further places (N, S, W) after those seen → their outputs (N, S, W) and what is seen."""
+        """Further places (N, S, W) after those seen → their outputs (N, S, W), and what is seen.
+
+        For sampling: without gradient.
+        """
         store, start, end = seen.store, seen.length, seen.length + h.shape[1]
         if store.used > start:
             store = store.copy(start)
+        if h.shape[1] == 1:
+            out = self._read_one(h[:, 0], store, start)[:, None]
+        else:
+            out = self._read_some(h, store, start)
+        store.used = end
+        return self.norm(out), SeenPlaces(store, end)
+
+    def _read_one(self, h: Tensor, store: KeyValueStore, place: int) -> Tensor:
         for layer, block in enumerate(self._each):
+            h = block.one(h, store.keys[layer], store.values[layer], place)
+        return h
+
+    def _read_some(self, h: Tensor, store: KeyValueStore, start: int) -> Tensor:
+        end = start + h.shape[1]
+        for layer, block in enumerate(self._each):
+            keys, values = store.keys[layer], store.values[layer]
             q, k, v = block.split(h)
-            store.keys[layer, :, :, start:end] = k.flatten(0, 1).transpose(1, 2)
-            store.values[layer, :, start:end] = v.flatten(0, 1)
-            if start == 0 and end > 1:
+            keys[..., start:end] = k.transpose(2, 3)
+            values[:, :, start:end] = v
+            if start == 0:
                 found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             else:
-                keys, values = store.keys[layer, :, :, :end], store.values[layer, :, :end]
-                found = torch.bmm(_weights(q.flatten(0, 1), keys, start), values).view(q.shape)
+                seen = (keys.flatten(0, 1)[:, :, :end], values.flatten(0, 1)[:, :end])
+                found = _look(q.flatten(0, 1), *seen).view(q.shape)
             h = block.rest(h, found)
-        store.used = end
-        return self.norm(h), SeenPlaces(store, end)
+        return h
 
     # --- looking into it ------------------------------------------------------------------------
 
@@ -186,10 +229,11 @@ class CausalTransformer(nn.Module):
         return torch.stack(rows)
 
 
-def _weights(q: Tensor, keys: Tensor, start: int) -> Tensor:
-    """Attention of queries (G, S, d) at places start … on keys (G, d, start + S)."""
-    scores = torch.bmm(q * (q.shape[-1] ** -0.5), keys)
+def _look(q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention (G, S, d) of the last S places on all keys (G, d, T) and values (G, T, d)."""
+    scores = torch.bmm(q, keys).mul_(q.shape[-1] ** -0.5)
     if q.shape[1] > 1:
-        future = torch.ones(scores.shape[1:], dtype=torch.bool, device=q.device).triu(start + 1)
+        before = keys.shape[2] - q.shape[1]
+        future = torch.ones(scores.shape[1:], dtype=torch.bool, device=q.device).triu(before + 1)
         scores = scores.masked_fill(future, -math.inf)
-    return scores.softmax(-1)
+    return torch.bmm(scores.softmax(-1), values)
