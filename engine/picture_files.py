@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -101,21 +102,25 @@ def read_picture(path: Path, shaping: Shaping) -> Bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd headers
-            with Image.open(path) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise ValueError(
-                        f"{path.name} has {image.width}×{image.height} pixels, wanted at most "
-                        f"{MOST_PIXELS:,}"
-                    )
-                if shaping.size is not None:  # a JPEG need not be decoded in full
-                    image.draft(None, (2 * shaping.size, 2 * shaping.size))
-                return shaped(_plain(image), shaping)
+            return _decoded(path, shaping)
     except Image.DecompressionBombError:
         raise ValueError(f"{path.name} has more pixels than {MOST_PIXELS:,}") from None
     except UnidentifiedImageError:
         raise ValueError(f"{path.name} is no picture, or it is damaged") from None
     except (OSError, SyntaxError, EOFError, IndexError, TypeError) as error:
         raise ValueError(f"{path.name} is damaged: {error}") from None
+
+
+def _decoded(path: Path, shaping: Shaping) -> Bytes:
+    with Image.open(path) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise ValueError(
+                f"{path.name} has {image.width}×{image.height} pixels, wanted at most "
+                f"{MOST_PIXELS:,}"
+            )
+        if shaping.size is not None:  # a JPEG need not be decoded in full
+            image.draft(None, (2 * shaping.size, 2 * shaping.size))
+        return shaped(_plain(image), shaping)
 
 
 def shaped(image: Image.Image, shaping: Shaping) -> Bytes:
@@ -160,15 +165,18 @@ def _eight_bits(values: npt.NDArray[np.float64]) -> Bytes:
 
 def _paths(folder: Path) -> Iterator[Path]:
     """Picture files in and below a folder, by name; hidden ones are left out."""
-    count = 0
+    found = islice(_walked(folder), MOST_FILES + 1)
+    for count, path in enumerate(found):
+        if count == MOST_FILES:
+            raise ValueError(f"{folder.name} holds more than {MOST_FILES:,} pictures")
+        yield path
+
+
+def _walked(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                count += 1
-                if count > MOST_FILES:
-                    raise ValueError(f"{folder.name} holds more than {MOST_FILES:,} pictures")
-                yield Path(place, name)
+        shown = sorted(name for name in files if not name.startswith("."))
+        yield from (Path(place, name) for name in shown if name.lower().endswith(ENDINGS))
 
 
 def _check_size(found: list[Bytes], first: str, name: str) -> None:
