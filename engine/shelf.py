@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 from torch import Tensor
 
 from engine.changes import Change, Changes
@@ -177,13 +178,13 @@ class _Snapshots:
 
     def __init__(self, model: GenerativeModel) -> None:
         self._kind = type(model).Config
-        self._shapes = [tuple(value.shape) for value in model.state_dict().values()]
+        self._pattern = list(model.state_dict().values())
         self._configs: dict[bytes, Any] = {}
 
     def read(self, path: Path) -> Snapshot:
         head, tensors = _read(path)
-        ordered = tuple(tensors[str(index)] for index in range(len(self._shapes)))
-        if [tuple(value.shape) for value in ordered] != self._shapes:
+        ordered = _unpacked(tensors, self._pattern)
+        if ordered is None:
             raise CheckpointError(f"{path.name} is of another model")
         return Snapshot(head.step, ordered, self._config(head.config))
 
@@ -205,11 +206,37 @@ def _read(path: Path) -> tuple[_Head, dict[str, Tensor]]:
     return msgspec.json.decode(metadata[KEY], type=_Head), tensors
 
 
+def _packed(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    """One flat tensor per number type: writing few large ones is several times cheaper."""
+    groups: dict[str, list[Tensor]] = {}
+    for value in tensors:
+        groups.setdefault(str(value.dtype), []).append(value.reshape(-1).cpu())
+    return {name: torch.cat(parts) for name, parts in groups.items()}
+
+
+def _unpacked(
+    packed: Mapping[str, Tensor], pattern: Sequence[Tensor]
+) -> tuple[Tensor, ...] | None:
+    """Tensors shaped like a pattern; None where they are not of that size and type."""
+    needed: dict[str, int] = {}
+    for value in pattern:
+        needed[str(value.dtype)] = needed.get(str(value.dtype), 0) + value.numel()
+    if {name: value.numel() for name, value in packed.items()} != needed:
+        return None
+    taken = dict.fromkeys(needed, 0)
+    found = []
+    for value in pattern:
+        name, start = str(value.dtype), taken[str(value.dtype)]
+        taken[name] = start + value.numel()
+        found.append(packed[name][start : taken[name]].reshape(value.shape))
+    return tuple(found)
+
+
 def _write(path: Path, entry: Snapshot | Milestone) -> None:
     tensors: Mapping[str, Tensor]
     if isinstance(entry, Snapshot):
         head = _Head(entry.step, plain_config(entry.config))
-        tensors = {str(index): value for index, value in enumerate(entry.tensors)}
+        tensors = _packed(entry.tensors)
     else:
         head = _Head(entry.step, meta=entry.keyframe.meta, n_changes=entry.n_changes)
         tensors = entry.keyframe.tensors
