@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QTabBar, QToolButton, QWidget
 
 from app.run_view import RunView
 from engine.wire.capability import Capability
+from widgets.controls.timeline import spaced
 from widgets.look import Look
 
 #: Okabe and Ito's colours, which colour-blind eyes tell apart.
@@ -43,6 +44,7 @@ class RunsStrip(QWidget):
         super().__init__(parent)
         self._look = look
         self._ids: list[str] = []
+        self._titles: dict[str, str] = {}
         self._tabs = QTabBar(self)
         self._tabs.setDrawBase(False)
         self._tabs.setExpanding(False)
@@ -67,6 +69,7 @@ class RunsStrip(QWidget):
             self._rebuild(runs)
         self._ids = ids
         crowded = len(runs) > SPACIOUS
+        self._titles = {view.run: view.title for view in runs}
         for index, view in enumerate(runs):
             self._write(index, view, crowded)
         if current in ids:
@@ -98,6 +101,9 @@ class RunsStrip(QWidget):
         number = score(view)
         tip = f"{view.title}, seed {view.spec.seed}" + (f", {number}" if number else "")
         tip += f", {view.path}" if view.path else ""
+        if view.info is not None and view.info.parent:
+            parent = self._titles.get(view.info.parent, "a run that is closed")
+            tip += f"\nforked at step {spaced(view.info.forked_at)} of {parent}"
         self._tabs.setTabToolTip(index, tip)
 
     def _dot(self, place: int) -> QIcon:
@@ -125,6 +131,10 @@ def headline(view: RunView, *, crowded: bool = False) -> str:
     parts = [part for part in (mark, title) if part]
     if view.info is None:
         return " ".join([*parts, "  starting …"])
+    if view.info.parent:
+        parts.append(f"⑂ {short_count(view.info.forked_at)}")
+    if view.state is not None and view.state.repeating and view.info.parent:
+        return " ".join(parts) + f"   repeating up to step {spaced(view.state.repeating[2])}"
     number = score(view).split(" ± ")[0] if crowded else score(view)
     return " ".join(parts) + f"   {short_count(view.step)}   {number}".rstrip()
 
