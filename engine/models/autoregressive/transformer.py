@@ -97,6 +97,7 @@ class Transformer(SequenceModel):
             r"p(x)=\prod_{t=1}^{D}p(x_t\mid x_{<t}),\quad "
             r"\mathrm{head}=\mathrm{softmax}\left(\frac{QK^{\top}}{\sqrt{d}}\right)V"
         ),
+        features=("attention",),
         paper=Paper(
             authors=(
                 "A. Vaswani, N. Shazeer, N. Parmar, J. Uszkoreit, L. Jones, A. N. Gomez, "
