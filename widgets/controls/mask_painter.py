@@ -193,18 +193,20 @@ class MaskPainter(PixelCanvas):
 
     def _draw_occluded(self, painter: QPainter) -> None:
         palette = self._look.palette
-        painter.setPen(Qt.PenStyle.NoPen)
-        ground, lines = QColor(palette.raised), with_alpha(palette.muted, 0.6)
+        lines = QBrush(with_alpha(palette.muted, 0.6), Qt.BrushStyle.BDiagPattern)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
         for row, column in np.argwhere(~self.known).tolist():
             box: QRectF = self.rect_of(row, column)
-            painter.fillRect(box, ground)
-            painter.setBrush(QBrush(lines, Qt.BrushStyle.BDiagPattern))
-            painter.drawRect(box)
+            painter.fillRect(box, QColor(palette.raised))
+            painter.fillRect(box, lines)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         self._draw_at(painter)
 
 
 def part_of(shape: tuple[int, ...], part: str) -> Mask:
     """A mask (H, W), true where known, with one of :data:`HALVES` occluded; "" occludes nothing.
+
+    The halves of a single row are its first and its last.
 
     Raises:
         ValueError: There is no such part.
@@ -213,17 +215,20 @@ def part_of(shape: tuple[int, ...], part: str) -> Mask:
     known = np.ones((rows, columns), dtype=bool)
     if not part:
         return known
-    row, column = (rows + 1) // 2, (columns + 1) // 2
-    inner = slice(rows // 4, rows - rows // 4), slice(columns // 4, columns - columns // 4)
-    wide = rows > 1
+    every = slice(None)
+    later, first = slice((columns + 1) // 2, None), slice(None, columns // 2)
+    below, above = slice((rows + 1) // 2, None), slice(None, rows // 2)
+    row = rows == 1
     parts = {
-        "lower": (slice(row, None) if wide else slice(None), slice(None) if wide else slice(column, None)),
-        "upper": (slice(None, rows // 2) if wide else slice(None),
-                  slice(None) if wide else slice(None, columns // 2)),
-        "left": (slice(None), slice(None, columns // 2)),
-        "right": (slice(None), slice(column, None)),
-        "centre": inner,
-    }  # fmt: skip
+        "lower": (every, later) if row else (below, every),
+        "upper": (every, first) if row else (above, every),
+        "left": (every, first),
+        "right": (every, later),
+        "centre": (
+            every if row else slice(rows // 4, rows - rows // 4),
+            slice(columns // 4, columns - columns // 4),
+        ),
+    }
     if part not in parts:
         raise ValueError(f"part: given '{part}', wanted one of {', '.join(HALVES)}")
     known[parts[part]] = False

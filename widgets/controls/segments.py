@@ -36,7 +36,7 @@ class Segments(QWidget):
             self._group.addButton(button)
             self.buttons[name] = button
             row.addWidget(button)
-        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         look.changed.connect(self.restyle)
         self.restyle()
         if entries:
@@ -74,3 +74,6 @@ class Segments(QWidget):
         )
         for button in self.buttons.values():
             button.setFont(self._look.font(0.9))
+            words = button.fontMetrics().horizontalAdvance(button.text())
+            button.setFixedWidth(words + 2 * px(8) + 4)
+        self.setFixedWidth(sum(button.width() for button in self.buttons.values()))

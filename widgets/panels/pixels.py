@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from PySide6.QtCore import QEvent
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
@@ -40,6 +40,8 @@ HINT = (
 )
 #: Events of more values than this cannot be watched one by one.
 MOST_VALUES = 4096
+#: Pixels at scale 1: the width that one row of tools takes, and the height that has two rows.
+ROW_FROM, TWO_ROWS_FROM = 920, 470
 
 
 class PixelsPanel(Panel):
@@ -81,11 +83,11 @@ class PixelsPanel(Panel):
         column = QVBoxLayout(self._content)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        top = QHBoxLayout()
-        top.setSpacing(8)
-        top.addWidget(self.switch)
-        top.addWidget(self.tool_pages, 1)
-        column.addLayout(top)
+        self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._top.setSpacing(4)
+        self._top.addWidget(self.switch)
+        self._top.addWidget(self.tool_pages, 1)
+        column.addLayout(self._top)
         column.addWidget(self.pages, 1)
         column.addWidget(self.chips)
         self.outer.addWidget(self.empty)
@@ -195,16 +197,23 @@ class PixelsPanel(Panel):
 
     def event(self, event: QEvent) -> bool:
         """Keys of the mode in front come before the window's while the panel has the focus."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
-            if self.run is not None and self._wants(event):
-                event.accept()
-                return True
+        asked = event.type() == QEvent.Type.ShortcutOverride and self.run is not None
+        if asked and isinstance(event, QKeyEvent) and self._wants(event):
+            event.accept()
+            return True
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """A key that no part of the panel wanted."""
         if self.run is None or not self.mode.take_key(event):
             super().keyPressEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The tools get a row of their own where there is height but no width."""
+        super().resizeEvent(event)
+        px, way = self.look.px, QBoxLayout.Direction
+        apart = self.width() < px(ROW_FROM) and self.height() >= px(TWO_ROWS_FROM)
+        self._top.setDirection(way.TopToBottom if apart else way.LeftToRight)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Time stands still while nobody looks."""

@@ -95,7 +95,7 @@ class PixelCanvas(QWidget):
         self.update()
 
     def set_marks(self, *marks: tuple[Mask, str, str]) -> None:
-        """Cells (H, W) that are marked: which, a colour, and ``"hatch"``, ``"ring"``, ``"dot"``."""
+        """Marked cells: which (H, W), a colour, and ``"hatch"``, ``"ring"`` or ``"dot"``."""
         self._marks = list(marks)
         self.update()
 
@@ -188,14 +188,17 @@ class PixelCanvas(QWidget):
     def _draw_title(self, painter: QPainter) -> None:
         if not self._title:
             return
-        mark, left = self._look.px(8), float(self._look.px(2))
+        mark, top = self._look.px(8), 0.0
+        left = float(self._look.px(2))
+        if self.cells is not None and not self._image.isNull():
+            top = max(0.0, self.area().top() - self._title_height())
         if self._colour:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(self._colour))
-            painter.drawEllipse(QPointF(mark, self._title_height() / 2), mark / 2, mark / 2)
+            painter.drawEllipse(QPointF(mark, top + self._title_height() / 2), mark / 2, mark / 2)
             left = 2.0 * mark
         painter.setPen(QColor(self._look.palette.text))
-        area = QRectF(left, 0, max(1.0, self.width() - left), self._title_height())
+        area = QRectF(left, top, max(1.0, self.width() - left), self._title_height())
         text = self.fontMetrics().elidedText(
             self._title, Qt.TextElideMode.ElideRight, int(area.width())
         )
@@ -205,7 +208,8 @@ class PixelCanvas(QWidget):
         side = self.rect_of(0, 0).width()
         ink = QColor(colour)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QBrush(with_alpha(colour, 0.75), Qt.BrushStyle.BDiagPattern))
+        hatch = QBrush(with_alpha(colour, 0.75), Qt.BrushStyle.BDiagPattern)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=kind != "hatch")
         if kind == "dot":
             painter.setBrush(ink)
         elif kind == "ring":
@@ -216,11 +220,13 @@ class PixelCanvas(QWidget):
             if kind == "dot":
                 radius = max(1.0, side / 9)
                 painter.drawEllipse(box.center(), radius, radius)
+            elif kind == "hatch":
+                painter.fillRect(box, hatch)
             elif kind == "ring" and side < self._look.px(OUTLINED_FROM):
                 painter.fillRect(box, with_alpha(colour, 0.5))
             else:
-                inset = 1.0 if kind == "ring" else 0.0
-                painter.drawRect(box.adjusted(inset, inset, -inset, -inset))
+                painter.drawRect(box.adjusted(1.0, 1.0, -1.0, -1.0))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
 
     def _draw_words(self, painter: QPainter) -> None:
         cells = self.cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +26,8 @@ from widgets.plots.curves import CurvePlot, Stroke
 Floats: TypeAlias = npt.NDArray[Any]
 
 N_PICTURES, N_COARSE = 128, 16
+#: Fewer for pictures of more values than this; the pause while a run trains, in seconds.
+LARGE, FEWER, REDRAW_SECONDS = 256, 32, 4.0
 #: Shares of the picture that are taken from data before the model goes on alone.
 PREFIXES = (("free from the first value", 0.0), ("free after 1/4 of data", 0.25),
             ("free after 1/2 of data", 0.5), ("free after 3/4 of data", 0.75))  # fmt: skip
@@ -34,8 +37,8 @@ PAGES = (
     ("families", "output families", "One histogram fitted by every output distribution"),
 )
 GAP_TIP = (
-    "Both are means of −ln p(xᵢ | earlier) over pictures, with standard errors. On its own samples "
-    "a model pays its own entropy; on data it pays what it has not learnt on top"
+    "Both are means of −ln p(xᵢ | earlier) over pictures, with standard errors. On its own "
+    "samples a model pays its own entropy; on data it pays what it has not learnt on top"
 )
 
 
@@ -50,6 +53,7 @@ class ErrorsMode(Mode):
         self.families = FamiliesView(look, desk)
         self.prefix, self.view = 0.0, "each"
         self._answer: Answer | None = None
+        self._done_at = 0.0
         self._build()
 
     def _build(self) -> None:
@@ -98,17 +102,23 @@ class ErrorsMode(Mode):
         if self.switch.current == "families":
             return {"examples": self.desk.examples_question()} | self.families.questions()
         order = self.desk.order if self.desk.has_orders and self.desk.order != "random" else ""
+        due = time.monotonic() - self._done_at > REDRAW_SECONDS
+        most = N_PICTURES if cells.size <= LARGE else FEWER
         arguments: dict[str, Value] = {
-            "n": N_PICTURES if rest else N_COARSE,
+            "n": most if rest else N_COARSE,
             "prefix": min(round(self.prefix * cells.size), cells.size - 1),
             "seed": self.desk.seed,
             "order": order,
         }
-        return {"losses": Question("own_samples_nll", arguments)}
+        live = rest or due or self.desk.is_scrubbing
+        return {"losses": Question("own_samples_nll", arguments, live=live, stream=True)}
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw one part."""
         if part == "losses":
+            if not answer.arrays:
+                return
+            self._done_at = time.monotonic() if answer.final else self._done_at
             self._answer = answer
             self._draw()
             self.chips_changed.emit()

@@ -122,8 +122,8 @@ class FamiliesView(QWidget):
                               "to by maximum likelihood", framed=True))  # fmt: skip
         kinds = v.get("kinds")
         if isinstance(kinds, list) and "density" in kinds:
-            chips.append(Chip("a density is no probability of levels", "Its NLL can be below 0 "
-                              "and must not be compared with the others", framed=True))  # fmt: skip
+            tip = "Its NLL can be below 0 and must not be compared with the others"
+            chips.append(Chip("a density is no probability of levels", tip, framed=True))
         return tuple(chips)
 
     def restyle(self) -> None:

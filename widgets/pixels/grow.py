@@ -1,4 +1,4 @@
-"""Grow: pictures appear value by value; beside one of them its conditionals and their entropies."""
+"""Grow: pictures appear value by value; beside one of them its conditionals and entropies."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class GrowMode(Mode):
         self.tools.add_button("noise", "new noise", "Other noise u, one number per value", "N")
         self.column.addLayout(self.grid, 1)
         self.column.addWidget(self.transport)
-        lay_out(self.grid, ((self.canvas, self.wall), (self.bars, self.map)), (6, 4), (1, 1))
+        self.arrange(self.shape)
         self.clock.moved.connect(self._on_moved)
         self.clock.playing_changed.connect(lambda _: self.asks_changed.emit())
         self.desk.changed.connect(self.asks_changed)
@@ -71,6 +71,14 @@ class GrowMode(Mode):
         self.map.canvas.hovered.connect(self._on_hovered)
         self.map.canvas.chosen.connect(self._on_cell_chosen)
         self.wall.chosen.connect(self._on_picture_chosen)
+
+    def arrange(self, shape: str) -> None:
+        """Three columns in a low room, else two rows."""
+        canvas, wall, bars, field = self.canvas, self.wall, self.bars, self.map
+        if shape == "low":
+            lay_out(self.grid, ((canvas, bars, wall), (canvas, field, wall)), (5, 6), (3, 4, 4))
+        else:
+            lay_out(self.grid, ((canvas, wall), (bars, field)), (6, 4), (1, 1))
 
     # --- run ----------------------------------------------------------------------------------
 
@@ -249,9 +257,7 @@ class GrowMode(Mode):
         ends = entropy_ends(cells)
         if not entropy and ends is not None:
             ends = 0.0, 2.0 * ends[1]
-        self.map.canvas.set_title(
-            "how unsure the model was" if entropy else "how surprised it was"
-        )
+        self.map.canvas.set_title("entropy map" if entropy else "surprise map")
         self.map.set_map(cells, values, film.drawn(self.clock.place), label, ends)
 
     def _draw_bars(self) -> None:
@@ -262,7 +268,7 @@ class GrowMode(Mode):
         index = film.index_at(place)
         there = place < min(self.clock.place, film.n)
         value = float(film.values[self._watch(), index]) if there else None
-        words = f"p(x | earlier) at {cells.words(index)}"
+        words = f"p(x | earlier), {cells.words(index)}"
         if value is not None:
             words += f": drew {cells.value_words(value)}"
         tip = "The conditional of this value given those drawn before it; the drawn one is bright"

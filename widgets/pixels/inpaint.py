@@ -1,4 +1,4 @@
-"""Inpaint: paint what is occluded; completions of it stand between the occluded and the original."""
+"""Inpaint: paint what is occluded; completions stand between it and the original."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy
 
 from engine.wire.fields import Value
@@ -27,21 +26,16 @@ from widgets.pixels.wall import PictureWall
 from widgets.pixels.words import sharpened, spaced
 
 N_COMPLETIONS, N_COARSE = 12, 4
+#: Up to so many values all completions are asked for at once; partial answers later than this
+#: are shown.
+CHEAP, SLOW_SECONDS = 256, 0.8
 TOOLS = (
     ("brush", "brush", "Occlude with a disc (B); the wheel changes its size"),
     ("rectangle", "rectangle", "Occlude a rectangle (R)"),
     ("eraser", "eraser", "Reveal again (E); so does the right button"),
 )
 TOOL_KEYS = {Qt.Key.Key_B: "brush", Qt.Key.Key_R: "rectangle", Qt.Key.Key_E: "eraser"}
-ANY_ORDER_WORDS = (
-    "This model was trained for every order, so the known values come first and every completion "
-    "is drawn given all of them."
-)
-ONE_ORDER_WORDS = (
-    "This model has one order: a value is drawn given what precedes it. Known values that come "
-    "later are kept, but no earlier draw took notice of them (dots). A NADE or MADE with "
-    "order_agnostic conditions on all of them."
-)
+ONE_ORDER_WORDS = "A NADE or MADE with order_agnostic would condition on all of them."
 
 
 class InpaintMode(Mode):
@@ -72,7 +66,7 @@ class InpaintMode(Mode):
         self.column.addLayout(self.grid, 1)
         self.column.addWidget(self.words)
         self.column.addWidget(self.picker)
-        self._arrange(wide=True)
+        self.arrange(self.shape)
         self.hand.chosen.connect(self._on_tool)
         self.tools.chosen.connect(self._on_part)
         self.tools.toggled.connect(lambda *_: self.asks_changed.emit())
@@ -81,18 +75,13 @@ class InpaintMode(Mode):
         self.painter.painted.connect(self._on_painted)
         self.picker.changed.connect(self._on_picture)
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
+    def arrange(self, shape: str) -> None:
         """Side by side where there is width, else the completions below."""
-        super().resizeEvent(event)
-        self._arrange(wide=self.width() > 1.25 * self.height())
-
-    def _arrange(self, *, wide: bool) -> None:
-        if wide:
-            lay_out(self.grid, ((self.painter, self.wall, self.original),), (1,), (4, 6, 3))
+        painter, wall, original = self.painter, self.wall, self.original
+        if shape == "low":
+            lay_out(self.grid, ((painter, wall, original),), (1,), (4, 6, 3))
         else:
-            lay_out(self.grid, ((self.painter, self.original), (self.wall, self.wall)), (5, 5),
-                    (3, 2))  # fmt: skip
-            self.grid.addWidget(self.wall, 1, 0, 1, 2)
+            lay_out(self.grid, ((painter, original), (wall, wall)), (5, 5), (3, 2))
 
     # --- run ----------------------------------------------------------------------------------
 
@@ -103,7 +92,7 @@ class InpaintMode(Mode):
         for part in (self.painter, self.original, self.wall):
             part.clear()
         self.tools.set_usable("own", self.desk.has_orders)
-        self.words.setText(ANY_ORDER_WORDS if self.desk.has_orders else ONE_ORDER_WORDS)
+        self.words.clear()
         self.painter.set_hint("The pictures are coming …")
         self.wall.set_hint("Paint over a part of the picture on the left.")
         cells = self.desk.cells
@@ -125,7 +114,7 @@ class InpaintMode(Mode):
         if known is None or picture is None or known.all():
             return asked
         arguments: dict[str, Value] = {
-            "n": N_COMPLETIONS if rest else N_COARSE,
+            "n": N_COMPLETIONS if rest or len(picture) <= CHEAP else N_COARSE,
             "seed": self.desk.seed,
             "label": self.desk.label if self.desk.has_labels else -1,
             "own_order": self.tools.is_on("own"),
@@ -138,8 +127,11 @@ class InpaintMode(Mode):
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw the completions."""
         if part == "completions":
+            if not (answer.final or self._answer is None or answer.elapsed > SLOW_SECONDS):
+                return
             self._answer = answer
             self._draw_completions()
+            self._write_words()
             self.chips_changed.emit()
 
     def chips(self) -> tuple[Chip, ...]:
@@ -153,9 +145,9 @@ class InpaintMode(Mode):
         )
         if unseen == 0 and not v.get("exact"):
             given = "sharpened draws"
+        colour = palette.good if v.get("exact") else palette.warning
         chips = [
-            Chip(given, str(v.get("words", "")), palette.good if v.get("exact") else palette.warning,
-                 "dot", framed=True),
+            Chip(given, str(v.get("words", "")), colour, "dot", framed=True),
             Chip(f"{v.get('n_known')} values known", "They stay as they are in every completion",
                  framed=True),
         ]  # fmt: skip
@@ -225,6 +217,18 @@ class InpaintMode(Mode):
         self.wall.set_title(f"{len(flat)} completions", self.look.palette.model)
         unseen = cells.any_channel(answer.arrays["unseen"].reshape(-1).astype(bool))
         self.painter.set_marks((unseen & self.painter.known, self.look.palette.warning, "dot"))
+
+    def _write_words(self) -> None:
+        """What an occlusion of this shape means for this model."""
+        v = self._answer.values if self._answer is not None else {}
+        words = str(v.get("words", ""))
+        text = f"{words[:1].upper()}{words[1:]}." if words else ""
+        if v.get("n_unseen"):
+            kept = self.desk.has_orders
+            text += (
+                " Switch “own order” off to condition on all." if kept else f" {ONE_ORDER_WORDS}"
+            )
+        self.words.setText(text)
 
     # --- the user -----------------------------------------------------------------------------
 

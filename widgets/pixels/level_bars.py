@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import Signal
-from PySide6.QtGui import QColor
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QColor, QResizeEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from widgets.look import Look
@@ -39,11 +39,14 @@ class LevelBars(QWidget):
         self._levels = 0
         self._given: tuple[Floats, Floats | None] | None = None
         self._value: float | None = None
+        self._words = self._tip = ""
         self.heading = QLabel(self)
         self.heading.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.frame = Frame(look, parent=self)
         self.frame.view.setMouseEnabled(x=False, y=False)
-        self.layers = {"bars": LinesLayer(1), "ghost": LinesLayer(2), "mark": LinesLayer(3)}
+        self.layers = {
+            name: LinesLayer(z) for z, name in enumerate(("pin", "bars", "ghost", "mark"))
+        }
         for layer in self.layers.values():
             self.frame.add(layer)
         layout = QVBoxLayout(self)
@@ -68,8 +71,8 @@ class LevelBars(QWidget):
 
     def set_heading(self, text: str, tooltip: str = "") -> None:
         """Whose conditional it is, and its entropy."""
-        self.heading.setText(text)
-        self.heading.setToolTip(tooltip or text)
+        self._words, self._tip = text, tooltip
+        self._write_heading()
 
     def set_levels(
         self, probabilities: Floats, value: float | None, ghost: Floats | None = None
@@ -77,6 +80,7 @@ class LevelBars(QWidget):
         """Bars (k,), the level that is marked, and what was drawn from where that differs."""
         self.frame.set_names("level x", "probability")
         self._levels = len(probabilities)
+        self._tick(self._levels)
         self._given, self._value = (probabilities, ghost), value
         both = [probabilities] if ghost is None else [probabilities, ghost]
         top = self._ceiling.update(float(max(p.max(initial=0.0) for p in both)))
@@ -85,12 +89,14 @@ class LevelBars(QWidget):
         self.layers["bars"].set_lines(bar_outline(probabilities, low, high, gap))
         self._draw_ghost(ghost, gap)
         self._draw_value(probabilities, gap)
-        self.frame.set_box(Box((low, 0.0), (high, min(max(top, 1e-9), 1.0) if top <= 1 else top)))
+        self._draw_pin(top)
+        self.frame.set_box(Box((low, 0.0), (high, top)))
 
     def set_curve(self, nodes: Floats, density: Floats, value: float | None) -> None:
         """The density of a real value over nodes (P,)."""
         self.frame.set_names("value x", "density")
         self._levels = 0
+        self._tick(0)
         self._given, self._value = (density, None), value
         top = self._ceiling.update(float(np.nan_to_num(density, posinf=0.0).max(initial=0.0)))
         self.layers["bars"].set_lines(np.stack([nodes, density], 1))
@@ -99,12 +105,13 @@ class LevelBars(QWidget):
         if value is not None:
             height = float(np.interp(value, nodes, density))
             self.layers["mark"].set_lines(np.array([[value, 0.0], [value, height]]))
+        self._draw_pin(top)
         self.frame.set_box(Box((float(nodes[0]), 0.0), (float(nodes[-1]), top)))
 
     def clear(self) -> None:
         """Show nothing; the axis stays."""
         self._given, self._value = None, None
-        self.heading.clear()
+        self.set_heading("")
         for layer in self.layers.values():
             layer.clear()
 
@@ -118,6 +125,7 @@ class LevelBars(QWidget):
         self.heading.setFont(self._look.font(0.9))
         self.heading.setStyleSheet(f"color: {palette.text}; background: transparent")
         bars, ghost, mark = (self.layers[name] for name in ("bars", "ghost", "mark"))
+        self.layers["pin"].set_pen(with_alpha(palette.accent, 0.7), 1.0, dashed=True)
         bars.set_pen(with_alpha(palette.model, 0.9), 1.0)
         bars.set_fill(with_alpha(palette.model, 0.4))
         ghost.set_pen(QColor(palette.text), 1.0, dashed=True)
@@ -125,11 +133,40 @@ class LevelBars(QWidget):
         mark.set_fill(QColor(palette.accent))
         self.frame.restyle()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Cut the heading where there is little room."""
+        super().resizeEvent(event)
+        self._write_heading()
+
+    def _write_heading(self) -> None:
+        text = self.heading.fontMetrics().elidedText(
+            self._words, Qt.TextElideMode.ElideRight, max(self.width() - 4, 1)
+        )
+        self.heading.setText(text)
+        self.heading.setToolTip(f"{self._words}\n{self._tip}".strip())
+
     def _draw_ghost(self, ghost: Floats | None, gap: float) -> None:
         if ghost is None:
             self.layers["ghost"].clear()
         else:
             self.layers["ghost"].set_lines(bar_outline(ghost, -0.5, self._levels - 0.5, gap))
+
+    def _tick(self, levels: int) -> None:
+        """Whole levels at the axis; real values are left to the axis."""
+        axis = self.frame.grid.getItem(2, 1)
+        if levels:
+            step = next(s for s in (1, 2, 5, 10, 20, 50, 100) if levels <= 12 * s or s == 100)
+            axis.setTickSpacing(step, step)
+        else:
+            axis.setTickSpacing()
+
+    def _draw_pin(self, top: float) -> None:
+        """A line up through the value, which may itself be all but impossible."""
+        pin = self.layers["pin"]
+        if self._value is None:
+            pin.clear()
+        else:
+            pin.set_lines(np.array([[self._value, 0.0], [self._value, top]]))
 
     def _draw_value(self, probabilities: Floats, gap: float) -> None:
         level = -1 if self._value is None else round(self._value)

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QWidget
 
 from widgets.look import Look
@@ -17,6 +18,9 @@ from widgets.plots.colours import table, to_bytes
 from widgets.plots.ranges import StickySpan
 
 Floats: TypeAlias = npt.NDArray[Any]
+
+#: Height at scale 1 below which the scale has no numbers.
+BARE_BELOW = 120
 
 
 class MapView(QWidget):
@@ -60,6 +64,11 @@ class MapView(QWidget):
         over = bool((shown[has] > high).any()) if has.any() else False
         self.bar.set_scale(colours, low, high, label, open_top=over)
         self.bar.show()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where it is low the scale goes without its numbers; the tooltip has them."""
+        super().resizeEvent(event)
+        self.bar.set_bare(self.height() < self._look.px(BARE_BELOW))
 
     def clear(self) -> None:
         """Show nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 
 from engine.wire.messages import Answer, Failed
@@ -12,6 +12,9 @@ from widgets.controls.tool_row import ToolRow
 from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.desk import Desk
+
+#: A room is low above, and tall below, this ratio of width to height.
+LOW, TALL = 1.75, 1.2
 
 
 class Mode(QWidget):
@@ -32,6 +35,7 @@ class Mode(QWidget):
     def __init__(self, look: Look, desk: Desk) -> None:
         super().__init__()
         self.look, self.desk = look, desk
+        self.shape = "even"
         self.tools = ToolRow(look, self)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
@@ -39,6 +43,18 @@ class Mode(QWidget):
         self.grid = QGridLayout()
         self.grid.setContentsMargins(0, 0, 0, 0)
         self.grid.setSpacing(8)
+
+    def arrange(self, shape: str) -> None:
+        """Place the parts for a room that is ``"low"``, ``"even"`` or ``"tall"``."""
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another shape of room may want another arrangement."""
+        super().resizeEvent(event)
+        ratio = self.width() / max(self.height(), 1)
+        shape = "low" if ratio > LOW else "tall" if ratio < TALL else "even"
+        if shape != self.shape:
+            self.shape = shape
+            self.arrange(shape)
 
     def open(self) -> None:
         """The desk shows another run."""
@@ -74,15 +90,16 @@ class Mode(QWidget):
 
 def lay_out(grid: QGridLayout, rows: tuple[tuple[QWidget, ...], ...], heights: tuple[int, ...],
             widths: tuple[int, ...]) -> None:  # fmt: skip
-    """Put widgets into a grid anew, with shares of height and width."""
+    """Put widgets into a grid anew, with shares of height and width; repeated ones span."""
     while grid.count():
         grid.takeAt(0)
     for index in range(max(grid.rowCount(), grid.columnCount())):
         grid.setRowStretch(index, 0)
         grid.setColumnStretch(index, 0)
-    for row, widgets in enumerate(rows):
-        for column, widget in enumerate(widgets):
-            grid.addWidget(widget, row, column)
+    for widget in dict.fromkeys(widget for row in rows for widget in row):
+        places = [(r, c) for r, row in enumerate(rows) for c, w in enumerate(row) if w is widget]
+        (top, left), (bottom, right) = places[0], places[-1]
+        grid.addWidget(widget, top, left, bottom - top + 1, right - left + 1)
     for row, share in enumerate(heights):
         grid.setRowStretch(row, share)
     for column, share in enumerate(widths):

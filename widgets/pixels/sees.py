@@ -72,6 +72,15 @@ class SeesMode(Mode):
         self.tools.chosen.connect(self._on_method)
         self.tools.toggled.connect(self._on_toggled)
 
+    def arrange(self, shape: str) -> None:
+        """The conditional and the map, or the heads, beside the picture or below it."""
+        other = self.map if self.heads.isHidden() else self.heads
+        canvas, bars = self.canvas, self.bars
+        if shape == "tall":
+            lay_out(self.grid, ((canvas, canvas), (bars, other)), (5, 3), (1, 1))
+        else:
+            lay_out(self.grid, ((canvas, bars), (canvas, other)), (4, 6), (1, 1))
+
     # --- run ----------------------------------------------------------------------------------
 
     def open(self) -> None:
@@ -87,11 +96,9 @@ class SeesMode(Mode):
         self.tools.set_usable("attention", attends)
         self.method = "gradient"
         self.tools.set_choice("method", "gradient")
-        right = (self.heads,) if attends else (self.map,)
         for part, on in ((self.heads, attends), (self.map, not attends)):
             part.setVisible(on)
-        lay_out(self.grid, ((self.canvas, self.bars), (self.canvas, *right)), (4, 6), (1, 1))
-        self.grid.addWidget(self.canvas, 0, 0, 2, 1)
+        self.arrange(self.shape)
         if cells is not None:
             self.index = cells.index_at(cells.rows // 2, cells.columns // 2) or 0
             self.canvas.set_hint("The pictures are coming …")
@@ -136,7 +143,7 @@ class SeesMode(Mode):
             values = answer.arrays["entropies"].reshape(-1)
             log_prob = answer.values.get("log_prob")
             words = f": log p {fixed(log_prob)} nats, exact" if isinstance(log_prob, float) else ""
-            self.map.canvas.set_title("entropy of every conditional" + words)
+            self.map.canvas.set_title("entropy map" + words)
             there = np.ones(cells.size, dtype=bool)
             self.map.set_map(cells, values, there, "entropy, nats", entropy_ends(cells))
             self.map.canvas.set_at(self.index)
@@ -164,8 +171,14 @@ class SeesMode(Mode):
                 Chip(f"{leaks} leaks", "Later values that change it: the model is no product of "
                      "conditionals in this order", palette.error, alarm=True, framed=True)
             )  # fmt: skip
-        tip = "Values drawn after it are dimmed: a chain rule may not look at them"
-        chips.append(Chip("later values are dimmed", tip, framed=True))
+        tip = (
+            "The stronger the colour the greater the influence, by its logarithm from 10⁻⁴ to 1 "
+            "of the largest; exactly 0 has none. Values drawn later are dimmed: the chain rule "
+            "may not look at them"
+        )
+        chips.append(Chip("colour: 10⁻⁴ … 1 of the largest", tip, palette.accent, "line",
+                          framed=True))  # fmt: skip
+        chips.append(Chip("dimmed: drawn later", tip, framed=True))
         chips.append(Chip(f"step {spaced(self._field.step)}", "Training step of these weights",
                           framed=True))  # fmt: skip
         return tuple(chips)
@@ -243,7 +256,7 @@ class SeesMode(Mode):
         if cells is None:
             return
         h, value = v.get("entropy"), v.get("value")
-        words = f"p(x | earlier) at {cells.words(self.index)}"
+        words = f"p(x | earlier), {cells.words(self.index)}"
         if isinstance(h, float):
             words += f": H {nats_and_bits(h)}, {v.get('entropy_kind', '')}"
         self.bars.set_heading(words, "The conditional of this value; the picture's own is bright")
@@ -288,10 +301,10 @@ class SeesMode(Mode):
 
 
 def _strength(influence: Floats) -> Floats:
-    """0 … 0.9 by the logarithm of the share of the largest; exactly 0 stays 0."""
+    """0 … 0.7 by the logarithm of the share of the largest; exactly 0 stays 0."""
     most = float(np.nan_to_num(influence, posinf=0.0).max(initial=0.0))
     if most <= 0.0:
         return np.zeros(influence.shape)
     share = np.clip(influence / most, FAINTEST, 1.0)
     scaled = 1.0 + np.log10(share) / -math.log10(FAINTEST)
-    return np.where(influence > 0.0, 0.15 + 0.75 * scaled, 0.0)
+    return np.where(influence > 0.0, 0.1 + 0.6 * scaled, 0.0)

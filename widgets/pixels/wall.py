@@ -16,7 +16,7 @@ from widgets.pixels.cells import Pixels
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 #: Room between pictures, pixels at scale 1; least side of a cell that gets an outline.
-GAP, OUTLINED_FROM = 5, 4
+GAP, OUTLINED_FROM = 5, 9
 STEPS = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}
 
 
@@ -153,7 +153,7 @@ class PictureWall(QWidget):
         colour = QColor(self._mark_colour)
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(colour, 1))
-        colour.setAlphaF(0.55)
+        colour.setAlphaF(0.4)
         for index, row, column in np.argwhere(marks).tolist():
             box = self.rect_of(index)
             tall = box.height() / height
@@ -169,14 +169,18 @@ class PictureWall(QWidget):
     def _draw_title(self, painter: QPainter) -> None:
         if not self._title:
             return
-        mark, left = self._look.px(8), float(self._look.px(2))
+        mark, top = self._look.px(8), 0.0
+        left = float(self._look.px(2))
+        if self.count:
+            gap = self._look.px(GAP) / 2
+            top = max(0.0, self.rect_of(0).top() - gap - self._title_height())
         if self._colour:
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(self._colour))
-            painter.drawEllipse(QPointF(mark, self._title_height() / 2), mark / 2, mark / 2)
+            painter.drawEllipse(QPointF(mark, top + self._title_height() / 2), mark / 2, mark / 2)
             left = 2.0 * mark
         painter.setPen(QColor(self._look.palette.text))
-        area = QRectF(left, 0, max(1.0, self.width() - left), self._title_height())
+        area = QRectF(left, top, max(1.0, self.width() - left), self._title_height())
         text = self.fontMetrics().elidedText(
             self._title, Qt.TextElideMode.ElideRight, int(area.width())
         )

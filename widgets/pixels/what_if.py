@@ -24,7 +24,9 @@ from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.wall import PictureWall
 from widgets.pixels.words import fixed, sharpened, spaced
 
-N_FUTURES, N_COARSE = 16, 4
+N_FUTURES, N_COARSE = 12, 4
+#: Up to so many values all futures are asked for at once; partial answers later than this show.
+CHEAP, SLOW_SECONDS = 256, 0.8
 #: Steps of the slider for real values.
 REAL_STEPS = 200
 COMMON_TIP = (
@@ -69,7 +71,7 @@ class WhatIfMode(Mode):
         row.addWidget(self.value_label)
         column.addLayout(row)
         self._chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
-        lay_out(self.grid, ((self.canvas, self.wall), (self._chooser, self.map)), (5, 4), (1, 1))
+        self.arrange(self.shape)
         self.column.addLayout(self.grid, 1)
         self.column.addWidget(self.picker)
         self.canvas.chosen.connect(self._on_chosen)
@@ -79,6 +81,14 @@ class WhatIfMode(Mode):
         self.desk.changed.connect(self.asks_changed)
         self.tools.toggled.connect(self._on_toggled)
         self.tools.pressed.connect(lambda _: self.desk.set(seed=self.desk.seed + 1))
+
+    def arrange(self, shape: str) -> None:
+        """Three columns in a low room, else two rows."""
+        canvas, wall, bars, field = self.canvas, self.wall, self._chooser, self.map
+        if shape == "low":
+            lay_out(self.grid, ((canvas, bars, wall), (canvas, field, wall)), (6, 5), (3, 4, 4))
+        else:
+            lay_out(self.grid, ((canvas, wall), (bars, field)), (5, 4), (1, 1))
 
     # --- run ----------------------------------------------------------------------------------
 
@@ -116,11 +126,11 @@ class WhatIfMode(Mode):
         }  # fmt: skip
         about |= self.desk.sharpening()
         arrays = {"picture": picture.astype(np.float64)}
-        asked["conditional"] = Question("conditional_at", about, arrays)
+        asked["before"] = Question("conditional_at", about, arrays)
         if self.value is not None:
             more: dict[str, Value] = {
                 "value": self.value,
-                "n": N_FUTURES if rest else N_COARSE,
+                "n": N_FUTURES if rest or len(picture) <= CHEAP else N_COARSE,
                 "seed": self.desk.seed,
                 "common": self.tools.is_on("common"),
             }
@@ -129,12 +139,12 @@ class WhatIfMode(Mode):
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw one part."""
-        if part == "conditional":
+        if part == "before":
             self._conditional = answer
             self._draw_bars()
-            if self.value is None and self.index is not None:
-                self._propose(answer)
         elif part == "futures":
+            if not (answer.final or self._answer is None or answer.elapsed > SLOW_SECONDS):
+                return
             self._answer = answer
             self._draw_futures()
             self.chips_changed.emit()
@@ -208,7 +218,7 @@ class WhatIfMode(Mode):
         cells, answer = self.desk.cells, self._conditional
         if cells is None or answer is None or self.index is None:
             return
-        words = f"p(x | earlier) at {cells.words(self.index)}: click another level"
+        words = f"p(x | earlier), {cells.words(self.index)}: click a level"
         self.bars.set_heading(words, "The conditional of this value; the one put here is bright")
         picture = self.picker.values
         value = self.value
@@ -239,23 +249,19 @@ class WhatIfMode(Mode):
         if self.index is not None:
             after = after.copy()
             after[self.index] = True
-        self.map.canvas.set_title("share of futures in which a value differs")
+        self.map.canvas.set_title("share of futures that differ")
         self.map.set_map(cells, share, after, "share, estimate", (0.0, 1.0))
         self.map.canvas.set_at(self.index)
 
     # --- the user -----------------------------------------------------------------------------
 
-    def _propose(self, answer: Answer) -> None:
+    def _propose(self) -> None:
         """The far end of the scale, so that something happens at once."""
         picture, cells = self.picker.values, self.desk.cells
         if picture is None or cells is None or self.index is None:
             return
-        was = float(picture[self.index])
-        if cells.levels is None:
-            self._set_value(cells.high if was < (cells.low + cells.high) / 2 else cells.low)
-            return
-        far = cells.levels - 1 if was < cells.levels / 2 else 0
-        self._set_value(float(far))
+        below = float(picture[self.index]) < (cells.low + cells.high) / 2
+        self._set_value(cells.high if below else cells.low)
 
     def _set_value(self, value: float | None) -> None:
         self.value = value
@@ -264,10 +270,12 @@ class WhatIfMode(Mode):
         self.asks_changed.emit()
 
     def _on_chosen(self, index: int) -> None:
+        if index == self.index and self.value is not None:
+            return
         self.index, self._answer, self._conditional = index, None, None
         self.wall.clear()
         self.map.clear()
-        self._set_value(None)
+        self._propose()
 
     def _on_picked(self, value: float) -> None:
         self._set_value(value)
@@ -281,6 +289,8 @@ class WhatIfMode(Mode):
         self._set_value(float(place) if cells.levels is not None else real)
 
     def _on_picture(self) -> None:
+        if self.value is None:
+            self._propose()
         self._draw()
         self.asks_changed.emit()
 
