@@ -22,12 +22,14 @@ References:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.nets.diagonal_scan import DiagonalScan, diagonal_order
 from engine.nets.masked_conv import MaskedConv2d, MaskedPointwise
 
 #: Width of the Row LSTM's kernels, input to state and state to state.
@@ -35,13 +37,14 @@ ROW_KERNEL = 3
 
 
 class Memory(NamedTuple):
-    """Hidden states h and cells c of all pixels, (B, C, H, W); of both directions (2, B, C, H, W).
+    """Hidden states h of all pixels, (B, C, H, W), and of a Row LSTM the cells c.
 
-    Nothing is shifted here: the state of a pixel is that of its own place.
+    Of a Diagonal LSTM h is (2, B, C, H, W), both directions. Nothing is shifted here: the state of
+    a pixel is that of its own place.
     """
 
     h: Tensor
-    c: Tensor
+    c: Tensor | None = None
 
 
 def lstm_cell(gates: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -128,43 +131,48 @@ class DiagonalBiLSTM(nn.Module):
 
     def after(self, x: Tensor, memory: Memory) -> Tensor:
         """The way past joined with both directions, the second one moved down a row."""
-        to_right, to_left = memory.h.unbind(0)
-        y: Tensor = x + self.up(to_right + F.pad(to_left, (0, 0, 1, 0))[:, :, :-1])
-        return y
+        to_right, to_left = memory.h.permute(0, 3, 4, 1, 2).unbind(0)  # (H, W, B, C)
+        both = to_right + F.pad(to_left, (0, 0, 0, 0, 0, 0, 1, 0))[:-1]
+        y = F.linear(both, self.up.masked()[:, :, 0, 0], self.up.bias)
+        return x + y.permute(2, 3, 0, 1)
 
     def states(self, x: Tensor, u: Tensor, bias: Tensor | None = None) -> Memory:
         """Run over the diagonals of both directions at once."""
-        width = x.shape[-1]
-        gates = self.input_to_state(x)
-        gates = gates if bias is None else gates + bias
-        forth, back = gates.chunk(2, 1)
-        back = back if self.own is None else back + self.own(u)
-        both = skew(torch.stack([forth, back.flip(-1)]))  # (2, B, 4C, H, T)
-        found = self._run(both.permute(4, 0, 3, 1, 2), width)
-        parts = []
-        for part in found:  # T of (2, H, B, C)
-            straight = unskew(torch.stack(part).permute(1, 3, 4, 2, 0), width)
-            parts.append(torch.stack([straight[0], straight[1].flip(-1)]))
-        return Memory(*parts)
+        height, width = x.shape[-2:]
+        forth, back = (order.to(x.device) for order in _both_orders(height, width))
+        kernel = self.input_to_state.masked().view(2, self.n_gates // 2, -1)
+        offset = self.input_to_state.offset().view(2, 1, -1)
+        seen = _laid_out(x, forth, back)
+        gates = torch.baddbmm(offset, seen.flatten(1, 2), kernel.transpose(1, 2))
+        gates = gates.view(*seen.shape[:-1], -1)
+        if bias is not None:
+            ahead, behind = bias.chunk(2, 1)
+            gates = gates + torch.stack([_along(ahead, forth), _along(behind, back)])
+        if self.own is not None:
+            mirrored = _along(u, back) @ self.own.weight[:, :, 0, 0].T
+            gates = torch.stack([gates[0], gates[1] + mirrored])
+        h = DiagonalScan.apply(gates, self.state_to_state, height, width)  # type: ignore[no-untyped-call]
+        straight = [h[i].index_select(0, o.argsort()) for i, o in enumerate((forth, back))]
+        maps = torch.stack(straight).view(2, height, width, len(x), -1)
+        return Memory(maps.permute(0, 3, 4, 1, 2))
 
-    def _run(self, gates: Tensor, width: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Gates (T, 2, H, B, 4C) → hidden states and cells of each diagonal, (2, H, B, C)."""
-        height, n, n_gates = gates.shape[2:]
-        size = n_gates // 4
-        h = gates.new_zeros(2, height, n, size)
-        c = gates.new_zeros(2, height, n, size)
-        hidden, cells = [], []
-        for t, now in enumerate(gates.contiguous().unbind(0)):
-            low, high = max(0, t - width + 1), min(t, height - 1) + 1
-            beside, upper = h[:, low:high], _down(h)[:, low:high]
-            seen = torch.cat([beside, upper], -1).flatten(1, 2)
-            total = torch.baddbmm(now[:, low:high].flatten(1, 2), seen, self.state_to_state)
-            new_h, new_c = lstm_cell(total.view(2, high - low, n, n_gates), c[:, low:high])
-            around = (0, 0, 0, 0, low, height - high)
-            h, c = F.pad(new_h, around), F.pad(new_c, around)
-            hidden.append(h)
-            cells.append(c)
-        return hidden, cells
+
+def _laid_out(x: Tensor, *orders: Tensor) -> Tensor:
+    """Maps (B, C, H, W) → (len(orders), H·W, B, C), pixels in each of the orders."""
+    return torch.stack([_along(x, order) for order in orders])
+
+
+def _along(x: Tensor, order: Tensor) -> Tensor:
+    """Maps (B, C, H, W) → (H·W, B, C), pixels in the order."""
+    return x.permute(2, 3, 0, 1).flatten(0, 1).index_select(0, order)
+
+
+@lru_cache(maxsize=64)
+def _both_orders(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The diagonal order from the upper left, and from the upper right."""
+    order = diagonal_order(height, width)
+    rows, columns = order // width, order % width
+    return order, rows * width + (width - 1 - columns)
 
 
 def above(h: Tensor) -> Tensor:
@@ -172,23 +180,3 @@ def above(h: Tensor) -> Tensor:
     width = h.shape[1]
     padded = F.pad(h, (0, 0, 1, 1))
     return torch.cat([padded[:, j : j + width] for j in range(ROW_KERNEL)], -1)
-
-
-def skew(x: Tensor) -> Tensor:
-    """(…, H, W) → (…, H, W + H − 1): row r moves r places to the right, so diagonals stand up."""
-    height, width = x.shape[-2:]
-    flat = F.pad(x, (0, height)).flatten(-2)
-    used = flat[..., : height * (width + height - 1)]
-    return used.reshape(*x.shape[:-1], width + height - 1)
-
-
-def unskew(x: Tensor, width: int) -> Tensor:
-    """(…, H, W + H − 1) → (…, H, W), the inverse of :func:`skew`."""
-    height = x.shape[-2]
-    flat = F.pad(x.flatten(-2), (0, height))
-    return flat.reshape(*x.shape[:-1], width + height)[..., :width]
-
-
-def _down(h: Tensor) -> Tensor:
-    """(2, H, B, C) with every row moved down by one, zeros in the first."""
-    return F.pad(h, (0, 0, 0, 0, 1, 0))[:, :-1]

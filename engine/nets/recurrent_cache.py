@@ -42,6 +42,8 @@ class _RowCache:
     def restore(self, x: Tensor, memory: Memory, row: int) -> None:
         """Take the states of the row above ``row``."""
         self._h = memory.h[:, :, row - 1].transpose(1, 2).contiguous()
+        if memory.c is None:
+            raise ValueError("restore: given states without cells, wanted those of a Row LSTM")
         self._c = memory.c[:, :, row - 1].transpose(1, 2).contiguous()
 
     def start_row(self, row: int, u: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Every model that paints in raster order: causality, mass, cached sampling, what it sees."""
+"""Every model that paints in raster order: causality, mass, cached sampling, labels."""
 
 from __future__ import annotations
 
@@ -9,24 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.capabilities import Step
-from engine.nets.gated_pixels import gate
 from engine.nets.masked_conv import MaskedConv2d, colour_groups
-from engine.nets.outputs import level_log_probs
-from engine.nets.pixel_lstm import DiagonalBiLSTM, skew, unskew
 from engine.nets.pixel_model import PaintState, PixelModel, raster_order
 from engine.nets.stepwise import last_of, naive_steps
-from engine.registry import build_model
+from tests.engine.painters import SMALL, build, labels_for, noise_for, pictures, same_steps
 
-#: Small nets, for the settings that each model has.
-SMALL: dict[str, dict[str, Any]] = {
-    "gated_pixelcnn": {"n_layers": 3, "n_channels": 6},
-    "pixelcnn": {"n_layers": 2, "n_channels": 6},
-    "row_lstm": {"n_layers": 2, "n_channels": 6},
-    "diagonal_bilstm": {"n_layers": 2, "n_channels": 6},
-    "multiscale_pixelrnn": {"n_layers": 1, "n_channels": 6, "factor": 2},
-}
-NAMES = list(SMALL)
 #: Event shape and settings: one colour, several levels, colours, mixtures, real values.
 CASES: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((1, 5, 4), {"levels": 2}),
@@ -36,44 +23,10 @@ CASES: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((1, 4, 4), {"levels": None, "output": "logistic_mixture"}),
     ((6,), {"levels": 3}),
 ]
-#: What a 7 × 7 kernel under mask A sees.
-STEP_A = [(-up, right) for up in (1, 2, 3) for right in range(-3, 4)]
-STEP_A += [(0, -left) for left in (1, 2, 3)]
-MODELS = pytest.mark.parametrize("name", NAMES)
+MODELS = pytest.mark.parametrize("name", list(SMALL))
 EVERY = pytest.mark.parametrize(
     ("shape", "settings"), CASES, ids=[f"{'x'.join(map(str, s))}-{v['levels']}" for s, v in CASES]
 )
-
-
-def build(name: str, shape: tuple[int, ...], **settings: Any) -> PixelModel:
-    """A model in float64 whose conditionals differ much from each other."""
-    model = build_model(name, event_shape=shape, seed=4, **{**SMALL[name], **settings})
-    assert isinstance(model, PixelModel)
-    # Real draws come back as inputs: with wilder weights they run away.
-    strength = 0.4 if model.config.levels else 0.1
-    generator = torch.Generator().manual_seed(8)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.add_(strength * noise)
-    return model.double().eval()
-
-
-def pictures(model: PixelModel, n: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    shape, levels = (n, *model.event_shape), model.config.levels
-    if levels is None:
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-    return torch.randint(levels, shape, generator=generator).double()
-
-
-def noise_for(model: PixelModel, n: int, seed: int = 2) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(n, model.event_size, generator=generator, dtype=torch.float64)
-
-
-def labels_for(model: PixelModel, n: int) -> Tensor | None:
-    return torch.arange(n) % model.config.n_classes if model.uses_labels else None
 
 
 def jacobian(model: PixelModel, x: Tensor) -> Tensor:
@@ -124,20 +77,6 @@ def test_the_probabilities_of_all_pictures_sum_to_one(
     log_p = model.log_prob(x).detach()
     assert float(log_p.exp().sum()) == pytest.approx(1.0, abs=1e-10)
     assert float(log_p.exp().max()) > 1.5 * float(log_p.exp().mean())
-
-
-def same_steps(given: list[Step], wanted: list[Step]) -> float:
-    """The largest difference of two runs' conditionals, whose indices and draws must be equal."""
-    assert [step.index for step in given] == [step.index for step in wanted]
-    worst = 0.0
-    for mine, oracle in zip(given, wanted, strict=True):
-        at = torch.randn(len(mine.x), dtype=torch.float64)
-        try:
-            pair = [level_log_probs(d) for d in (mine.conditional, oracle.conditional)]
-        except ValueError:
-            pair = [d.log_prob(at) for d in (mine.conditional, oracle.conditional)]
-        worst = max(worst, float((pair[0].exp() - pair[1].exp()).abs().max()))
-    return worst
 
 
 @MODELS
@@ -295,165 +234,6 @@ def test_labels_that_do_not_fit_are_refused(name: str) -> None:
         build(name, (1, 3, 3), class_conditional=True, n_classes=0)
 
 
-# --- what a pixel sees ------------------------------------------------------------------------
-
-
-def field(model: PixelModel, row: int, column: int) -> Tensor:
-    """(H, W) bool: where the parameters of one pixel of one colour have a derivative."""
-    x = pictures(model, 4).requires_grad_()
-    params = model.params(model.inputs(x), labels_for(model, 4))
-    (grad,) = torch.autograd.grad(params[:, :, row, column].sum(), x)
-    return grad.abs().amax(0)[0] > 0
-
-
-def earlier(side: int, row: int, column: int) -> Tensor:
-    places = torch.arange(side * side).view(side, side)
-    return places < row * side + column
-
-
-@pytest.mark.parametrize(("n_layers", "reach"), [(1, 3), (3, 5), (5, 7)])
-def test_gated_pixelcnn_sees_all_in_reach(n_layers: int, reach: int) -> None:
-    model = build("gated_pixelcnn", (1, 15, 15), n_layers=n_layers)
-    rows, columns = torch.meshgrid(torch.arange(15), torch.arange(15), indexing="ij")
-    for row, column in ((9, 7), (14, 2), (0, 4), (7, 12)):
-        near = ((rows - row).abs() <= reach) & ((columns - column).abs() <= reach)
-        assert torch.equal(field(model, row, column), near & earlier(15, row, column))
-
-
-@pytest.mark.parametrize("n_layers", [1, 3, 6])
-def test_pixelcnn_has_its_blind_spot(n_layers: int) -> None:
-    model = build("pixelcnn", (1, 15, 15), n_layers=n_layers)
-    for row, column in ((9, 7), (14, 2), (8, 4)):
-        seen = field(model, row, column)
-        assert torch.equal(seen, plain_field(15, row, column, n_layers))
-        blind = earlier(15, row, column) & ~seen
-        # One row up only the first kernel reaches to the right, whatever the depth.
-        assert bool(blind[row - 1, column + 4 :].all())
-        assert not bool(blind[row - 1, max(column - 3, 0) : column + 4].any())
-
-
-def plain_field(side: int, row: int, column: int, n_layers: int) -> Tensor:
-    """The pixels that a walk of one A-step and n B-steps reaches, by walking."""
-    step_b = [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0)]
-    places = {(row, column)}
-    for _ in range(n_layers):
-        places = inside(side, places, step_b)
-    return marked(side, inside(side, places, STEP_A))
-
-
-@pytest.mark.parametrize("n_layers", [1, 3])
-def test_row_lstm_sees_a_triangle(n_layers: int) -> None:
-    model = build("row_lstm", (1, 17, 17), n_layers=n_layers, first_kernel=3)
-    for row, column in ((14, 8), (9, 15), (5, 3)):
-        seen = field(model, row, column)
-        assert torch.equal(seen, triangle_field(17, row, column, n_layers))
-        assert bool(seen[0].any())
-        blind = earlier(17, row, column) & ~seen
-        assert bool(blind[row - 1, column + 3 :].all())
-        assert bool(blind.any())
-
-
-def triangle_field(side: int, row: int, column: int, n_layers: int) -> Tensor:
-    """Per layer: past it, or up by any number of rows, then one step to the left or none."""
-    up = [(-1, -1), (-1, 0), (-1, 1)]
-    places = {(row, column)}
-    for _ in range(n_layers):
-        states = set(places)
-        for _ in range(side):
-            states |= inside(side, states, up)
-        places |= inside(side, states, [(0, -1), (0, 0)])
-    step_a = [(-1, -1), (-1, 0), (-1, 1), (0, -1)]
-    return marked(side, inside(side, places, step_a))
-
-
-@pytest.mark.parametrize("n_layers", [1, 2])
-def test_diagonal_bilstm_sees_everything_before(n_layers: int) -> None:
-    model = build("diagonal_bilstm", (1, 12, 9), n_layers=n_layers, first_kernel=3)
-    places = torch.arange(12 * 9).view(12, 9)
-    # (11, 4) and (1, 0): the last pixel of the row above is out of the first kernel's reach.
-    for row, column in ((11, 4), (1, 0), (6, 0), (3, 8), (0, 5)):
-        assert torch.equal(field(model, row, column), places < row * 9 + column)
-
-
-@pytest.mark.parametrize("layer", ["row", "diagonal"])
-@pytest.mark.parametrize("factor", [2, 4])
-def test_multiscale_paints_the_small_picture_first(layer: str, factor: int) -> None:
-    model = build("multiscale_pixelrnn", (1, 8, 8), factor=factor, layer=layer)
-    small = torch.zeros(8, 8, dtype=torch.bool)
-    small[::factor, ::factor] = True
-    n_small = (8 // factor) ** 2
-    assert bool(small.flatten()[model.order[:n_small]].all())
-    assert not bool(small.flatten()[model.order[n_small:]].any())
-    assert model.order[:n_small].tolist() == sorted(model.order[:n_small].tolist())
-    assert model.order[n_small:].tolist() == sorted(model.order[n_small:].tolist())
-    # Early pixels of the large picture see the whole small one, and of the rest what is before.
-    seen = field(model, 0, 1)
-    assert bool(seen[small].all())
-    assert not bool((seen & ~small & ~earlier(8, 0, 1)).any())
-    # A pixel of the small picture knows nothing of the pixels between.
-    assert not bool((field(model, factor, factor) & ~small).any())
-
-
-def test_another_small_picture_gives_another_large_one() -> None:
-    model = build("multiscale_pixelrnn", (1, 8, 8), factor=4)
-    small = torch.zeros(8, 8, dtype=torch.bool)
-    small[::4, ::4] = True
-    noise, known = noise_for(model, 64), torch.zeros(64, 1, 8, 8, dtype=torch.float64)
-    last = known.clone()
-    last[:, 0, 4, 4] = 1.0  # the small picture's last pixel, in the middle of the large one
-    first = last_of(model.sample_steps(noise, known=known, mask=small))
-    other = last_of(model.sample_steps(noise, known=last, mask=small))
-    conditionals = [model.conditionals(x).probs[0] for x in (first, last)]
-    assert torch.equal(first[:, :, small], known[:, :, small])
-    assert bool((first[:, 0, :4] != other[:, 0, :4]).any())
-    assert not torch.equal(conditionals[0][1], conditionals[1][1])
-
-
-@pytest.mark.parametrize("shape", [(1, 7, 5), (3, 5, 6)])
-def test_sides_need_not_be_multiples_of_the_factor(shape: tuple[int, ...]) -> None:
-    model = build("multiscale_pixelrnn", shape, factor=4, layer="diagonal")
-    noise = noise_for(model, 2)
-    given, wanted = list(model.sample_steps(noise)), list(naive_steps(model, noise))
-    assert same_steps(given, wanted) < 1e-12
-    assert torch.equal(given[-1].x, wanted[-1].x)
-
-
-def test_skewing_stands_diagonals_up() -> None:
-    x = torch.arange(12.0).view(1, 3, 4)
-    skewed = skew(x)
-    assert skewed.shape == (1, 3, 6)
-    for row, column in itertools.product(range(3), range(4)):
-        assert skewed[0, row, column + row] == x[0, row, column]
-    assert torch.equal(unskew(skewed, 4), x)
-
-
-def test_states_do_not_go_round_the_corner() -> None:
-    """The diagonal state of the first column knows nothing of the row above's last one."""
-    layer = DiagonalBiLSTM(torch.zeros(8).long(), torch.zeros(4).long()).double()
-    x = torch.randn(1, 8, 4, 5, dtype=torch.float64, requires_grad=True)
-    memory = layer.states(x, x)
-    (grad,) = torch.autograd.grad(memory.h[0, 0, :, 2, 1].sum(), x)
-    seen = grad[0].abs().amax(0) > 0
-    rows, columns = torch.meshgrid(torch.arange(4), torch.arange(5), indexing="ij")
-    assert torch.equal(seen, (rows <= 2) & (columns <= 1))
-    (grad,) = torch.autograd.grad(layer.states(x, x).h[1, 0, :, 2, 3].sum(), x)
-    assert torch.equal(grad[0].abs().amax(0) > 0, (rows <= 2) & (columns >= 3))
-
-
-def marked(side: int, places: set[tuple[int, int]]) -> Tensor:
-    seen = torch.zeros(side, side, dtype=torch.bool)
-    for place in places:
-        seen[place] = True
-    return seen
-
-
-def inside(
-    side: int, places: set[tuple[int, int]], steps: list[tuple[int, int]]
-) -> set[tuple[int, int]]:
-    found = {(r + a, k + b) for r, k in places for a, b in steps}
-    return {(r, k) for r, k in found if 0 <= r < side and 0 <= k < side}
-
-
 # --- masks ------------------------------------------------------------------------------------
 
 
@@ -479,14 +259,3 @@ def test_masks_that_cannot_be_are_refused() -> None:
         MaskedConv2d(torch.arange(1), torch.arange(1), 4, "A")
     with pytest.raises(ValueError, match="at least 3"):
         colour_groups(2, 3)
-
-
-def test_the_gates_own_derivative() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 6, 3, 2, generator=generator, dtype=torch.float64, requires_grad=True)
-    value, door = x.chunk(2, 1)
-    assert torch.allclose(gate(x), torch.tanh(value) * torch.sigmoid(door), atol=1e-15)
-    assert torch.autograd.gradcheck(gate, (x,))
-    last = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
-    assert torch.autograd.gradcheck(gate, (last,))
-    assert torch.equal(gate(last), gate(x))
