@@ -14,13 +14,13 @@ from torch.distributions import Normal
 
 from engine.bijections.affine_flow import AffineFlow
 from engine.capabilities import FlowPath
-from engine.dataset import Dataset, KnownDensity
+from engine.dataset import Dataset
 from engine.estimators.divergences import compare, model_mass
 from engine.estimators.grid import Box
 from engine.estimators.mass import mass_state, tail_of_draws, tail_of_energy
 from engine.estimators.wide_grid import rounded_reach, spans_of_box, wide_grid
 from engine.model import GenerativeModel
-from engine.registry import build_dataset, build_model, dataset_names, probes
+from engine.registry import build_dataset, build_model, dataset_card, datasets, probes
 from tests.engine.toys import (
     GaussianData,
     GaussianToy,
@@ -78,8 +78,7 @@ def ask(model: GenerativeModel, data: Dataset, **arguments: Any) -> list[Any]:
 
 
 def known_sets() -> list[str]:
-    sets = [name for name in dataset_names() if name != "points"]
-    return [name for name in sets if isinstance(build_dataset(name), KnownDensity)]
+    return [name for name, kind in datasets().items() if dataset_card(kind).has_density]
 
 
 def gaussian_kl(m: Any, s: Any, mean: Any, sigma: Any) -> float:

@@ -52,7 +52,7 @@ def test_a_rate_of_zero_is_a_rate() -> None:
 @pytest.mark.parametrize("batch_size", [1, 100])
 def test_few_points_and_no_held_out_ones(name: str, batch_size: int) -> None:
     data = build_dataset("two_moons", n_samples=10, valid_fraction=0.0, test_fraction=0.0)
-    model = build_model(name, event_shape=(2,))
+    model = build_model(name, event_shape=(2,), dataset=data)
     result = fit(model, data, steps=3, batch_size=batch_size, device="cpu")
     assert result.steps == 3
     assert not model.training

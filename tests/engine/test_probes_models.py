@@ -47,9 +47,10 @@ def data(name: str) -> Dataset:
 
 @cache
 def model(name: str, dataset: str) -> GenerativeModel:
-    event_shape = data(dataset).event_shape
-    built = build_model(name, event_shape=event_shape, **tiny(models()[name].Config))
-    built.prepare(data(dataset).train, generator=torch.Generator().manual_seed(1))
+    rows = data(dataset)
+    settings = tiny(models()[name].Config)
+    built = build_model(name, event_shape=rows.event_shape, dataset=rows, **settings)
+    built.prepare(rows.train, generator=torch.Generator().manual_seed(1))
     return built.eval().requires_grad_(False)
 
 
@@ -67,7 +68,14 @@ def window(dataset: str) -> dict[str, list[float]]:
     return {"low": values["low"], "high": values["high"]}  # type: ignore[dict-item]
 
 
-PAIRS = [(name, dataset) for name in model_names() for dataset in POINT_SETS]
+#: Models made for pictures learn points as well; two sets show that they do.
+FEW_SETS = ("gaussian_1d", "two_moons")
+PAIRS = [
+    (name, dataset)
+    for name in model_names()
+    for dataset in POINT_SETS
+    if name == "made" or models()[name].card.family != "autoregressive" or dataset in FEW_SETS
+]
 
 
 @pytest.mark.parametrize(("name", "dataset"), PAIRS)

@@ -32,7 +32,7 @@ def crescent(scale: float = 1.0, shift: float = 0.0) -> Table:
 
 
 def trained(name: str, data: Table, steps: int = 10) -> GenerativeModel:
-    model = build_model(name, event_shape=(2,), seed=1)
+    model = build_model(name, event_shape=(2,), seed=1, dataset=data)
     fit(model, data, steps=steps, batch_size=64, seed=2, device="cpu")
     return model
 

@@ -32,7 +32,7 @@ TOLERANCE = 1e-5
 @cache
 def trained(name: str, data: str, steps: int = STEPS) -> tuple[GenerativeModel, Dataset]:
     dataset = build_dataset(data, n_samples=600)
-    model = build_model(name, event_shape=dataset.event_shape, seed=3)
+    model = build_model(name, event_shape=dataset.event_shape, seed=3, dataset=dataset)
     fit(model, dataset, steps=steps, batch_size=64, seed=5, device="cpu")
     return model.eval(), dataset
 
