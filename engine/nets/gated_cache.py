@@ -14,7 +14,7 @@ from torch import Tensor
 
 from engine.nets.gated_columns import NumpyColumns, Row, TorchColumns
 from engine.nets.gated_pixels import GatedLayer, GatedStacks, gate
-from engine.nets.pixel_model import PixelCache
+from engine.nets.painting import PixelCache
 
 #: Up to so many pictures numpy is quicker: its calls cost a fraction of torch's.
 MOST_IN_NUMPY = 4
@@ -59,8 +59,8 @@ class _LayerCache:
         seen = self.above[:, :, row : row + self.layer.rows]
         windows = seen.unfold(3, 2 * self.layer.reach + 1, 1).permute(0, 3, 1, 2, 4)
         n, width = windows.shape[:2]
-        a = torch.addmm(offset, windows.reshape(n * width, -1), weight)
-        return a.view(n, 1, width, -1)
+        a = torch.addmm(offset, windows.reshape(n * width, len(weight)), weight)
+        return a.view(n, 1, width, weight.shape[1])
 
     def row(self, after: Tensor) -> Row:
         """What the columns of this layer need; they are written to ``after``."""

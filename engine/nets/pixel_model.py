@@ -9,9 +9,8 @@ finds those of one value after the other without running the whole network again
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,38 +20,14 @@ from torch.distributions import Distribution, MixtureSameFamily
 from engine.capabilities import Step
 from engine.drawing import uniform_noise
 from engine.model import GenerativeModel
+from engine.nets.class_mixture import class_log_weights, mix_classes
 from engine.nets.masked_conv import MaskedPointwise
-from engine.nets.outputs import check_level_values, icdf, make_output, scale_levels, tempered
+from engine.nets.outputs import check_level_values, make_output, scale_levels
 from engine.nets.outputs.real import GaussianMixtureOutput, mixture_distribution
+from engine.nets.painting import PaintState, PixelCache, paint
 from engine.nets.stepwise import Steps, check_steps, last_of
 
-
-class PixelCache(ABC):
-    """What a network remembers of the values painted so far, for a batch of N pictures."""
-
-    @abstractmethod
-    def begin(self, u: Tensor, place: int) -> None:
-        """Take inputs (N, C, H, W) as painted up to ``place`` in the order; the rest is unseen."""
-
-    @abstractmethod
-    def params(self, place: int) -> Tensor:
-        """(N, P), the parameters of the value at ``place``; places are asked in turn."""
-
-    @abstractmethod
-    def put(self, place: int, u: Tensor) -> None:
-        """Take in the value (N,) at ``place``, scaled as inputs are."""
-
-
-@dataclass(frozen=True)
-class PaintState:
-    """Where a sample stands: how many values are painted, and the picture (N, *E) so far.
-
-    ``sample_steps`` goes on from it after one pass over what is painted. Change a value of
-    ``x`` and go back to its ``place`` + 1 to ask "what if?".
-    """
-
-    place: int
-    x: Tensor
+__all__ = ["PaintState", "PixelCache", "PixelModel", "picture_shape", "raster_order"]
 
 
 class PixelModel(GenerativeModel):
@@ -184,12 +159,40 @@ class PixelModel(GenerativeModel):
     ) -> Distribution:
         """All D conditionals of (B, *E), batch shape (B, D), in the units given.
 
-        Raises:
-            ValueError: The model is trained with labels and none are given.
+        A model trained with labels, asked without, mixes them by p(class given earlier values).
         """
+        if self.mixes(context):
+            return self._mixed(x)
         labels = self.check_labels(context, len(x))
-        params = self._by_value(self.params(self.inputs(x), labels))
-        return self._distribution(params, self.location, self.scale)
+        return self.distribution(self._by_value(self.params(self.inputs(x), labels)))
+
+    def mixes(self, labels: Tensor | None) -> bool:
+        """Whether every class is as likely: a model trained with labels, and none are given."""
+        return self.uses_labels and labels is None
+
+    def _mixed(self, x: Tensor) -> Distribution:
+        u, every = self.inputs(x), range(self.config.n_classes)
+        maps = [self.params(u, self._every(c, len(x))) for c in every]
+        params = torch.stack([self._by_value(m) for m in maps])  # (K, B, D, P)
+        values = (u.flatten(1) if self.family.levels is None else self._flat(x)).expand(
+            params.shape[:-1]
+        )
+        terms = self.family.log_prob(params, values)[..., self._order]
+        weights = class_log_weights(terms)[..., self._order.argsort()]
+        return mix_classes(self.distribution(params), weights)
+
+    def distribution(self, params: Tensor, index: int | None = None) -> Distribution:
+        """Parameters (…, D, P) → conditionals; with an index those of one value, (…, P)."""
+        if self.family.levels is not None:
+            return self.family.distribution(params)
+        every = slice(None) if index is None else index
+        return self._distribution(params, self.location[every], self.scale[every])
+
+    def class_evidence(self, x: Tensor, place: int) -> Tensor:
+        """log p(values before ``place`` given each class), (K, B), up to a constant."""
+        every, seen = range(self.config.n_classes), self._order[:place]
+        terms = [self._log_terms(x, self._every(c, len(x)))[:, seen] for c in every]
+        return torch.stack(terms).sum(-1)
 
     def _distribution(self, params: Tensor, location: Tensor, scale: Tensor) -> Distribution:
         if isinstance(self.family, GaussianMixtureOutput):
@@ -229,19 +232,20 @@ class PixelModel(GenerativeModel):
             noise: (N, D) in (0, 1), one number per value, at the value's own index.
             known: Values to be kept.
             mask: Where they are kept.
-            context: Labels (N,), for a model trained with labels.
+            context: Labels (N,), for a model trained with labels; without them all classes are
+                painted at once, mixed by p(class given earlier values).
             temperature: Levels: p^(1/T). Densities: widths times T.
             top_p: Keep the most probable levels whose mass reaches it.
             state: A step's ``state``: go on after that step. Its picture stands for what is
                 painted, whatever ``known`` says.
 
         Raises:
-            ValueError: A shape or number is wrong, only one of ``known`` and ``mask`` is given,
-                or labels are wanted and missing.
+            ValueError: A shape or number is wrong, or only one of ``known`` and ``mask`` is
+                given.
         """
         steps = check_steps(self, noise, known, mask, temperature=temperature, top_p=top_p)
-        labels = self.check_labels(context, len(noise))
-        return self._paint(steps, labels, self._begin(steps, state))
+        labels = None if self.mixes(context) else self.check_labels(context, len(noise))
+        return paint(self, steps, labels, self._begin(steps, state))
 
     def _begin(self, steps: Steps, state: object) -> PaintState:
         n = len(steps.noise)
@@ -253,39 +257,14 @@ class PixelModel(GenerativeModel):
             raise ValueError(
                 f"state: given pictures {tuple(state.x.shape)}, wanted {(n, *self.event_shape)}"
             )
-        flat = state.x.to(self.location).expand(n, *self.event_shape).reshape(n, -1).clone()
+        every = state.x.to(self.location).expand(n, *self.event_shape)
+        flat = every.reshape(n, self.event_size).clone()
         ahead = self._order[state.place :]
         flat[:, ahead] = steps.start[:, ahead]
         return PaintState(state.place, flat.view(n, *self.event_shape))
 
-    def _paint(self, steps: Steps, labels: Tensor | None, start: PaintState) -> Iterator[Step]:
-        flat = start.x.reshape(len(steps.noise), -1)
-        cache = self.cache(len(flat), labels)
-        with torch.no_grad():
-            cache.begin(self.inputs(start.x), start.place)
-        order, noise = self._order.tolist(), steps.noise.unbind(1)
-        keeps = bool(steps.keep.any())
-        for place in range(start.place, self.event_size):
-            index = order[place]
-            with torch.no_grad():
-                whole = self._one(cache.params(place), index)
-                conditional = tempered(whole, steps.temperature, steps.top_p)
-                value = icdf(conditional, noise[index])
-                if keeps:
-                    value = steps.keep_known(value, index)
-                flat = flat.clone()
-                flat[:, index] = value
-                cache.put(place, self._value_in(value, index))
-            x = flat.view(-1, *self.event_shape)
-            yield Step(index, x, conditional, PaintState(place + 1, x))
-
-    def _one(self, params: Tensor, index: int) -> Distribution:
-        """The conditional of one value from its parameters (N, P), in data units."""
-        if self.family.levels is not None:
-            return self.family.distribution(params)
-        return self._distribution(params, self.location[index], self.scale[index])
-
-    def _value_in(self, value: Tensor, index: int) -> Tensor:
+    def value_in(self, value: Tensor, index: int) -> Tensor:
+        """One value (…) in data units → as the network sees it."""
         if self.family.levels is None:
             return (value - self.location[index]) / self.scale[index]
         return self._scaled(value)

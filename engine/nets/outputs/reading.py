@@ -21,7 +21,7 @@ from torch.distributions import (
 
 from engine.drawing import categorical_from_uniform
 from engine.nets.outputs.binned import BinnedMixture
-from engine.nets.outputs.real import Mixture, quantile
+from engine.nets.outputs.real import Mixture, mixture_distribution, quantile
 
 #: Nodes and reach (in widths) of the rule that integrates the entropy of a Gaussian mixture.
 ENTROPY_NODES, ENTROPY_REACH = 2001, 8.0
@@ -142,11 +142,10 @@ def select(d: Distribution, index: int) -> Distribution:
     if isinstance(d, BinnedMixture):
         return d.select(index)
     if isinstance(d, Normal):
-        return Normal(d.loc[..., index], d.scale[..., index])
+        return Normal(d.loc[..., index], d.scale[..., index], validate_args=False)
     if isinstance(d, MixtureSameFamily):
         m = _mixture(d)
-        parts = Normal(m.means[..., index, :], m.log_widths[..., index, :].exp())
-        return MixtureSameFamily(Categorical(logits=m.logits[..., index, :]), parts)
+        return mixture_distribution(Mixture(*(part[..., index, :] for part in m)))
     raise ValueError(f"select: given a {type(d).__name__}, wanted one of the kinds listed")
 
 
@@ -169,8 +168,7 @@ def _tempered_density(d: Distribution, temperature: float, top_p: float) -> Dist
     if isinstance(d, Normal):
         return Normal(d.loc, d.scale * temperature)
     m = _mixture(d)
-    parts = Normal(m.means, m.log_widths.exp() * temperature)
-    return MixtureSameFamily(Categorical(logits=m.logits), parts)
+    return mixture_distribution(m._replace(log_widths=m.log_widths + math.log(temperature)))
 
 
 def _mixture_entropy(d: MixtureSameFamily) -> Tensor:

@@ -78,7 +78,9 @@ def mixture_distribution(
     if location is not None and scale is not None:
         means = means * scale.unsqueeze(-1) + location.unsqueeze(-1)
         widths = widths * scale.unsqueeze(-1)
-    return MixtureSameFamily(Categorical(logits=m.logits), Normal(means, widths))
+    weights = Categorical(logits=m.logits, validate_args=False)
+    parts = Normal(means, widths, validate_args=False)
+    return MixtureSameFamily(weights, parts, validate_args=False)
 
 
 def mixture_log_prob(mixture: Mixture, u: Tensor) -> Tensor:
