@@ -13,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from engine.nets.pixel_model import PixelCache, raster_order
+from engine.nets.painting import PixelCache
+from engine.nets.pixel_model import raster_order
 from engine.nets.recurrent_cache import RecurrentCache
 from engine.nets.recurrent_pixels import RecurrentPixels
 

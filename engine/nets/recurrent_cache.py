@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from engine.nets.painting import PixelCache
 from engine.nets.pixel_lstm import DiagonalBiLSTM, Memory, RowLSTM, above, lstm_cell
-from engine.nets.pixel_model import PixelCache
 from engine.nets.recurrent_pixels import RecurrentPixels
 from engine.nets.residual_cache import Pointwise, pointwise, window_of
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.nets.masked_conv import MaskedConv2d, MaskedPointwise
-from engine.nets.pixel_model import PixelCache
+from engine.nets.painting import PixelCache
 from engine.nets.residual_pixels import ResidualBlock, ResidualPixels
 
 

@@ -223,13 +223,30 @@ def test_without_a_label_classes_are_drawn_evenly(name: str) -> None:
 
 
 @CONDITIONAL
+@pytest.mark.parametrize("settings", [{"levels": 3}, {"levels": 2}, {"levels": None}])
+def test_without_a_label_conditionals_multiply_to_the_mixture(
+    name: str, settings: dict[str, Any]
+) -> None:
+    model = build(name, (1, 3, 3), class_conditional=True, n_classes=3, **settings)
+    x = pictures(model, 5)
+    parts = model.conditionals(x).log_prob(x.flatten(1))
+    assert torch.allclose(parts.sum(-1), model.log_prob(x), atol=1e-10)
+    noise = noise_for(model, 4)
+    given, wanted = list(model.sample_steps(noise)), list(naive_steps(model, noise))
+    assert same_steps(given, wanted) < 1e-10
+    assert torch.allclose(given[-1].x, wanted[-1].x, atol=1e-9)
+    rest = list(model.sample_steps(noise, state=given[4].state))
+    assert same_steps(rest, given[5:]) < 1e-10
+
+
+@CONDITIONAL
 def test_labels_that_do_not_fit_are_refused(name: str) -> None:
     model = build(name, (1, 3, 3), class_conditional=True, n_classes=3)
     x = pictures(model, 2)
     with pytest.raises(ValueError, match=r"wanted 0 … 2"):
         model.log_prob(x, context=torch.tensor([0, 3]))
-    with pytest.raises(ValueError, match="given no labels"):
-        model.conditionals(x)
+    with pytest.raises(ValueError, match=r"wanted 0 … 2"):
+        model.conditionals(x, context=torch.tensor([-1, 0]))
     with pytest.raises(ValueError, match="n_classes"):
         build(name, (1, 3, 3), class_conditional=True, n_classes=0)
 
