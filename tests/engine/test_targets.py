@@ -104,7 +104,7 @@ def test_a_flow_is_fitted_to_the_energy_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", model_names())
 def test_models_without_a_path_are_refused_with_the_reason(name: str) -> None:
-    model = build_model(name, event_shape=(2,))
+    model = build_model(name, event_shape=(2,), dataset=target("U3"))
     if Capability.FLOW_PATH in capabilities_of(models()[name]):
         Trainer(model, target("U3"), device="cpu").step()
         return
