@@ -69,7 +69,9 @@ def flat_draws(model: Sampling, n: int) -> Tensor:
 
 
 @torch.no_grad()
-def tail_of_energy(model: GenerativeModel, box: Box, *, n: int = N_COARSE) -> Tail:
+def tail_of_energy(
+    model: GenerativeModel, box: Box, *, n: int = N_COARSE, nodes: int = LOG_Z_NODES
+) -> Tail:
     """The share of an energy's mass outside a box, on a coarse grid over all of its mass.
 
     The error is the difference to half as many nodes a side.
@@ -77,7 +79,7 @@ def tail_of_energy(model: GenerativeModel, box: Box, *, n: int = N_COARSE) -> Ta
     Raises:
         ValueError: As for :func:`engine.estimators.partition.log_z`.
     """
-    whole = log_z(model, grid=LOG_Z_NODES).box
+    whole = log_z(model, grid=nodes).box
     fine, coarse = (_share_outside(model, midpoint_grid(whole, size), box) for size in (n, n // 2))
     return Tail(fine, abs(fine - coarse), "quadrature beyond the window")
 

@@ -22,6 +22,7 @@ from engine.estimators.density import (
 )
 from engine.estimators.grid import Box, Grid, midpoint_grid
 from engine.estimators.mass import (
+    N_COARSE,
     mass_values,
     picture_mass_error,
     tail_of_draws,
@@ -43,8 +44,10 @@ from engine.wire.fields import Value
 
 #: Pixels turned into events at once.
 PIECE = 65_536
-#: Nodes a side for log Z of a picture; the evaluation takes more.
-LOG_Z_NODES = 128
+#: Nodes a side for log Z of a picture; the evaluation takes more, a coarse picture less.
+LOG_Z_NODES, LOG_Z_COARSE = 128, 64
+#: Pictures of fewer pixels a side are coarse: they are for the moment while one scrubs.
+COARSE_BELOW = 100
 #: Draws that tell the mass beyond a fine picture; coarse ones make do with fewer.
 N_TAIL = 8192
 
@@ -90,9 +93,8 @@ def density(view: View, arguments: Arguments) -> Iterator[Result]:
             _check_numbers(scores)
             arrays, values = surface.finish(grid, scores)
             values = surface.values | values
-            yield Result(
-                arrays, values | _whole(view, box, grid, scores, values), final=size == stages[-1]
-            )
+            mass = _whole(view, box, arguments.size, (grid, scores), values)
+            yield Result(arrays, values | mass, final=size == stages[-1])
 
 
 def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
@@ -103,7 +105,7 @@ def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
         return _critic_surface(view, plane, model, arguments.contours)
     log_density = log_density_of(model, n_draws=arguments.n_draws, seed=view.seed)
     if log_density.kind == "energy" and isinstance(model, Energy) and not plane.is_slice:
-        return _normalised_surface(view, plane, log_density, arguments.contours)
+        return _normalised_surface(view, plane, log_density, arguments)
     relative = plane.is_slice
     label = log_density.label + (", slice at the mean" if plane.is_slice else "")
     values: dict[str, Value] = {"kind": log_density.kind, "label": label, "note": ""}
@@ -118,17 +120,24 @@ def _surface(view: View, arguments: Arguments, plane: Plane) -> _Surface:
     return _Surface(_pointwise(view, plane, log_density), finish, values)
 
 
+def _of(size: int, coarse: int, fine: int) -> int:
+    """One of two, by how fine a picture was asked for."""
+    return coarse if size < COARSE_BELOW else fine
+
+
 def _whole(
-    view: View, box: Box, grid: Grid, scores: Tensor, values: dict[str, Value]
+    view: View, box: Box, size: int, scored: tuple[Grid, Tensor], values: dict[str, Value]
 ) -> dict[str, Value]:
     """Whether the mass in the window and beyond it makes 1; nothing where there is no mass."""
+    grid, scores = scored
     mass, kind = values["mass"], str(values["kind"])
     if not isinstance(mass, float):
         return {}
-    n_draws = min(N_TAIL, max(N_TAIL // 2, grid.points.shape[0] // 8))
-    tail = tail_of_draws(view.model, box, n=n_draws)
+    n_draws = max(_of(size, N_TAIL // 8, N_TAIL // 2), grid.points.shape[0] // 8)
+    tail = tail_of_draws(view.model, box, n=min(N_TAIL, n_draws))
     if tail is None and kind == "quadrature":
-        tail = tail_of_energy(view.model, box)
+        nodes = _of(size, LOG_Z_COARSE, LOG_Z_NODES)
+        tail = tail_of_energy(view.model, box, n=_of(size, N_COARSE // 2, N_COARSE), nodes=nodes)
     if tail is None:
         return {}
     error = mass * picture_mass_error(grid, scores)
@@ -173,9 +182,10 @@ def _shared(view: View, plane: Plane, n_draws: int) -> Callable[[Grid], Tensor]:
 
 
 def _normalised_surface(
-    view: View, plane: Plane, log_density: LogDensity, contours: bool
+    view: View, plane: Plane, log_density: LogDensity, arguments: Arguments
 ) -> _Surface:
-    z = log_z(view.model, grid=LOG_Z_NODES, cancelled=view.cancelled)
+    nodes = _of(arguments.size, LOG_Z_COARSE, LOG_Z_NODES)
+    z = log_z(view.model, grid=nodes, cancelled=view.cancelled)
     values: dict[str, Value] = {
         "kind": "quadrature",
         "label": "−E(x) − log Z, quadrature",
@@ -185,7 +195,7 @@ def _normalised_surface(
     }
 
     def finish(grid: Grid, scores: Tensor) -> Picture:
-        return density_picture(grid, scores - z.value, contours=contours)
+        return density_picture(grid, scores - z.value, contours=arguments.contours)
 
     return _Surface(_pointwise(view, plane, log_density), finish, values)
 
