@@ -16,6 +16,7 @@ from engine.wire.cards import DatasetCard, DatasetInfo, ModelCard, Paper
 from engine.wire.event import Event
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, Metrics, RunInfo, RunSpec, Slot
+from tests.widgets import pixel_fakes
 from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Question
 
@@ -52,12 +53,23 @@ MODELS = {
         "exact",
     ),
 }
+AUTOREGRESSIVE = (Capability.SAMPLING, Capability.LOG_PROB, Capability.CONDITIONALS)
+MODELS |= {
+    name: (title, "autoregressive", AUTOREGRESSIVE, "exact")
+    for name, title in (
+        ("gated_pixelcnn", "Gated PixelCNN"), ("nade", "NADE"), ("transformer", "Transformer"),
+    )
+}  # fmt: skip
 LACKS = {
     "gan": {
         Capability.LOG_PROB: "its samples are a deterministic map of noise, which has no density."
     },
 }
-FEATURES = {"gaussian_mixture": ("components",)}
+FEATURES = {
+    "gaussian_mixture": ("components",),
+    "nade": ("any_order",),
+    "transformer": ("attention",),
+}
 EQUATION = r"\log p(x) = \log p_Z(f(x)) + \sum_l \log \left| \det J_l \right|"
 CENTRES = 2 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
 SIGMA = 0.25
@@ -118,7 +130,12 @@ class FakeEngine:
         return questions
 
     def answer(self, panel: str, part: str, question: Question) -> Answer:
-        arrays, values = getattr(self, "_" + question.probe)(dict(question.arguments))
+        wanted = dict(question.arguments)
+        if question.probe in pixel_fakes.PROBES:
+            given = dict(question.arrays)
+            arrays, values = pixel_fakes.PROBES[question.probe](self.info, wanted, given)
+        else:
+            arrays, values = getattr(self, "_" + question.probe)(wanted)
         spoilt = {name: self.spoil(name, array) for name, array in arrays.items()}
         return Answer(Slot(panel, self.info.run, part), 1, 100, spoilt, values)
 

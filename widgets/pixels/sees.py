@@ -67,7 +67,7 @@ class SeesMode(Mode):
         self.column.addWidget(self.picker)
         self.canvas.chosen.connect(self._on_chosen)
         self.canvas.hovered.connect(self._on_hovered)
-        self.heads.chosen.connect(lambda _: self._draw())
+        self.heads.chosen.connect(self._on_head)
         self.picker.changed.connect(self._on_picture)
         self.tools.chosen.connect(self._on_method)
         self.tools.toggled.connect(self._on_toggled)
@@ -84,7 +84,7 @@ class SeesMode(Mode):
     # --- run ----------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Another run: the value in the middle is chosen."""
+        """Another run: a value on the left is chosen, where a blind spot is widest."""
         cells = self.desk.cells
         self._field = self._attention = self._conditional = None
         for part in (self.canvas, self.bars, self.map, self.heads):
@@ -100,7 +100,7 @@ class SeesMode(Mode):
             part.setVisible(on)
         self.arrange(self.shape)
         if cells is not None:
-            self.index = cells.index_at(cells.rows // 2, cells.columns // 2) or 0
+            self.index = cells.index_at((5 * cells.rows) // 8, cells.columns // 4) or 0
             self.canvas.set_hint("The pictures are coming …")
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
@@ -176,7 +176,8 @@ class SeesMode(Mode):
             "of the largest; exactly 0 has none. Values drawn later are dimmed: the chain rule "
             "may not look at them"
         )
-        chips.append(Chip("colour: 10⁻⁴ … 1 of the largest", tip, palette.accent, "line",
+        scale = "10⁻⁴ … 1 of the largest" if self._head is None else "share of the largest weight"
+        chips.append(Chip(f"colour: {scale}", tip, palette.accent, "line",
                           framed=True))  # fmt: skip
         chips.append(Chip("dimmed: drawn later", tip, framed=True))
         chips.append(Chip(f"step {spaced(self._field.step)}", "Training step of these weights",
@@ -209,7 +210,8 @@ class SeesMode(Mode):
             pixels = overlay(
                 pixels, np.where(later, 0.72, 0.0), mix(palette.panel, palette.text, 0.08)
             )
-            strength = cells.spread(_strength(influence)).max(0)
+            scaled = _linear(influence) if self._head is not None else _strength(influence)
+            strength = cells.spread(scaled).max(0)
             pixels = overlay(pixels, np.where(later, 0.0, strength), palette.accent)
             blind = earlier & ~(field.arrays["influence"].reshape(-1) > 0)
             whole = ~cells.any_channel(earlier & ~blind)
@@ -219,10 +221,16 @@ class SeesMode(Mode):
         self.canvas.set_marks(*marks)
         self.canvas.set_at(self.index)
 
+    @property
+    def _head(self) -> int | None:
+        """The head that is chosen, or None where the field is shown."""
+        on = self._attention is not None and self.tools.is_on("attention")
+        return self.heads.current if on else None
+
     def _shown(self, field: Answer) -> Floats:
         """The field, or the attention of the head that is chosen."""
-        head, found = self.heads.current, self._attention
-        if head is not None and found is not None and self.tools.is_on("attention"):
+        head, found = self._head, self._attention
+        if head is not None and found is not None:
             weights = found.arrays["weights"].reshape(-1, field.arrays["influence"].size)
             if head < len(weights):
                 return np.asarray(weights[head])
@@ -237,7 +245,7 @@ class SeesMode(Mode):
         flat = weights.reshape(n_layers * n_heads, -1)
         ground = np.full((cells.rows, cells.columns), 0xFF000000, np.uint32)
         ground = overlay(ground, np.ones(ground.shape), self.look.palette.raised)
-        maps = [overlay(ground, cells.spread(_strength(row)).max(0), self.look.palette.model)
+        maps = [overlay(ground, cells.spread(_linear(row)).max(0), self.look.palette.model)
                 for row in flat]  # fmt: skip
         start, reach = (answer.arrays[k].reshape(-1) for k in ("start", "reach"))
         words = tuple(
@@ -272,6 +280,10 @@ class SeesMode(Mode):
         self.index = index
         self.asks_changed.emit()
 
+    def _on_head(self, _: int) -> None:
+        self._draw()
+        self.chips_changed.emit()
+
     def _on_picture(self) -> None:
         self._draw()
         self.asks_changed.emit()
@@ -298,6 +310,12 @@ class SeesMode(Mode):
         what = "earlier" if earlier else "later: not allowed to count"
         rows = (("influence", words), ("in the order", what))
         self.pointed.emit(Pointed(f"Value at {cells.words(index)}", rows))
+
+
+def _linear(weights: Floats) -> Floats:
+    """0 … 0.85 by the share of the largest weight."""
+    most = float(np.nan_to_num(weights, posinf=0.0).max(initial=0.0))
+    return np.zeros(weights.shape) if most <= 0.0 else 0.85 * weights / most
 
 
 def _strength(influence: Floats) -> Floats:
