@@ -148,7 +148,15 @@ def test_exchange_finds_exactly_the_earlier_values() -> None:
     assert ask("receptive_field", index=1).values["method"] == "exchange"
 
 
-def test_gradient_is_that_of_finite_differences() -> None:
+def test_rounding_is_no_dependence() -> None:
+    data = build_dataset("digits", levels=17)
+    model = build_model("nade", event_shape=(1, 8, 8), dataset=data).requires_grad_(False)
+    found = ask("receptive_field", model, data, index=30, method="exchange")
+    assert found.values["n_leaks"] == 0
+    assert found.values["n_seen"] == found.values["n_earlier"] == 30
+
+
+def test_the_gradient_finds_exactly_the_earlier_values() -> None:
     model = build_model("made", event_shape=(4,), hidden_features=(16,), n_components=2).double()
     data = TableData(MODEL.joint)
     data.train = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
