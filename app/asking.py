@@ -301,6 +301,8 @@ class Asker(QObject):
             self._consider(panel)
 
     def _on_current(self, view: RunView | None) -> None:
+        if self._flights:  # from one run to another: coarse pictures at once, as in a scrub
+            self._moved = dict.fromkeys(self._panels, time.monotonic())
         self._drop([slot for slot, flight in self._flights.items() if not flight.question.run])
         for panel in self._panels.values():
             panel.open_run(self._info_for(panel, view))
