@@ -28,13 +28,13 @@ BATCH_SIZE = 64
 #: Models with a cached sampler; those that have a bar stand first.
 MODELS = (
     "gated_pixelcnn",
-    "causal_transformer",
+    "transformer",
     "pixelcnn",
     "row_lstm",
     "diagonal_bilstm",
     "multiscale_pixelrnn",
 )
-WITH_BAR = ("gated_pixelcnn", "causal_transformer")
+WITH_BAR = ("gated_pixelcnn", "transformer")
 MOST_PASSES = 10.0
 LEAST_PIXELS = 1000.0
 N_NAIVE = 28
