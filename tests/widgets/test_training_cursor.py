@@ -31,9 +31,10 @@ def test_values_at_the_cursor_are_those_of_the_curves(panel: Any) -> None:
     assert rule.heading == "step 250"
     table = training_curves("realnvp", 400)
     steps, held = table.column("held_out_nll")
-    nearest = held[np.argmin(np.abs(steps - 250))]
+    place = np.argmin(np.abs(steps - 250))
     texts = [reading.text for reading in rule.readings]
-    assert texts[1] == f"held out {nearest:.4g}"
+    assert texts[1] == f"held out {held[place]:.4g} (step {steps[place]:.0f})"
+    assert "step" not in texts[0], "the training curve has a value at every step"
     assert len(texts) == 2, "the entropy is no curve over steps"
     assert len(below.readings) == 1
 

@@ -289,7 +289,9 @@ class TrainingPanel(Panel):
         for name in plot.names:
             value, stroke = plot.value_at(name, step), plot.stroke_of(name)
             if value is not None and math.isfinite(value) and stroke.label and not stroke.dashed:
-                text = f"{stroke.label} {number(value)}"
+                recorded = round(plot.nearest_x(name, step))
+                where = f" (step {spaced(recorded)})" if recorded != step else ""
+                text = f"{stroke.label} {number(value)}{where}"
                 readings.append(Reading(value, text, stroke.colour))
         return readings
 

@@ -242,6 +242,13 @@ class CurvePlot(QWidget):
             return float(curve.y[0])
         return float(curve.y[int(np.argmin(np.abs(curve.x - x)))])
 
+    def nearest_x(self, name: str, x: float) -> float:
+        """Where the curve has a value nearest to x; x itself for a line across the view."""
+        curve = self._curves[name]
+        if curve.is_floor or not len(curve.x):
+            return x
+        return float(curve.x[int(np.argmin(np.abs(curve.x - x)))])
+
     def stroke_of(self, name: str) -> Stroke:
         """How a curve is drawn."""
         return self._curves[name].stroke
