@@ -161,7 +161,9 @@ class Desk(QObject):
     def show_examples(self, answer: Answer) -> None:
         """Take in the data's pictures."""
         given = answer.arrays.get("examples")
-        if given is None or self.cells is None or given.size % self.cells.size or not given.size:
+        if given is None or self.cells is None or not len(given):
+            return
+        if given[0].size != self.cells.size:
             return
         self.examples = given.reshape(-1, self.cells.size).astype(np.float32)
         labels = answer.arrays.get("labels")

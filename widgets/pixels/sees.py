@@ -42,8 +42,8 @@ class SeesMode(Mode):
     def __init__(self, look: Look, desk: Desk) -> None:
         super().__init__(look, desk)
         self.picker = PicturePicker(look, desk, "data")
-        self.canvas, self.bars = PixelCanvas(look), LevelBars(look)
-        self.map, self.heads = MapView(look), PictureWall(look)
+        self.canvas, self.bars = PixelCanvas(look, parent=self), LevelBars(look, parent=self)
+        self.map, self.heads = MapView(look, self), PictureWall(look, parent=self)
         self.index = 0
         self.method = "gradient"
         self._field: Answer | None = None
