@@ -21,6 +21,8 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 #: Share of a bar left free, up to so many levels.
 BAR_GAP, GAPS_UP_TO = 0.2, 64
+#: Levels that are numbered at the axis.
+MOST_TICKS = 6
 
 
 class LevelBars(QWidget):
@@ -153,12 +155,9 @@ class LevelBars(QWidget):
 
     def _tick(self, levels: int) -> None:
         """Whole levels at the axis; real values are left to the axis."""
-        axis = self.frame.grid.getItem(2, 1)
-        if levels:
-            step = next(s for s in (1, 2, 5, 10, 20, 50, 100) if levels <= 12 * s or s == 100)
-            axis.setTickSpacing(step, step)
-        else:
-            axis.setTickSpacing()
+        step = next((s for s in (1, 2, 5, 10, 20, 50) if levels <= MOST_TICKS * s), 100)
+        ticks = [[(float(level), f"{level}") for level in range(0, levels, step)]]
+        self.frame.grid.getItem(2, 1).setTicks(ticks if levels else None)
 
     def _draw_pin(self, top: float) -> None:
         """A line up through the value, which may itself be all but impossible."""
