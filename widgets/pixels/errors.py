@@ -111,7 +111,9 @@ class ErrorsMode(Mode):
             "order": order,
         }
         live = rest or due or self.desk.is_scrubbing
-        return {"losses": Question("own_samples_nll", arguments, live=live, stream=True)}
+        return {
+            "losses": Question("own_samples_nll", arguments, live=live, stream=True, coarse=None)
+        }
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw one part."""

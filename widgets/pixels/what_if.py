@@ -108,7 +108,8 @@ class WhatIfMode(Mode):
         with QSignalBlocker(self.slider):
             self.slider.setRange(0, max(steps, 1))
         if cells is not None:
-            row, column = (3 * cells.rows) // 8, cells.columns // 2
+            row = (3 * cells.rows) // 8
+            column = cells.columns // (2 if cells.is_picture else 4)
             self.index = cells.index_at(row, column) or 0
         self.picker.open()
 
@@ -261,7 +262,8 @@ class WhatIfMode(Mode):
         if picture is None or cells is None or self.index is None:
             return
         below = float(picture[self.index]) < (cells.low + cells.high) / 2
-        self._set_value(cells.high if below else cells.low)
+        inset = 0.0 if cells.levels is not None else 0.25 * (cells.high - cells.low)
+        self._set_value(cells.high - inset if below else cells.low + inset)
 
     def _set_value(self, value: float | None) -> None:
         self.value = value
