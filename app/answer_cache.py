@@ -8,6 +8,8 @@ from engine.wire.messages import Answer, Slot
 
 #: Bytes of arrays kept.
 BUDGET = 96 * 2**20
+#: Above this share of the budget nothing is kept on mere suspicion.
+FULL = 0.7
 
 
 class AnswerCache:
@@ -26,6 +28,15 @@ class AnswerCache:
     def n_bytes(self) -> int:
         """Bytes of arrays held."""
         return self._bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what is added now soon pushes out what is wanted more."""
+        return self._bytes > FULL * self._budget
+
+    def has(self, slot: Slot, key: str) -> bool:
+        """Whether a question was answered before; this does not count as a use."""
+        return (slot, key) in self._answers
 
     def get(self, slot: Slot, key: str) -> Answer | None:
         """The answer to a question asked before, or None."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from app.ahead import Ahead, Wish
 from app.answer_cache import AnswerCache
 from app.engine_pool import EnginePool
 from app.run_view import RunView
@@ -30,6 +31,8 @@ LIVE_SECONDS = 1 / 15
 DUTY = 1.15
 #: An ask on its way for longer than this is superseded when the user changes something.
 SUPERSEDE_SECONDS = 0.12
+#: Pictures are made ahead once nothing was dragged or scrubbed for so many seconds.
+IDLE_SECONDS = 1.0
 #: Detail is asked for once nothing was dragged, zoomed or scrubbed for so many seconds.
 SETTLE_SECONDS = 0.3
 #: Detail waits for the coarse picture that is on its way, but not longer than so many seconds.
@@ -87,10 +90,12 @@ class Asker(QObject):
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
         self._timer.start()
+        self._ahead = Ahead(link, session, self._cache, self._wishes_ahead, _key)
 
     def stop(self) -> None:
         """Ask no more."""
         self._timer.stop()
+        self._ahead.stop()
 
     def add(self, panel: Panel) -> None:
         """Serve a panel from now on."""
@@ -144,9 +149,8 @@ class Asker(QObject):
         self, slot: Slot, question: Question, view: RunView, hurried: bool, rest: bool
     ) -> None:
         cursor = self._session.cursor
-        if hurried and question.coarse:
-            arguments = {**question.arguments, **question.coarse}
-            question = dataclasses.replace(question, arguments=arguments)
+        if hurried:
+            question = _coarse(question)
         key = _key(question, cursor if question.live else None)
         live = view.is_training and cursor is None
         if not self._is_due(slot, key, question, view, (live, hurried)):
@@ -157,6 +161,26 @@ class Asker(QObject):
         if not question.stream and self._show_stored(slot, key, question, rest):
             return
         self._send(slot, key, question, rest, urgent)
+
+    def _wishes_ahead(self) -> list[Wish]:
+        """What a scrub would ask of the run in view, while nothing trains, moves or is awaited."""
+        newest = max(self._moved.values(), default=0.0)
+        busy = any(view.is_training or _repeats(view) for view in self._session.runs)
+        view = self._session.current
+        if busy or view is None or time.monotonic() - newest < IDLE_SECONDS:
+            return []
+        if any(
+            flight.in_flight and not flight.question.stream for flight in self._flights.values()
+        ):
+            return []
+        wishes = []
+        for panel in self._panels.values():
+            if panel.run is not None and _is_seen(panel):
+                for part, question in panel.asks(rest=False).items():
+                    slot = Slot(panel.name, view.run, part)
+                    if question.coarse and question.live and not question.run:
+                        wishes.append(Wish(slot, _coarse(question)))
+        return wishes
 
     def _view(self, question: Question) -> RunView | None:
         return self._session.find(question.run) if question.run else self._session.current
@@ -377,6 +401,17 @@ class Asker(QObject):
 def _is_seen(panel: Panel) -> bool:
     """Whether any of it is on screen: Qt calls a dock behind another tab visible too."""
     return panel.isVisible() and not panel.visibleRegion().isEmpty()
+
+
+def _coarse(question: Question) -> Question:
+    """The question as it is asked while something is dragged or scrubbed."""
+    if not question.coarse:
+        return question
+    return dataclasses.replace(question, arguments={**question.arguments, **question.coarse})
+
+
+def _repeats(view: RunView) -> bool:
+    return view.state is not None and bool(view.state.repeating)
 
 
 def _key(question: Question, cursor: int | None) -> str:

@@ -21,7 +21,7 @@ N_DRAWS = {False: 32, True: 512}
 SIZES = {"cheap": {False: 128, True: 512}, "costly": {False: 64, True: 256}}
 #: Both while something is dragged or scrubbed.
 COARSE: dict[str, dict[str, Value]] = {
-    "cheap": {"size": 80, "n_draws": 8},
+    "cheap": {"size": 64, "n_draws": 8},
     "costly": {"size": 48, "n_draws": 8},
 }
 
