@@ -50,6 +50,8 @@ VIEW_TIP = (
     "divergences; or the sample scores"
 )
 N_TIP = "n, the points a side of the sample scores: more of them tell smaller differences"
+#: Samples of larger events take a while and are drawn for a score only when the user wishes.
+MOST_VALUES = 100
 SWITCHES = ("log_steps", "log_nats", "scores")
 HINT = "Choose data and a model on the left, then press play (space) to start training."
 
@@ -102,6 +104,8 @@ class TruthPanel(Panel):
         self.note.setText(_what_is_missing(info))
         scored = _can_draw(info.card)
         self.tools.set_usable("scores", scored, f"{info.card.title} has no sampler")
+        if info.data.event.size > MOST_VALUES:
+            self.tools.set_on("scores", False)
         self._fit()
         self._draw_curves()
 

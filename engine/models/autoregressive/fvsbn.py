@@ -64,7 +64,7 @@ class FVSBN(OrderedModel):
         ),
         equation=(
             r"p(x)=\prod_{i=1}^{D}p(x_i\mid x_{<i}),\qquad "
-            r"p(x_i=1\mid x_{<i})=\sigma\left(b_i+\sum_{j<i}W_{ij}x_j\right)"
+            r"p(x_i=1\mid x_{<i})=\sigma(b_i+\sum_{j<i}W_{ij}\,x_j)"
         ),
         paper=Paper(
             authors="B. Frey, G. Hinton, P. Dayan",

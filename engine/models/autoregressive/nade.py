@@ -96,8 +96,8 @@ class NADE(OrderedModel):
             "the next adds one column. Trained on random known sets it completes any mask."
         ),
         equation=(
-            r"h_i=f\left(c+\sum_{j<i}W_{\cdot j}x_j\right),\qquad "
-            r"p(x_i\mid x_{<i})=\sigma\left(b_i+V_ih_i\right)"
+            r"h_i=f(c+\sum_{j<i}W_{\cdot j}\,x_j),\qquad "
+            r"p(x_i\mid x_{<i})=\sigma(b_i+V_i h_i)"
         ),
         paper=Paper(
             authors="H. Larochelle, I. Murray",
