@@ -169,18 +169,15 @@ class Asker(QObject):
         view = self._session.current
         if busy or view is None or time.monotonic() - newest < IDLE_SECONDS:
             return []
-        if any(
-            flight.in_flight and not flight.question.stream for flight in self._flights.values()
-        ):
+        if any(f.in_flight and not f.question.stream for f in self._flights.values()):
             return []
-        wishes = []
-        for panel in self._panels.values():
-            if panel.run is not None and _is_seen(panel):
-                for part, question in panel.asks(rest=False).items():
-                    slot = Slot(panel.name, view.run, part)
-                    if question.coarse and question.live and not question.run:
-                        wishes.append(Wish(slot, _coarse(question)))
-        return wishes
+        seen = [p for p in self._panels.values() if p.run is not None and _is_seen(p)]
+        asked = [(p.name, *entry) for p in seen for entry in p.asks(rest=False).items()]
+        return [
+            Wish(Slot(panel, view.run, part), _coarse(question))
+            for panel, part, question in asked
+            if question.coarse and question.live and not question.run
+        ]
 
     def _view(self, question: Question) -> RunView | None:
         return self._session.find(question.run) if question.run else self._session.current
