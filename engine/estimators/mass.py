@@ -86,9 +86,21 @@ def tail_of_energy(
 
 def _share_outside(model: GenerativeModel, grid: Grid, box: Box) -> float:
     scores = score_points(log_density_of(model), model, grid.points)
+    shares = (scores + grid.weights.log()).softmax(0)
+    return 1.0 - float((shares * _covered(grid, box)).sum())
+
+
+def _covered(grid: Grid, box: Box) -> Tensor:
+    """The part of each cell of an evenly spaced grid that lies in a box, (n_points,), 0 … 1.
+
+    Whole cells would make the share wrong by half a row of cells at each face.
+    """
     low, high = (torch.tensor(ends, dtype=torch.float64) for ends in (box.low, box.high))
-    outside = ~((grid.points >= low) & (grid.points <= high)).all(1)
-    return float((scores + grid.weights.log()).softmax(0)[outside].sum())
+    widths = torch.stack([axis.weights[0] for axis in grid.axes])
+    upper = torch.minimum(grid.points + 0.5 * widths, high)
+    lower = torch.maximum(grid.points - 0.5 * widths, low)
+    parts: Tensor = ((upper - lower) / widths).clamp(0.0, 1.0).prod(1)
+    return parts
 
 
 def picture_mass_error(grid: Grid, log_density: Tensor) -> float:

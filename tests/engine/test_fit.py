@@ -67,8 +67,8 @@ from engine.training import fit
 digest = hashlib.sha256()
 for name in model_names():
     torch.rand({n})
-    model = build_model(name, event_shape=(2,), seed=5)
     data = build_dataset("pinwheel", n_samples=60)
+    model = build_model(name, event_shape=(2,), seed=5, dataset=data)
     fit(model, data, steps=4, batch_size=16, seed=6, device="cpu")
     for value in model.state_dict().values():
         digest.update(value.numpy().tobytes())

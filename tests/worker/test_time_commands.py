@@ -68,9 +68,8 @@ def test_recall_tells_how_far_it_is_and_a_newer_one_replaces_it(flow: Client) ->
     flow.command(m.StepOnce, "a", 3000)
     flow.wait_for(m.RunState, run="a", state="paused", step=3200)
     state = newest(flow)
-    low, high = next(
-        (a, b) for a, b in zip(state.keyframes, state.keyframes[1:], strict=False) if b - a > 150
-    )
+    pairs = zip(state.keyframes, state.keyframes[1:], strict=False)
+    low, high = max(pairs, key=lambda pair: pair[1] - pair[0])
     first, second = flow.next_id(), flow.next_id()
     flow.send(m.Recall(first, "a", high - 5))
     told = flow.wait(lambda r: isinstance(r, m.RunState) and r.repeating)
