@@ -78,7 +78,7 @@ class Asker(QObject):
         self._wishes: dict[str, Callable[[], None]] = {}
         link.answered.connect(self._on_answered)
         link.failed.connect(self._on_failed)
-        link.died.connect(lambda *_: self._flights.clear())
+        link.died.connect(self._on_died)
         session.current_changed.connect(self._on_current)
         session.runs_changed.connect(self._on_runs)
         session.rewritten.connect(self._cache.forget)
@@ -306,6 +306,11 @@ class Asker(QObject):
             flight.in_flight = False
             return None, None
         return self._panels.get(slot.panel), flight
+
+    def _on_died(self, engine: str, _: str) -> None:
+        """What was asked of a dead engine is never answered; others still answer."""
+        for slot in [s for s in self._flights if self._link.engine_of(s.run) == engine]:
+            del self._flights[slot]
 
     # --- session ------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import pytest
 from PySide6.QtWidgets import QLabel
 
 from app.asking import Asker
+from app.engine_pool import MAIN
 from app.session import Session
 from engine.wire import messages as m
 from engine.wire.capability import Capability
@@ -202,3 +203,16 @@ def test_removed_panel_is_left_alone(panel: Probe, link: FakeLink, asker: Asker)
     asker.remove(panel)
     link.answered.emit(answer(ask))
     assert panel.shown == []
+
+
+def test_only_the_dead_engines_questions_are_given_up(panel: Probe, link: FakeLink) -> None:
+    ask = link.last(m.Ask)
+    link.died.emit("racer-1", "gone")
+    link.answered.emit(answer(ask))
+    assert len(panel.shown) == 1
+    panel.value += 1
+    panel.asks_changed.emit()
+    late = link.last(m.Ask)
+    link.died.emit(MAIN, "gone")
+    link.answered.emit(answer(late))
+    assert len(panel.shown) == 1
