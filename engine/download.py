@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
@@ -114,10 +115,15 @@ def fetch_all(
     missing = missing_files(files, folder)
     total, done = sum(file.size for file in missing), 0
     for file in missing:
-        before = done
-        fetch(file, folder=folder, told=lambda n, _: told(before + n, total), cancelled=cancelled)  # noqa: B023
+        so_far = partial(_tell_of_all, told, done, total)
+        fetch(file, folder=folder, told=so_far, cancelled=cancelled)
         done += file.size
     return [_found(file, folder) for file in files]
+
+
+def _tell_of_all(told: Told, done: int, total: int, n: int, _: int) -> None:
+    """What one file has reached, as a part of all of them."""
+    told(done + n, total)
 
 
 def fetch(
