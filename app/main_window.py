@@ -376,6 +376,10 @@ class MainWindow(QMainWindow):
         self.notices.error(text, **{label: try_offer})
 
     def _on_pictured(self, panel: str, part: str, answer: Answer) -> None:
+        # Not with a density's data points: the icons would come before the density itself.
+        first = panel != "density" or part in ("density", "samples")
+        if first and self._iconless and not self._icon_timer.isActive():
+            self._icon_timer.start()
         if panel != "density" or part != "density":
             return
         now = time.monotonic()
@@ -385,7 +389,6 @@ class MainWindow(QMainWindow):
         if not self._seen_density:
             self._seen_density = True
             self.first_density.emit()
-            self._icon_timer.start()
 
     def _fetch_icon(self) -> None:
         """One data set's picture for the list, one after the other so that nothing stutters."""
