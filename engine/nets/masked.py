@@ -80,9 +80,15 @@ class MaskedMLP(nn.Module):
         )
         self.out = MaskedLinear(out_mask)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """All outputs: (…, D) → (…, D, P)."""
-        y: Tensor = self.out(self.hidden(x))
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
+        """All outputs: (…, D) → (…, D, P); ``code`` (…, H) is added to the first layer's sums.
+
+        All outputs but that of the first coordinate, which no hidden unit reaches, depend on it.
+        """
+        h = x
+        for place, layer in enumerate(self.hidden):
+            h = layer(h) if place or code is None else layer(h) + code
+        y: Tensor = self.out(h)
         return y.view(*x.shape, self.out_features)
 
     def one(self, x: Tensor, index: int) -> Tensor:

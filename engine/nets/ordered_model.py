@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from torch import Tensor
 
 from engine.nets.masked import shallow
-from engine.nets.orders import ORDER_NAMES, check_order, named_order
+from engine.nets.orders import check_order, named_order
 from engine.nets.pixel_model import PixelModel
-from engine.wire.fields import Field
-
-OrderSetting = Annotated[
-    str,
-    Field(
-        choices=ORDER_NAMES,
-        symbol=r"\pi",
-        help="The order in which values are generated: rows, columns, a spiral, at random …",
-    ),
-]
 
 
 class OrderedModel(PixelModel):

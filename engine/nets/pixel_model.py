@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, MixtureSameFamily
 
 from engine.capabilities import Step
@@ -48,12 +48,13 @@ class PixelModel(GenerativeModel):
             raise ValueError("n_classes: given 0, wanted 1 or more, for class_conditional")
         self.register_buffer("_order", raster_order(self.picture), persistent=False)
 
-    @abstractmethod
     def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """Inputs (B, C, H, W) → parameters of all conditionals, (B, C·P, H, W).
 
-        Map c·P + p is parameter p of colour c.
+        Map c·P + p is parameter p of colour c. What ``self.net`` gives, unless labels move it.
         """
+        maps: Tensor = cast(nn.Module, self.net)(u)
+        return maps
 
     @abstractmethod
     def cache(self, n: int, labels: Tensor | None) -> PixelCache:

@@ -20,11 +20,18 @@ SMALL: dict[str, dict[str, Any]] = {
     "diagonal_bilstm": {"n_layers": 2, "n_channels": 6},
     "multiscale_pixelrnn": {"n_layers": 1, "n_channels": 6, "factor": 2},
 }
+#: The models that can be given a class.
+LABELLED: dict[str, dict[str, Any]] = {
+    "gated_pixelcnn": SMALL["gated_pixelcnn"],
+    "fvsbn": {"order": "column"},
+    "nade": {"hidden_features": (7, 6), "order": "random"},
+    "made": {"hidden_features": (30, 24), "order": "spiral", "n_components": 3},
+}
 
 
 def build(name: str, shape: tuple[int, ...], **settings: Any) -> PixelModel:
     """A model in float64 whose conditionals differ much from each other."""
-    model = build_model(name, event_shape=shape, seed=4, **{**SMALL[name], **settings})
+    model = build_model(name, event_shape=shape, seed=4, **{**_small(name), **settings})
     assert isinstance(model, PixelModel)
     # Real draws come back as inputs: with wilder weights they run away.
     strength = 0.4 if model.config.levels else 0.1
@@ -34,6 +41,10 @@ def build(name: str, shape: tuple[int, ...], **settings: Any) -> PixelModel:
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(strength * noise)
     return model.double().eval()
+
+
+def _small(name: str) -> dict[str, Any]:
+    return {**SMALL, **LABELLED}[name]
 
 
 def pictures(model: PixelModel, n: int, seed: int = 1) -> Tensor:

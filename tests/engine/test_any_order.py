@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.dataset import as_float
 from engine.estimators.joint_table import all_states
 from engine.estimators.orders import ensemble_log_prob, members_of
 from engine.models.autoregressive.fvsbn import FVSBN
@@ -182,6 +183,29 @@ def test_order_agnostic_loss_is_the_mean_over_all_orders(levels: int | None) -> 
         summed -= log_p.sum(1) / (4 - n) / math.comb(4, n)
     constant = -float(model.standardise_log_det) if levels is None else 0.0
     assert float(summed.mean()) + constant == pytest.approx(float(exact), abs=1e-10)
+
+
+@pytest.mark.parametrize("name", ["nade", "made"])
+def test_an_order_agnostic_model_given_classes(name: str) -> None:
+    data = build_dataset("digits", levels=2)
+    model = build_model(
+        name, event_shape=(1, 8, 8), dataset=data, seed=0, hidden_features=(32,),
+        order_agnostic=True, class_conditional=True,
+    )  # fmt: skip
+    trainer = Trainer(model, data, batch_size=64, learning_rate=2e-2, seed=0, device="cpu")
+    for _ in range(80):
+        trainer.step()
+    x, labels = as_float(data.test[:100]), data.test_labels[:100]
+    view = model.with_order(named_order("column", (1, 8, 8)))
+    with torch.no_grad():
+        right = view.log_prob(x, context=labels).mean()
+        wrong = view.log_prob(x, context=(labels + 1) % 10).mean()
+        every = view.log_prob(x).mean()
+    assert float(right) > float(wrong) + 1.0
+    assert float(wrong) < float(every) < float(right) + math.log(10.0)
+    noise = torch.rand(4, 64, generator=seeded(5))
+    given = last_of(view.sample_steps(noise, context=labels[:4]))
+    assert torch.equal(given, last_of(naive_steps(view, noise, context=labels[:4])))
 
 
 def test_known_values_first_are_conditioned_on() -> None:

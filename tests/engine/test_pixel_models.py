@@ -12,7 +12,16 @@ from torch import Tensor
 from engine.nets.masked_conv import MaskedConv2d, colour_groups
 from engine.nets.pixel_model import PaintState, PixelModel, raster_order
 from engine.nets.stepwise import last_of, naive_steps
-from tests.engine.painters import SMALL, build, labels_for, noise_for, pictures, same_steps
+from engine.registry import build_model
+from tests.engine.painters import (
+    LABELLED,
+    SMALL,
+    build,
+    labels_for,
+    noise_for,
+    pictures,
+    same_steps,
+)
 
 #: Event shape and settings: one colour, several levels, colours, mixtures, real values.
 CASES: list[tuple[tuple[int, ...], dict[str, Any]]] = [
@@ -194,7 +203,7 @@ def test_values_that_are_no_levels_are_refused(name: str) -> None:
 
 # --- labels -----------------------------------------------------------------------------------
 
-CONDITIONAL = pytest.mark.parametrize("name", ["gated_pixelcnn"])
+CONDITIONAL = pytest.mark.parametrize("name", list(LABELLED))
 
 
 @CONDITIONAL
@@ -249,6 +258,37 @@ def test_labels_that_do_not_fit_are_refused(name: str) -> None:
         model.conditionals(x, context=torch.tensor([-1, 0]))
     with pytest.raises(ValueError, match="n_classes"):
         build(name, (1, 3, 3), class_conditional=True, n_classes=0)
+
+
+@CONDITIONAL
+def test_the_probabilities_given_a_class_sum_to_one(name: str) -> None:
+    model = build(name, (1, 2, 3), levels=3, class_conditional=True, n_classes=2)
+    states = itertools.product(range(3), repeat=6)
+    x = torch.tensor(list(states), dtype=torch.float64).view(-1, 1, 2, 3)
+    each = [model.log_prob(x, context=torch.full((len(x),), c)).detach() for c in range(2)]
+    for log_p in (*each, model.log_prob(x).detach()):
+        assert float(log_p.exp().sum()) == pytest.approx(1.0, abs=1e-10)
+    assert float((each[0] - each[1]).abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("name", ["fvsbn", "nade", "made"])
+def test_a_class_is_learnt_from_labels(name: str) -> None:
+    model = build_model(
+        name, event_shape=(1, 2, 2), seed=0, levels=2, class_conditional=True, n_classes=2,
+        **LABELLED[name],
+    )  # fmt: skip
+    labels = torch.arange(8) % 2
+    x = labels.float().view(-1, 1, 1, 1).expand(-1, 1, 2, 2)  # class 0 is black, class 1 white
+    adam = torch.optim.Adam(model.parameters(), lr=0.05)
+    for step in range(40):
+        adam.zero_grad()
+        noise = torch.Generator().manual_seed(step)
+        model.loss(x, context=labels, generator=noise)["total"].backward()
+        adam.step()
+    with torch.no_grad():
+        # Without the class the best is log 1/2.
+        assert float(model.log_prob(x, context=labels).min()) > -0.4
+        assert float(model.log_prob(x).max()) < -0.69
 
 
 # --- masks ------------------------------------------------------------------------------------

@@ -15,51 +15,24 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from torch import Tensor
-
-from engine.nets.outputs import OUTPUTS
-from engine.nets.pixel_model import PixelModel
-from engine.nets.recurrent_cache import RecurrentCache
-from engine.nets.recurrent_pixels import RecurrentPixels
+from engine.nets.recurrent_model import PixelRNN, PixelRNNConfig
+from engine.nets.settings import RecurrentLayersSetting, StateSetting
 from engine.wire.cards import ModelCard, Paper
-from engine.wire.fields import Field
 
 
 @dataclass(frozen=True)
-class DiagonalBiLSTMConfig:
-    """Settings of :class:`DiagonalBiLSTM`."""
+class DiagonalBiLSTMConfig(PixelRNNConfig):
+    """Settings of :class:`DiagonalBiLSTM`; one layer sees all that is earlier."""
 
-    n_layers: Annotated[
-        int, Field(1, 12, step=1, symbol="L", help="Recurrent layers after the first one.")
-    ] = 1
-    n_channels: Annotated[
-        int, Field(4, 128, step=8, symbol="C", help="Size of a state; 2C maps go past a layer.")
-    ] = 16
-    first_kernel: Annotated[
-        int, Field(3, 15, step=2, help="Kernel of the first layer (mask A); odd.")
-    ] = 7
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
-    ] = "categorical"
-    n_components: Annotated[
-        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
-    ] = 5
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 3e-3
-    batch_size: Annotated[
-        int, Field(1, 1024, scale="log", live=True, help="Pictures per training step.")
-    ] = 32
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
-    ] = 2
+    n_layers: RecurrentLayersSetting = 1
+    n_channels: StateSetting = 16
 
 
-class DiagonalBiLSTM(PixelModel):
+class DiagonalBiLSTM(PixelRNN):
     """A PixelRNN whose states cross the picture from both upper corners."""
 
+    kind = "diagonal"
     Config = DiagonalBiLSTMConfig
     card = ModelCard(
         name="diagonal_bilstm",
@@ -80,24 +53,3 @@ class DiagonalBiLSTM(PixelModel):
             where="ICML",
         ),
     )
-
-    def __init__(self, event_shape: tuple[int, ...], config: DiagonalBiLSTMConfig) -> None:
-        super().__init__(event_shape, config)
-        self.net = RecurrentPixels(
-            "diagonal",
-            self.picture[0],
-            config.n_channels,
-            n_layers=config.n_layers,
-            first_kernel=config.first_kernel,
-            n_params=self.family.n_params,
-        )
-        self.start_head(self.net.last)
-
-    def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
-        """Inputs (B, C, H, W) → parameters of all conditionals, (B, C·P, H, W)."""
-        y: Tensor = self.net(u)
-        return y
-
-    def cache(self, n: int, labels: Tensor | None) -> RecurrentCache:
-        """An empty cache for n pictures."""
-        return RecurrentCache(self.net, self.picture, n)

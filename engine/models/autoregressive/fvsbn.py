@@ -1,7 +1,8 @@
 r"""FVSBN: each value is a logistic regression on all values before it.
 
 The fully visible sigmoid belief network has no hidden units at all: a triangle of weights from
-earlier values to the parameters of each conditional, and every value observed.
+earlier values to the parameters of each conditional, and every value observed. A class label, if
+there is one, is a further earlier value.
 
 .. math::
     p(x) = \prod_{i=1}^{D} p(x_i \mid x_{<i}), \qquad
@@ -16,16 +17,23 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from engine.nets.ordered_model import OrderedModel, OrderSetting
-from engine.nets.outputs import OUTPUTS
+from engine.nets.ordered_model import OrderedModel
 from engine.nets.pixel_model import PixelCache
+from engine.nets.settings import (
+    ClassesSetting,
+    ConditionalSetting,
+    CurvesSetting,
+    EventsSetting,
+    LevelsSetting,
+    OrderSetting,
+    OutputSetting,
+    RateSetting,
+)
 from engine.wire.cards import ModelCard, Paper
-from engine.wire.fields import Field
 
 
 @dataclass(frozen=True)
@@ -33,25 +41,20 @@ class FVSBNConfig:
     """Settings of :class:`FVSBN`."""
 
     order: OrderSetting = "raster"
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
-    ] = "categorical"
-    n_components: Annotated[
-        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
-    ] = 5
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 3e-3
-    batch_size: Annotated[
-        int, Field(1, 8192, scale="log", live=True, help="Events per training step.")
-    ] = 128
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
-    ] = 2
+    output: OutputSetting = "categorical"
+    n_components: CurvesSetting = 5
+    class_conditional: ConditionalSetting = False
+    learning_rate: RateSetting = 3e-3
+    batch_size: EventsSetting = 128
+    levels: LevelsSetting = 2
+    n_classes: ClassesSetting = 10
 
 
 class FVSBN(OrderedModel):
-    """A fully visible belief network: a triangle of weights ``W`` (D, P, D), and ``b`` (D, P)."""
+    """A fully visible belief network: a triangle of weights ``W`` (D, P, D), and ``b`` (D, P).
+
+    Labels add ``T`` (K, D, P), as if the class were a value before all others.
+    """
 
     Config = FVSBNConfig
     card = ModelCard(
@@ -85,23 +88,28 @@ class FVSBN(OrderedModel):
         self.W = nn.Parameter(torch.empty(size, n_params, size))
         self.b = nn.Parameter(self.family.initial().expand(size, n_params).clone())
         nn.init.normal_(self.W, std=1e-3)
+        self.T: nn.Parameter | None = None
+        if config.class_conditional:
+            self.T = nn.Parameter(torch.zeros(config.n_classes, size, n_params))
 
     def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """Inputs (B, …) → (B, D, P)."""
         weight = (self.W * self.triangle).flatten(0, 1)
         flat = nn.functional.linear(u.flatten(1), weight, self.b.flatten())
-        return flat.view(-1, *self.b.shape)
+        found = flat.view(-1, *self.b.shape)
+        return found if labels is None or self.T is None else found + self.T[labels]
 
     def cache(self, n: int, labels: Tensor | None) -> _Cache:
         """An empty cache for n events."""
-        return _Cache(self)
+        return _Cache(self, labels)
 
 
 class _Cache(PixelCache):
     """The values so far; one row of weights is used for each."""
 
-    def __init__(self, model: FVSBN) -> None:
+    def __init__(self, model: FVSBN, labels: Tensor | None) -> None:
         self._model, self._u = model, torch.zeros(0)
+        self._b = model.b if labels is None or model.T is None else model.b + model.T[labels]
         self._indices = model.order.tolist()
 
     def begin(self, u: Tensor, place: int) -> None:
@@ -112,7 +120,7 @@ class _Cache(PixelCache):
         """(N, P)."""
         index, model = self._indices[place], self._model
         weight = model.W[index] * model.triangle[index]
-        return nn.functional.linear(self._u, weight, model.b[index])
+        return nn.functional.linear(self._u, weight) + self._b[..., index, :]
 
     def put(self, place: int, u: Tensor) -> None:
         """Take in one value (N,)."""

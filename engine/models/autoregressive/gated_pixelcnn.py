@@ -21,8 +21,17 @@ from torch import Tensor
 
 from engine.nets.gated_cache import GatedCache
 from engine.nets.gated_pixels import GatedStacks
-from engine.nets.outputs import OUTPUTS
 from engine.nets.pixel_model import PixelModel
+from engine.nets.settings import (
+    ClassesSetting,
+    ConditionalSetting,
+    CurvesSetting,
+    FirstKernelSetting,
+    LevelsSetting,
+    OutputSetting,
+    PicturesSetting,
+    RateSetting,
+)
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
@@ -40,28 +49,14 @@ class GatedPixelCNNConfig:
     kernel_size: Annotated[
         int, Field(1, 9, step=2, symbol="k", help="Kernel of every layer but the first; odd.")
     ] = 3
-    first_kernel: Annotated[
-        int, Field(3, 15, step=2, help="Kernel of the first layer, which has mask A; odd.")
-    ] = 7
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
-    ] = "categorical"
-    n_components: Annotated[
-        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
-    ] = 5
-    class_conditional: Annotated[
-        bool, Field(help="Learn p(x given class) from the data's labels.")
-    ] = False
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 2e-3
-    batch_size: Annotated[
-        int, Field(1, 1024, scale="log", live=True, help="Pictures per training step.")
-    ] = 64
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
-    ] = 2
-    n_classes: Annotated[int, Field(0, 1000, derived=True, help="Classes of the labels.")] = 10
+    first_kernel: FirstKernelSetting = 7
+    output: OutputSetting = "categorical"
+    n_components: CurvesSetting = 5
+    class_conditional: ConditionalSetting = False
+    learning_rate: RateSetting = 2e-3
+    batch_size: PicturesSetting = 64
+    levels: LevelsSetting = 2
+    n_classes: ClassesSetting = 10
 
 
 class GatedPixelCNN(PixelModel):

@@ -10,7 +10,8 @@ mixtures of Gaussians over real values, and any output distribution over levels.
 The masks follow from an order and from a degree of each hidden unit, and may change from step to
 step: other orders (order-agnostic training) and other degrees (connectivity-agnostic training)
 share one set of weights. Each choice is a density of its own; the mean of their *probabilities*
-is one too (:mod:`engine.estimators.orders`), the mean of their logits is not.
+is one too (:mod:`engine.estimators.orders`), the mean of their logits is not. A class label, if
+there is one, is seen by every conditional.
 
 References:
     Germain, Gregor, Murray and Larochelle, *MADE: Masked Autoencoder for Distribution
@@ -25,15 +26,22 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.model import GenerativeModel
 from engine.nets.masked import MaskedLinear, MaskedMLP, random_degrees
-from engine.nets.ordered_model import OrderedModel, OrderSetting
+from engine.nets.ordered_model import OrderedModel
 from engine.nets.orders import check_order
-from engine.nets.outputs import OUTPUTS
 from engine.nets.outputs.real import Mixture, mixture_log_prob, quantile
 from engine.nets.pixel_model import PixelCache
+from engine.nets.settings import (
+    ClassesSetting,
+    ConditionalSetting,
+    LevelsSetting,
+    OrderSetting,
+    OutputSetting,
+    RateSetting,
+)
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
@@ -77,18 +85,14 @@ class MADEConfig:
             help="Sets of hidden connections trained in turn (connectivity-agnostic); 1 is even.",
         ),
     ] = 1
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value that is a level.")
-    ] = "categorical"
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 5e-3
+    output: OutputSetting = "categorical"
+    class_conditional: ConditionalSetting = False
+    learning_rate: RateSetting = 5e-3
     batch_size: Annotated[
         int, Field(1, 8192, scale="log", live=True, help="Points per training step.")
     ] = 256
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
-    ] = None
+    levels: LevelsSetting = None
+    n_classes: ClassesSetting = 10
 
 
 class MADE(OrderedModel):
@@ -125,6 +129,11 @@ class MADE(OrderedModel):
         self.net = MaskedMLP(self._order, config.hidden_features, n_params)
         with torch.no_grad():
             self.net.out.bias.view(self.event_size, -1).copy_(self.family.initial())
+        self.label_code = self.label_bias = None
+        if config.class_conditional:
+            n_outputs = self.event_size * n_params
+            self.label_code = nn.Parameter(torch.zeros(config.n_classes, self.net.widths[0]))
+            self.label_bias = nn.Parameter(torch.zeros(config.n_classes, n_outputs))
         self._draw_others(config)
 
     def _draw_others(self, config: MADEConfig) -> None:
@@ -169,8 +178,18 @@ class MADE(OrderedModel):
 
     def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """Inputs (B, …) → (B, D, P)."""
-        y: Tensor = self.net(u.flatten(1))
-        return y
+        code, bias = self.class_terms(labels)
+        y: Tensor = self.net(u.flatten(1), code)
+        return y if bias is None else y + bias.view_as(y)
+
+    def class_terms(self, labels: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """What labels (B,) add to the first layer's sums (B, H) and to all outputs (B, D·P).
+
+        The outputs have terms of their own, since no hidden unit reaches the first value.
+        """
+        if labels is None or self.label_code is None or self.label_bias is None:
+            return None, None
+        return self.label_code[labels], self.label_bias[labels]
 
     def loss(
         self,
@@ -181,7 +200,7 @@ class MADE(OrderedModel):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Mean −log p, nats per event, under the order and masks whose turn it is."""
-        nll = -self._turn(generator).log_prob(x).mean()
+        nll = -self._turn(generator).log_prob(x, context=context).mean()
         return {"total": nll, "nll": nll}
 
     def _turn(self, generator: torch.Generator) -> MADE:
@@ -197,24 +216,26 @@ class MADE(OrderedModel):
 
     def cache(self, n: int, labels: Tensor | None) -> _Cache:
         """The running activation of n events."""
-        return _Cache(self, n)
+        return _Cache(self, n, labels)
 
 
 class _Cache(PixelCache):
     """The first layer's activation, to which each value adds a column; the rest is run anew."""
 
-    def __init__(self, model: MADE, n: int) -> None:
+    def __init__(self, model: MADE, n: int, labels: Tensor | None) -> None:
         net = model.net
         first = net.hidden[0]
         if not isinstance(first, MaskedLinear):
             raise TypeError("the first layer of a masked network is a masked one")
         self._columns = (first.weight * first.mask).detach().T.contiguous()  # (D, H)
-        self._bias = first.bias.detach()
+        code, self._out_bias = model.class_terms(labels)
+        self._bias = first.bias if code is None else first.bias + code
+        self._bias = self._bias.detach().expand(n, -1)
         self._layers = [
             (layer.weight * layer.mask, layer.bias) if isinstance(layer, MaskedLinear) else layer
             for layer in list(net.hidden)[1:]
         ]
-        self._a, self._net = self._bias.expand(n, -1), net
+        self._a, self._net = self._bias, net
         self._order = model.order
         self._indices = model.order.tolist()
 
@@ -228,7 +249,11 @@ class _Cache(PixelCache):
         h = self._a
         for layer in self._layers:
             h = F.linear(h, *layer) if isinstance(layer, tuple) else layer(h)
-        return self._net.rows(h, self._indices[place])
+        index = self._indices[place]
+        found = self._net.rows(h, index)
+        if self._out_bias is None:
+            return found
+        return found + self._out_bias.view(len(h), -1, found.shape[1])[:, index]
 
     def put(self, place: int, u: Tensor) -> None:
         """Add one column times the values (N,)."""

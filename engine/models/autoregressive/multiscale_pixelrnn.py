@@ -23,8 +23,15 @@ import torch
 from torch import Tensor
 
 from engine.nets.multiscale_pixels import MultiscaleCache, MultiscalePixels
-from engine.nets.outputs import OUTPUTS
 from engine.nets.pixel_model import PixelModel
+from engine.nets.settings import (
+    CurvesSetting,
+    LevelsSetting,
+    OutputSetting,
+    PicturesSetting,
+    RateSetting,
+    StateSetting,
+)
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
@@ -43,24 +50,12 @@ class MultiscalePixelRNNConfig:
     n_layers: Annotated[
         int, Field(1, 12, step=1, symbol="L", help="Recurrent layers of each net.")
     ] = 2
-    n_channels: Annotated[
-        int, Field(4, 128, step=8, symbol="C", help="Size of a state; 2C maps go past a layer.")
-    ] = 16
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
-    ] = "categorical"
-    n_components: Annotated[
-        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
-    ] = 5
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 3e-3
-    batch_size: Annotated[
-        int, Field(1, 1024, scale="log", live=True, help="Pictures per training step.")
-    ] = 32
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
-    ] = 2
+    n_channels: StateSetting = 16
+    output: OutputSetting = "categorical"
+    n_components: CurvesSetting = 5
+    learning_rate: RateSetting = 3e-3
+    batch_size: PicturesSetting = 32
+    levels: LevelsSetting = 2
 
 
 class MultiscalePixelRNN(PixelModel):
@@ -101,11 +96,6 @@ class MultiscalePixelRNN(PixelModel):
         self.start_head(self.net.small.last)
         self.start_head(self.net.large.last)
         self._order.copy_(torch.cat(self.net.stages()))
-
-    def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
-        """Inputs (B, C, H, W) → parameters of all conditionals, (B, C·P, H, W)."""
-        y: Tensor = self.net(u)
-        return y
 
     def cache(self, n: int, labels: Tensor | None) -> MultiscaleCache:
         """An empty cache for n pictures."""

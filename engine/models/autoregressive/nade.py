@@ -2,7 +2,7 @@ r"""NADE: one hidden layer for every conditional, with weights tied so that all 
 
 The hidden activation of value i differs from that of value i − 1 by one column of ``W``, so it is
 updated instead of computed anew. Trained with random known sets, the same network serves any
-order (EoNADE; with several layers, DeepNADE).
+order (EoNADE; with several layers, DeepNADE). A class label adds a column too, before all values.
 
 .. math::
     h_i = f\Bigl(c + \sum_{j<i} W_{\cdot j} x_j\Bigr), \qquad
@@ -35,9 +35,19 @@ from torch import Tensor, nn
 
 from engine.drawing import uniform_noise
 from engine.nets.mlp import check_widths, find_activation
-from engine.nets.ordered_model import OrderedModel, OrderSetting
-from engine.nets.outputs import OUTPUTS, check_level_values
+from engine.nets.ordered_model import OrderedModel
+from engine.nets.outputs import check_level_values
 from engine.nets.pixel_model import PixelCache
+from engine.nets.settings import (
+    ClassesSetting,
+    ConditionalSetting,
+    CurvesSetting,
+    EventsSetting,
+    LevelsSetting,
+    OrderSetting,
+    OutputSetting,
+    RateSetting,
+)
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
@@ -66,25 +76,20 @@ class NADEConfig:
     activation: Annotated[
         str, Field(choices=("sigmoid", "relu", "tanh"), help="Of the hidden units.")
     ] = "relu"
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
-    ] = "categorical"
-    n_components: Annotated[
-        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
-    ] = 5
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 1e-3
-    batch_size: Annotated[
-        int, Field(1, 8192, scale="log", live=True, help="Events per training step.")
-    ] = 128
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
-    ] = 2
+    output: OutputSetting = "categorical"
+    n_components: CurvesSetting = 5
+    class_conditional: ConditionalSetting = False
+    learning_rate: RateSetting = 1e-3
+    batch_size: EventsSetting = 128
+    levels: LevelsSetting = 2
+    n_classes: ClassesSetting = 10
 
 
 class NADE(OrderedModel):
-    """Tied hidden layers: ``W`` and ``U`` (H, D), ``c`` (H,), ``V`` (D, P, H'), ``b`` (D, P)."""
+    """Tied hidden layers: ``W``, ``U`` (H, D), ``c`` (H,), ``V`` (D, P, H'), ``b`` (D, P).
+
+    Labels add a column of ``T`` (H, K), as if the class were a value before all others.
+    """
 
     Config = NADEConfig
     card = ModelCard(
@@ -124,6 +129,9 @@ class NADE(OrderedModel):
         self.U: nn.Parameter | None = None
         if config.order_agnostic:
             self.U = nn.Parameter(torch.empty_like(self.W).normal_(std=size**-0.5))
+        self.T: nn.Parameter | None = None
+        if config.class_conditional:
+            self.T = nn.Parameter(torch.zeros(widths[0], config.n_classes))
         self.deeper = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.activation = find_activation(config.activation)()
 
@@ -139,7 +147,7 @@ class NADE(OrderedModel):
     def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
         """Inputs (B, …) → (B, D, P): D hidden layers, run by run along the order."""
         flat, order = u.flatten(1), self._order
-        a: Tensor = self.c
+        a = self.start(labels)
         found = []
         for indices in torch.split(order, RUN):
             h, step = self._run(flat[:, indices], indices, a)
@@ -147,6 +155,10 @@ class NADE(OrderedModel):
             found.append(out + self.b[indices].unsqueeze(1))
             a = a + step
         return torch.cat(found)[torch.argsort(order)].transpose(0, 1)
+
+    def start(self, labels: Tensor | None) -> Tensor:
+        """The sums of the first layer before any value: c (H,), or with labels (B, H)."""
+        return self.c if labels is None or self.T is None else self.c + self.T.T[labels]
 
     def _run(self, values: Tensor, indices: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden layers (R, B, H') of a run of values (B, R), and what the run adds to ``a``."""
@@ -160,7 +172,7 @@ class NADE(OrderedModel):
             before, step = before + (triangle @ known).unsqueeze(1), step + known.sum(0)
         return self.hidden(before + a), step
 
-    def given(self, u: Tensor, known: Tensor) -> Tensor:
+    def given(self, u: Tensor, known: Tensor, labels: Tensor | None = None) -> Tensor:
         """Parameters (B, D, P) of all conditionals given one known set (B, D) bool each.
 
         Those of the known values themselves mean nothing. The model must be order-agnostic.
@@ -168,13 +180,13 @@ class NADE(OrderedModel):
         if self.U is None:
             raise ValueError("given: NADE was not built order_agnostic, which arbitrary sets need")
         seen = known.to(u)
-        a = F.linear(u.flatten(1) * seen, self.W, self.c) + F.linear(seen, self.U)
+        a = F.linear(u.flatten(1) * seen, self.W) + F.linear(seen, self.U) + self.start(labels)
         flat = F.linear(self.hidden(a), self.V.flatten(0, 1), self.b.flatten())
         return flat.view(-1, *self.b.shape)
 
     def cache(self, n: int, labels: Tensor | None) -> _Cache:
         """The running activation of n events: O(D·H) for a whole sample."""
-        return _Cache(self, n)
+        return _Cache(self, n, labels)
 
     def with_order(self, order: Tensor) -> NADE:
         """The same weights under another order; meant for ``order_agnostic`` training."""
@@ -197,7 +209,7 @@ class NADE(OrderedModel):
             check_level_values(x, self.family.levels, self.card.title)
         known = self._known_sets(len(x), generator)
         u = self.inputs(x).flatten(1)
-        params = self.given(u, known)
+        params = self.given(u, known, self.check_labels(context, len(x)))
         target = u if self.family.levels is None else self._flat(x)
         log_p = self.family.log_prob(params, target).masked_fill(known, 0.0)
         weights = self.event_size / (~known).sum(1)
@@ -217,15 +229,16 @@ class NADE(OrderedModel):
 class _Cache(PixelCache):
     """The activation of the first hidden layer, to which each value adds one column."""
 
-    def __init__(self, model: NADE, n: int) -> None:
-        self._model, self._a = model, model.c.detach().expand(n, -1)
+    def __init__(self, model: NADE, n: int, labels: Tensor | None) -> None:
+        self._start = model.start(labels).detach().expand(n, -1)
+        self._model, self._a = model, self._start
         self._indices = model.order.tolist()
 
     def begin(self, u: Tensor, place: int) -> None:
         """Sum the columns of what is painted up to ``place``."""
         model = self._model
         before = model.order[:place]
-        self._a = F.linear(u.flatten(1)[:, before], model.W[:, before], model.c)
+        self._a = self._start + F.linear(u.flatten(1)[:, before], model.W[:, before])
         if model.U is not None:
             self._a = self._a + model.U[:, before].sum(1)
 

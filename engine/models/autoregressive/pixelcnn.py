@@ -18,10 +18,17 @@ from typing import Annotated
 
 from torch import Tensor
 
-from engine.nets.outputs import OUTPUTS
 from engine.nets.pixel_model import PixelModel
 from engine.nets.residual_cache import ResidualCache
 from engine.nets.residual_pixels import ResidualPixels
+from engine.nets.settings import (
+    CurvesSetting,
+    FirstKernelSetting,
+    LevelsSetting,
+    OutputSetting,
+    PicturesSetting,
+    RateSetting,
+)
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
@@ -40,24 +47,12 @@ class PixelCNNConfig:
     kernel_size: Annotated[
         int, Field(1, 9, step=2, symbol="k", help="Kernel of every block (mask B); odd.")
     ] = 3
-    first_kernel: Annotated[
-        int, Field(3, 15, step=2, help="Kernel of the first layer (mask A); odd.")
-    ] = 7
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
-    ] = "categorical"
-    n_components: Annotated[
-        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
-    ] = 5
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 2e-3
-    batch_size: Annotated[
-        int, Field(1, 1024, scale="log", live=True, help="Pictures per training step.")
-    ] = 64
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; none when real.")
-    ] = 2
+    first_kernel: FirstKernelSetting = 7
+    output: OutputSetting = "categorical"
+    n_components: CurvesSetting = 5
+    learning_rate: RateSetting = 2e-3
+    batch_size: PicturesSetting = 64
+    levels: LevelsSetting = 2
 
 
 class PixelCNN(PixelModel):
@@ -95,11 +90,6 @@ class PixelCNN(PixelModel):
             self.family.n_params,
         )
         self.start_head(self.net.last)
-
-    def params(self, u: Tensor, labels: Tensor | None) -> Tensor:
-        """Inputs (B, C, H, W) → parameters of all conditionals, (B, C·P, H, W)."""
-        y: Tensor = self.net(u)
-        return y
 
     def cache(self, n: int, labels: Tensor | None) -> ResidualCache:
         """An empty cache for n pictures."""

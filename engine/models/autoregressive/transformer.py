@@ -21,11 +21,19 @@ from typing import Annotated, cast
 import torch
 from torch import Tensor
 
-from engine.nets.orders import ORDER_NAMES
-from engine.nets.outputs import OUTPUTS
 from engine.nets.scheduled import HalfLifeSetting, ScheduleSetting
 from engine.nets.sequence_model import SequenceModel
-from engine.nets.symbols import CODES
+from engine.nets.settings import (
+    ClassesSetting,
+    CodesSetting,
+    ConditionalSetting,
+    CurvesSetting,
+    ExamplesSetting,
+    OrderSetting,
+    OutputSetting,
+    RateSetting,
+    SymbolsSetting,
+)
 from engine.nets.transformer import NORMS, CausalTransformer, SeenPlaces
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
@@ -48,36 +56,17 @@ class TransformerConfig:
             help="Layer norm before each part (GPT-2, steadier) or after it (the first paper).",
         ),
     ] = "before"
-    codes: Annotated[
-        str, Field(choices=CODES, help="How a place of the order is told to the network.")
-    ] = "row_column"
-    order: Annotated[
-        str, Field(choices=ORDER_NAMES, help="The order in which values are generated.")
-    ] = "raster"
-    output: Annotated[
-        str, Field(choices=OUTPUTS, help="The distribution of each value, given earlier ones.")
-    ] = "categorical"
-    n_components: Annotated[
-        int, Field(1, 20, step=1, symbol="K", help="Curves of a mixture output.")
-    ] = 5
-    class_conditional: Annotated[
-        bool, Field(help="Learn p(x given class): each class has a start symbol of its own.")
-    ] = False
+    codes: CodesSetting = "row_column"
+    order: OrderSetting = "raster"
+    output: OutputSetting = "categorical"
+    n_components: CurvesSetting = 5
+    class_conditional: ConditionalSetting = False
     scheduled_sampling: ScheduleSetting = "none"
     half_life: HalfLifeSetting = 2000
-    learning_rate: Annotated[
-        float, Field(1e-5, 1e-1, scale="log", live=True, help="Step size of Adam.")
-    ] = 1e-3
-    batch_size: Annotated[
-        int, Field(1, 4096, scale="log", live=True, help="Examples per training step.")
-    ] = 32
-    levels: Annotated[
-        int | None,
-        Field(2, 65536, derived=True, symbol="V", help="Levels or symbols; none: real values."),
-    ] = 2
-    n_classes: Annotated[
-        int, Field(0, 1000, derived=True, help="Classes that the data's labels name.")
-    ] = 10
+    learning_rate: RateSetting = 1e-3
+    batch_size: ExamplesSetting = 32
+    levels: SymbolsSetting = 2
+    n_classes: ClassesSetting = 10
 
 
 class Transformer(SequenceModel):
