@@ -6,6 +6,7 @@ Noise is always drawn on the CPU and then moved: one seed gives one picture on e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,6 +26,15 @@ from torch.distributions.transforms import ReshapeTransform
 from engine.latents import PointMass
 
 
+@runtime_checkable
+class Drawable(Protocol):
+    """A distribution that knows by itself how to draw with a given generator."""
+
+    def draw(self, generator: torch.Generator, shape: Sequence[int] = ()) -> Tensor:
+        """(*shape, *batch_shape, *event_shape); all chance comes from the CPU generator."""
+        ...
+
+
 @torch.no_grad()
 def draw(
     distribution: Distribution, generator: torch.Generator, shape: Sequence[int] = ()
@@ -32,8 +42,9 @@ def draw(
     """Draw from a distribution, without gradient; all chance comes from the generator.
 
     Args:
-        distribution: Normal, Uniform, Bernoulli, Categorical, MultivariateNormal, PointMass, or
-            an Independent, TransformedDistribution or MixtureSameFamily of those.
+        distribution: Normal, Uniform, Bernoulli, Categorical, MultivariateNormal, PointMass, a
+            :class:`Drawable`, or an Independent, TransformedDistribution or MixtureSameFamily of
+            those.
         generator: A CPU generator.
         shape: Shape of the draws in front of the distribution's own.
 
@@ -44,6 +55,8 @@ def draw(
         ValueError: The kind of distribution has no rule here.
     """
     lead = tuple(shape)
+    if isinstance(distribution, Drawable):
+        return distribution.draw(generator, lead)
     if isinstance(distribution, Independent):
         return draw(distribution.base_dist, generator, lead)
     if isinstance(distribution, MixtureSameFamily):

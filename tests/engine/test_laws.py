@@ -13,6 +13,7 @@ from torch import Tensor
 
 import engine.models
 from engine.dataset import Dataset, SplitConfig
+from engine.fitting import derived_settings
 from engine.laws import LAWS, Law, NotTestable, check_model, laws_for
 from engine.model import GenerativeModel
 from engine.registry import build_model
@@ -94,34 +95,42 @@ def discover() -> tuple[dict[str, type[GenerativeModel]], dict[str, str]]:
     return found, broken
 
 
+def kinds_of_data(kind: type[GenerativeModel]) -> tuple[str, ...]:
+    """Points for a model of real values, pictures for one of levels, both for one of either."""
+    fields = {spec.name: spec.default for spec in field_specs(kind.Config)}
+    if "levels" not in fields:
+        return ("points",)
+    return ("pictures",) if fields["levels"] is not None else ("points", "pictures")
+
+
 MODELS, BROKEN = discover()
+DATA = {"points": Pair, "pictures": Blots}
 CASES = [
-    pytest.param(name, law, id=f"{name}-{law.capability.value}-{law.name}")
+    pytest.param(name, data, law, id=f"{name}-{data}-{law.capability.value}-{law.name}")
     for name, kind in MODELS.items()
+    for data in kinds_of_data(kind)
     for law in laws_for(kind)
 ]
 
 
-def small(kind: type[GenerativeModel]) -> GenerativeModel:
-    """A small model of its data with seeded weights."""
+def small(kind: type[GenerativeModel], dataset: Dataset) -> GenerativeModel:
+    """A small model of its data with seeded weights, convolutional where it can be."""
     fields = {spec.name: spec for spec in field_specs(kind.Config)}
-    values = {name: value for name, value in SMALL.items() if name in fields}
+    values: dict[str, object] = {n: value for n, value in SMALL.items() if n in fields}
+    values |= derived_settings(kind.Config, dataset)
+    if dataset.event.kind == "picture" and "network" in fields:
+        values["network"] = "convolutional"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        return kind(data_for(kind).event_shape, make_config(kind.Config, values))
-
-
-def data_for(kind: type[GenerativeModel]) -> Dataset:
-    """Pictures for a model of levels, else points."""
-    levels = {spec.name: spec.default for spec in field_specs(kind.Config)}.get("levels")
-    return Pair() if levels is None else Blots()
+        return kind(dataset.event_shape, make_config(kind.Config, values))
 
 
 @cache
-def trained(name: str) -> GenerativeModel:
+def trained(name: str, data: str) -> GenerativeModel:
     """A model after a handful of steps, in float64."""
-    model = small(MODELS[name])
-    trainer = Trainer(model, data_for(MODELS[name]), seed=3, device="cpu")
+    dataset = DATA[data]()
+    model = small(MODELS[name], dataset)
+    trainer = Trainer(model, dataset, seed=3, device="cpu")
     for _ in range(N_STEPS):
         trainer.step()
     return model.double().eval()
@@ -140,9 +149,9 @@ def test_every_capability_has_three_laws() -> None:
     assert all(law.summary.endswith(".") for law in LAWS)
 
 
-@pytest.mark.parametrize(("name", "law"), CASES)
-def test_law(name: str, law: Law) -> None:
-    model = trained(name)
+@pytest.mark.parametrize(("name", "data", "law"), CASES)
+def test_law(name: str, data: str, law: Law) -> None:
+    model = trained(name, data)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     try:
         law.check(model, torch.Generator().manual_seed(11))

@@ -16,12 +16,14 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from engine.drawing import categorical_from_uniform, uniform_noise
 from engine.nets.outputs.family import OutputFamily
 
 #: Range of log widths, where the levels span −1 … 1.
@@ -74,6 +76,39 @@ class BinnedMixture(Distribution):
             part[..., index, :] for part in (self.log_weights, self.means, self.widths)
         )
         return BinnedMixture(logits, means, widths, self.levels, normal=self.normal)
+
+    @property
+    def mean(self) -> Tensor:
+        """Σ_l l p_l = Σ_{l ≥ 1} p(x ≥ l), (…), in level units, exact."""
+        return self._tails(lambda level: 1.0)
+
+    @property
+    def variance(self) -> Tensor:
+        """Σ_l l² p_l − mean², (…), where Σ_l l² p_l = Σ_{l ≥ 1} (2 l − 1) p(x ≥ l)."""
+        return self._tails(lambda level: 2.0 * level - 1.0) - self.mean.square()
+
+    def draw(self, generator: torch.Generator, shape: Sequence[int] = ()) -> Tensor:
+        """Draws (*shape, …) of level indices: a curve, then a place on it, rounded to a level."""
+        lead = (*shape, *self.batch_shape)
+        weights = self.log_weights.exp()
+        chosen = categorical_from_uniform(weights, uniform_noise(lead, generator, self.means))
+        noise = uniform_noise(lead, generator, self.means)
+        eps = torch.finfo(noise.dtype).eps
+        noise = noise.clamp(eps, 1.0 - eps)
+        place = torch.special.ndtri(noise) if self.normal else torch.logit(noise)
+        mean, width = (
+            part.expand(*lead, -1).gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+            for part in (self.means, self.widths)
+        )
+        return (mean + width * place).round().clamp(0, self.levels - 1)
+
+    def _tails(self, weight: Callable[[float], float]) -> Tensor:
+        """Σ_{l ≥ 1} weight(l) p(x ≥ l); level by level, as all at once may not fit into memory."""
+        total = torch.zeros_like(self.means)
+        above = torch.special.ndtr if self.normal else torch.sigmoid
+        for level in range(1, self.levels):
+            total += weight(level) * above((self.means - (level - 0.5)) / self.widths)
+        return (self.log_weights.exp() * total).sum(-1)
 
     def entropy(self) -> Tensor:
         """−Σ_l p_l log p_l, (…), nats, exact."""
