@@ -144,7 +144,7 @@ def test_sides_are_halved_down_to_a_few_pixels() -> None:
 
 @pytest.mark.parametrize("network", ["dense", "convolutional"])
 def test_no_signal_fades_with_depth(network: str) -> None:
-    """Six layers lose less than a factor of ten, most of it to padding; torch's start loses 100."""
+    """Six layers lose less than a factor of ten, most of it to padding."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         decoder = make_decoder(network, (1, 16, 16), (64,) * 6, 8, 1, activation="relu")
