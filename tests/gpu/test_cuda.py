@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,13 @@ import torch
 from app.shell_engine import ShellEngine, ShellError
 from engine.model import GenerativeModel
 from engine.probe import Probe, View
-from engine.registry import build_dataset, build_model, model_names, probes
-from engine.training import Trainer
+from engine.registry import model_names, probes
 from engine.wire.messages import RunSpec, RunState, StartRun
+from tests.gpu.cases import ARGUMENTS, make_trainer
 
-DEVICE = "cuda"
+#: Another device shows that the tests themselves work: ``GENSCOPE_GPU=cpu pytest tests/gpu``.
+DEVICE = os.environ.get("GENSCOPE_GPU", "cuda")
 STEPS = 20
-#: Arguments of the probes that cannot be asked without any.
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "density": {"low": [-3.0, -3.0], "high": [3.0, 3.0], "size": 48},
-    "truth": {"low": [-3.0, -3.0], "high": [3.0, 3.0], "size": 48},
-    "log_prob_at": {"point": [0.5, -1.0]},
-    "evaluate": {"grid": 64},
-    "draw": {"n": 200},
-    "samples": {"n": 200, "chain_steps": 5},
-}
 #: These look at a file, or train nothing that a device could change.
 NOT_OF_A_MODEL = ("preview_table",)
 #: Chains amplify rounding; their draws agree only in distribution.
@@ -45,15 +38,13 @@ def trained() -> dict[str, tuple[GenerativeModel, Any]]:
     """Every model after a few steps on the device, with its data."""
     found = {}
     for name in model_names():
-        data = build_dataset("eight_gaussians", n_samples=1500)
-        model = build_model(name, event_shape=data.event_shape, seed=0)
-        trainer = Trainer(model, data, seed=0, device=DEVICE)
+        trainer = make_trainer(name, DEVICE)
         for _ in range(STEPS):
             losses = trainer.step()
             assert losses["total"].device.type == DEVICE
             assert torch.isfinite(losses["total"]), name
         assert trainer.is_finite(), name
-        found[name] = (model.eval().requires_grad_(False), data)
+        found[name] = (trainer.model.eval().requires_grad_(False), trainer.dataset)
     return found
 
 
