@@ -21,3 +21,8 @@ def in_double(model: M, x: Tensor) -> tuple[M, Tensor]:
     """
     twin = copy.deepcopy(model).to("cpu").double()
     return twin.eval(), x.detach().to("cpu", torch.float64)
+
+
+def as_double(values: Tensor) -> Tensor:
+    """In float64; on the CPU where the device has none."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()

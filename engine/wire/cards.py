@@ -32,7 +32,8 @@ class ModelCard(msgspec.Struct, frozen=True):
         fields: Filled in by the registry from the class's ``Config``.
         lacks: Why a capability is missing, where a sentence teaches something.
         features: What the model is made of that can be shown beyond its capabilities:
-            ``"components"`` (a mixture, whose responsibilities can be asked).
+            ``"components"`` (a mixture, whose responsibilities can be asked), ``"half_steps"``
+            (fitted by EM, whose next E- and M-steps the probe ``em_bars`` takes).
     """
 
     name: str

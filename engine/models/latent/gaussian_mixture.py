@@ -15,28 +15,38 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, MultivariateNormal
+from torch.distributions import Distribution, MultivariateNormal
 
-from engine.drawing import categorical_from_uniform, draw, reshaped, uniform_noise
+from engine.drawing import reshaped
 from engine.estimators.gaussian import (
     cholesky,
     floored_covariance,
     gaussian_log_prob,
     shaped_covariance,
 )
+from engine.estimators.gaussian_em import (
+    SMALLEST_COUNT,
+    Blocks,
+    Gaussians,
+    Moments,
+    block_rows,
+    em_moments,
+    weighted_moments,
+)
+from engine.estimators.precision import as_double
 from engine.estimators.seeding import plus_plus_centres
-from engine.latents import Elbo, Latent, Latents
-from engine.model import GenerativeModel, TrainState
+from engine.latents import Latents
+from engine.model import TrainState
+from engine.nets.mixture_model import LOG_Q, MixtureModel
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
-#: A component that answers for less than this many points keeps its place and shape.
-SMALLEST_COUNT = 1e-6
 #: No variance falls below this share of the data's: a lower one is lost in float32.
 SMALLEST_VARIANCE = 1e-8
 #: Seedings tried in ``prepare`` on so many points at most; the tightest one is taken.
@@ -86,25 +96,7 @@ class Components(NamedTuple):
     covariances: Tensor
 
 
-@dataclass(frozen=True)
-class CategoryPosterior:
-    """The exact posterior over components: ``log_probs`` (B, K), nats."""
-
-    log_probs: Tensor
-
-    @property
-    def probs(self) -> Tensor:
-        """Responsibilities (B, K)."""
-        return self.log_probs.exp()
-
-    def sample(self, k: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
-        """K draws: ({"component": (K, B)}, log_q (K, B))."""
-        noise = uniform_noise((k, len(self.log_probs)), generator, self.log_probs)
-        chosen = categorical_from_uniform(self.probs, noise)
-        return {"component": chosen}, _pick(self.log_probs, chosen)
-
-
-class GaussianMixture(GenerativeModel):
+class GaussianMixture(MixtureModel):
     """Mixture of Gaussians by EM; one training step is one sweep over the whole training split.
 
     The parameters lie in standardised units as ``weights`` (K,), ``means`` (K, D) and
@@ -113,7 +105,6 @@ class GaussianMixture(GenerativeModel):
     """
 
     Config = GaussianMixtureConfig
-    full_batch = True
     card = ModelCard(
         name="gaussian_mixture",
         title="Gaussian mixture",
@@ -129,17 +120,15 @@ class GaussianMixture(GenerativeModel):
             title="Maximum Likelihood from Incomplete Data via the EM Algorithm",
             where="Journal of the Royal Statistical Society B",
         ),
-        features=("components",),
+        features=("components", "half_steps"),
     )
 
-    weights: Tensor
     means: Tensor
     scale_tril: Tensor
 
     def __init__(self, event_shape: tuple[int, ...], config: GaussianMixtureConfig) -> None:
-        super().__init__(event_shape, config)
+        super().__init__(event_shape, config, config.n_components)
         n, size = config.n_components, self.event_size
-        self.register_buffer("weights", torch.full((n,), 1.0 / n))
         self.register_buffer("means", torch.randn(n, size))
         self.register_buffer("scale_tril", torch.eye(size).repeat(n, 1, 1))
 
@@ -171,18 +160,6 @@ class GaussianMixture(GenerativeModel):
         share = n ** (-2.0 / self.event_size)
         self.scale_tril.copy_(cholesky(self._floored(spread * share)))
 
-    def loss(
-        self,
-        x: Tensor,
-        *,
-        context: Tensor | None = None,
-        lengths: Tensor | None = None,
-        generator: torch.Generator,
-    ) -> dict[str, Tensor]:
-        """Mean negative log-density, nats per event; EM lowers it without a gradient."""
-        nll = -self.log_prob(x).mean()
-        return {"total": nll, "nll": nll}
-
     @torch.no_grad()
     def train_step(
         self, batch: Tensor, state: TrainState, generator: torch.Generator
@@ -191,27 +168,37 @@ class GaussianMixture(GenerativeModel):
 
         It is worked in float64: in float32 rounding makes the likelihood tremble.
         """
-        location, scale = _double(self.location), _double(self.scale)
-        u = (_double(batch.reshape(len(batch), -1)) - location) / scale
-        log_densities = gaussian_log_prob(u, _double(self.means), _double(self.scale_tril))
+        weights = as_double(self.weights)
         # Rounded to float32 their sum is off 1 by more than a late sweep gains.
-        joint = torch.log(_double(self.weights) / _double(self.weights).sum()) + log_densities
-        total = torch.logsumexp(joint, -1)
-        self._maximise(u, torch.exp(joint - total[:, None]))
-        nll = scale.log().sum() - total.mean()
+        log_weights = torch.log(weights / weights.sum())
+        old = Gaussians(log_weights, as_double(self.means), as_double(self.scale_tril))
+        total, moments = em_moments(self._blocks(batch), old, self.config.covariance)
+        self._maximise(moments)
+        nll = as_double(self.scale).log().sum() - total / len(batch)
         return {"total": nll, "nll": nll}
 
-    def _maximise(self, u: Tensor, responsibilities: Tensor) -> None:
+    @torch.no_grad()
+    def m_step(self, x: Tensor, q: Mapping[str, Tensor]) -> None:
+        """Weights, means and covariances of events (B, *E) shared out by q."""
+        u = torch.cat(list(self._blocks(x)()))
+        self._maximise(weighted_moments(u, as_double(q[LOG_Q]).exp(), self.config.covariance))
+
+    def _blocks(self, x: Tensor) -> Blocks:
+        """Blocks (n, D) of events (B, *E), standardised, float64."""
+        location, scale = as_double(self.location), as_double(self.scale)
+        n, structure = self.config.n_components, self.config.covariance
+        rows = torch.split(x, block_rows(self.event_size, n, structure, location.device))
+        return lambda: ((as_double(part.flatten(1)) - location) / scale for part in rows)
+
+    def _maximise(self, moments: Moments) -> None:
         """The M-step: weighted counts, means and covariances, none of them below the floor."""
-        counts = responsibilities.sum(0)  # (K,)
-        alive = (counts > SMALLEST_COUNT).to(self.means.device)
-        shares = responsibilities / counts.clamp_min(SMALLEST_COUNT)
-        means = shares.T @ u
-        pairs = zip(means, shares.T, strict=True)
-        covariances = torch.stack([_scatter(u - mean, share) for mean, share in pairs])
-        factors = cholesky(self._floored(self._shape(covariances))).to(self.scale_tril)
+        counts = moments.counts.to(self.means.device)
+        alive = counts > SMALLEST_COUNT
+        covariances = self._shape(moments.covariances.cpu())
+        factors = cholesky(self._floored(covariances)).to(self.scale_tril)
         self.weights.copy_(counts / counts.sum())
-        self.means.copy_(torch.where(alive[:, None], means.to(self.means), self.means))
+        means = moments.means.to(self.means)
+        self.means.copy_(torch.where(alive[:, None], means, self.means))
         self.scale_tril.copy_(torch.where(alive[:, None, None], factors, self.scale_tril))
 
     def _shape(self, covariances: Tensor) -> Tensor:
@@ -227,60 +214,12 @@ class GaussianMixture(GenerativeModel):
     def _square(self) -> tuple[int, int]:
         return self.event_size, self.event_size
 
-    # --- density and posterior ----------------------------------------------------------------
+    # --- components ---------------------------------------------------------------------------
 
-    def _joint(self, u: Tensor) -> Tensor:
-        """log π_k + log N(u; k), (B, K), in standardised units."""
-        return self.weights.log() + gaussian_log_prob(u, self.means, self.scale_tril)
-
-    def log_prob(
-        self, x: Tensor, *, context: Tensor | None = None, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Exact log-density of (B, *E), (B,), nats."""
-        total: Tensor = torch.logsumexp(self._joint(self.standardise(x)), -1)
-        return total + self.standardise_log_det
-
-    def responsibilities(self, x: Tensor) -> Tensor:
-        """p(component given x) of (B, *E), (B, K); each row sums to 1."""
-        return torch.softmax(self._joint(self.standardise(x)), -1)
-
-    def encode(self, x: Tensor, *, context: Tensor | None = None) -> CategoryPosterior:
-        """The exact posterior over the component."""
-        return CategoryPosterior(torch.log_softmax(self._joint(self.standardise(x)), -1))
-
-    def elbo(
-        self,
-        x: Tensor,
-        *,
-        context: Tensor | None = None,
-        lengths: Tensor | None = None,
-        n_draws: int = 1,
-        generator: torch.Generator,
-    ) -> Elbo:
-        """The bound with the exact posterior, where it is tight: total = log p(x)."""
-        joint = self._joint(self.standardise(x)) + self.standardise_log_det  # (B, K)
-        posterior = CategoryPosterior(torch.log_softmax(joint, -1))
-        q, log_prior = posterior.probs, self.weights.log()
-        reconstruction = torch.where(q > 0, q * (joint - log_prior), 0.0).sum(-1)
-        kl = torch.where(q > 0, q * (posterior.log_probs - log_prior), 0.0).sum(-1)
-        latents, log_q = posterior.sample(n_draws, generator)
-        log_weights = _pick(joint, latents["component"]) - log_q
-        return Elbo(reconstruction - kl, reconstruction, {"component": kl}, log_weights)
-
-    # --- generation ---------------------------------------------------------------------------
-
-    @property
-    def latents(self) -> tuple[Latent, ...]:
-        """One category: which Gaussian."""
-        return (Latent("component", (), "category", len(self.weights)),)
-
-    def prior(self, parents: Latents) -> Categorical:
-        """The mixture weights."""
-        if "component" in parents:
-            raise ValueError(
-                "prior: given the component, wanted no parents: it is the only latent"
-            )
-        return Categorical(self.weights)
+    def log_joint(self, x: Tensor) -> Tensor:
+        """log π_k + log N(x; k) of (B, *E), (B, K), nats."""
+        log_densities = gaussian_log_prob(self.standardise(x), self.means, self.scale_tril)
+        return self.weights.log() + self.standardise_log_det + log_densities
 
     def decode(self, latents: Latents, *, context: Tensor | None = None) -> Distribution:
         """The Gaussian of each component (B,) of integers, in the units of the data."""
@@ -290,30 +229,8 @@ class GaussianMixture(GenerativeModel):
         gaussians = MultivariateNormal(means, scale_tril=factors, validate_args=False)
         return reshaped(gaussians, self.event_shape)
 
-    def sample(
-        self, n: int, *, context: Tensor | None = None, generator: torch.Generator
-    ) -> Tensor:
-        """Ancestral draws (N, *E): a component each, then its Gaussian."""
-        component = draw(self.prior({}), generator, (n,))
-        return draw(self.decode({"component": component}), generator)
-
     def components(self) -> Components:
         """Weights, means and covariances in the units of the data, for ellipses."""
         factors = self.scale_tril * self.scale[:, None]
         means = self.means * self.scale + self.location
         return Components(self.weights, means, factors @ factors.mT)
-
-
-def _double(values: Tensor) -> Tensor:
-    """In float64; on the CPU where the device has none."""
-    return values.cpu().double() if values.device.type == "mps" else values.double()
-
-
-def _scatter(centred: Tensor, shares: Tensor) -> Tensor:
-    """Σ_n s_n (x_n − μ)(x_n − μ)ᵀ of (B, D) and (B,), (D, D), float64 on the CPU."""
-    return ((centred * shares[:, None]).T @ centred).cpu().double()
-
-
-def _pick(table: Tensor, chosen: Tensor) -> Tensor:
-    """Entries chosen (K, B) of each row of a table (B, C), (K, B)."""
-    return table.expand(*chosen.shape, -1).gather(-1, chosen[..., None]).squeeze(-1)

@@ -15,24 +15,19 @@ References:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from engine.drawing import draw
-from engine.estimators.gaussian import cholesky
-from engine.latents import Elbo, Latent, Latents
-from engine.model import SMALLEST_SPREAD, GenerativeModel, TrainState
+from engine.model import SMALLEST_SPREAD, TrainState
+from engine.nets.linear_gaussian import LinearGaussianModel
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
 #: The noise variance stays above this share of the mean variance of the data.
 SMALLEST_NOISE = 1e-6
-LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 @dataclass(frozen=True)
@@ -51,26 +46,7 @@ class PPCAConfig:
     ] = "em"
 
 
-@dataclass(frozen=True)
-class GaussianPosterior:
-    """The exact posterior of "z": means (B, Z) and one covariance factor (Z, Z) for all."""
-
-    mean: Tensor
-    scale_tril: Tensor
-
-    @property
-    def distribution(self) -> MultivariateNormal:
-        """q(z given x), batch (B,), event (Z,)."""
-        return MultivariateNormal(self.mean, scale_tril=self.scale_tril)
-
-    def sample(self, k: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
-        """K draws: ({"z": (K, B, Z)}, log_q (K, B))."""
-        z = draw(self.distribution, generator, (k,))
-        log_q: Tensor = self.distribution.log_prob(z)  # type: ignore[no-untyped-call]
-        return {"z": z}, log_q
-
-
-class PPCA(GenerativeModel):
+class PPCA(LinearGaussianModel):
     """Probabilistic principal component analysis, by eigenvectors or by EM.
 
     ``W`` (D, Z), ``mu`` (D,) and ``sigma2`` () are in the units of the data, which are only
@@ -82,7 +58,6 @@ class PPCA(GenerativeModel):
     """
 
     Config = PPCAConfig
-    full_batch = True
     card = ModelCard(
         name="ppca",
         title="Probabilistic PCA",
@@ -98,26 +73,30 @@ class PPCA(GenerativeModel):
             title="Probabilistic Principal Component Analysis",
             where="Journal of the Royal Statistical Society B",
         ),
+        features=("half_steps",),
     )
 
-    W: Tensor
     sigma2: Tensor
 
     def __init__(self, event_shape: tuple[int, ...], config: PPCAConfig) -> None:
-        super().__init__(event_shape, config)
         n_axes = config.latent_features
+        super().__init__(event_shape, config, n_axes)
         if n_axes >= max(self.event_size, 2):
             raise ValueError(
                 f"latent_features: given {n_axes}, wanted less than the {self.event_size} "
                 "coordinates of an observation: with all of them no noise would be left"
             )
-        self.register_buffer("W", torch.randn(self.event_size, n_axes))
         self.register_buffer("sigma2", torch.ones(()))
 
     @property
-    def mu(self) -> Tensor:
-        """(D,), the mean; the maximum-likelihood one is that of the data."""
-        return self.location
+    def noise(self) -> Tensor:
+        """(D,), the same variance for every coordinate."""
+        return self.sigma2.expand(self.event_size)
+
+    def set_noise(self, residuals: Tensor, variances: Tensor) -> None:
+        """The mean residual variance, no less than a small share of the data's."""
+        floor = (SMALLEST_NOISE * variances.mean()).clamp_min(SMALLEST_SPREAD**2)
+        self.sigma2.copy_(torch.maximum(residuals.mean(), floor))
 
     @property
     def n_parameters(self) -> int:
@@ -139,18 +118,6 @@ class PPCA(GenerativeModel):
         self.W.copy_(start.to(self.W) * variance.sqrt())
         self.sigma2.copy_(variance)
 
-    def loss(
-        self,
-        x: Tensor,
-        *,
-        context: Tensor | None = None,
-        lengths: Tensor | None = None,
-        generator: torch.Generator,
-    ) -> dict[str, Tensor]:
-        """Mean negative log-density, nats per event; it is lowered without a gradient."""
-        nll = -self.log_prob(x).mean()
-        return {"total": nll, "nll": nll}
-
     @torch.no_grad()
     def train_step(
         self, batch: Tensor, state: TrainState, generator: torch.Generator
@@ -163,92 +130,9 @@ class PPCA(GenerativeModel):
             W, sigma2 = closed_form(covariance, self.W.shape[1])
         else:
             W, sigma2 = em_sweep(covariance, self.W.cpu().double(), self.sigma2.cpu().double())
-        floor = (SMALLEST_NOISE * covariance.diagonal().mean()).clamp_min(SMALLEST_SPREAD**2)
         self.W.copy_(W)
-        self.sigma2.copy_(torch.maximum(sigma2, floor))
+        self.set_noise(sigma2, covariance.diagonal())
         return losses
-
-    # --- density and posterior ----------------------------------------------------------------
-
-    def log_prob(
-        self, x: Tensor, *, context: Tensor | None = None, lengths: Tensor | None = None
-    ) -> Tensor:
-        """Exact log-density of (B, *E), (B,), nats."""
-        v = self.standardise(x)
-        factor = cholesky(self._inner()[None])[0]  # of M, (Z, Z)
-        z = torch.cholesky_solve((v @ self.W).mT, factor).mT  # the posterior mean, (B, Z)
-        # |v − Wz|²/σ² + |z|² = vᵀC⁻¹v, but never the difference of two large numbers.
-        square = (v - z @ self.W.mT).square().sum(-1) / self.sigma2 + z.square().sum(-1)
-        size, n_axes = self.W.shape
-        log_det = (size - n_axes) * self.sigma2.log() + 2.0 * factor.diagonal().log().sum()
-        total: Tensor = square + log_det + size * LOG_TWO_PI
-        return -0.5 * total
-
-    def _inner(self) -> Tensor:
-        """M = WᵀW + σ² I, (Z, Z)."""
-        return self.W.mT @ self.W + self.sigma2 * torch.eye(self.W.shape[1]).to(self.W)
-
-    def encode(self, x: Tensor, *, context: Tensor | None = None) -> GaussianPosterior:
-        """The exact posterior N(M⁻¹ Wᵀ (x − μ), σ² M⁻¹)."""
-        inverse = torch.cholesky_inverse(cholesky(self._inner()[None])[0])
-        mean = self.standardise(x) @ self.W @ inverse
-        return GaussianPosterior(mean, cholesky((self.sigma2 * inverse)[None])[0])
-
-    def elbo(
-        self,
-        x: Tensor,
-        *,
-        context: Tensor | None = None,
-        lengths: Tensor | None = None,
-        n_draws: int = 1,
-        generator: torch.Generator,
-    ) -> Elbo:
-        """The bound with the exact posterior, where it is tight: total = log p(x)."""
-        posterior = self.encode(x)
-        mean, factor = posterior.mean, posterior.scale_tril
-        expected = (self.standardise(x) - mean @ self.W.mT).square().sum(-1)
-        expected = expected + (self.W @ factor).square().sum()
-        size, n_axes = self.W.shape
-        constant = -0.5 * size * (LOG_TWO_PI + self.sigma2.log())
-        reconstruction = constant - 0.5 * expected / self.sigma2
-        log_det = 2.0 * factor.diagonal().log().sum()
-        kl = 0.5 * (mean.square().sum(-1) + factor.square().sum() - n_axes - log_det)
-        latents, log_q = posterior.sample(n_draws, generator)
-        log_weights = self._log_joint(self._flat(x), latents["z"]) - log_q
-        return Elbo(reconstruction - kl, reconstruction, {"z": kl}, log_weights)
-
-    def _log_joint(self, flat: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z) of (B, D) and (K, B, Z), (K, B)."""
-        residual = flat - self.mu - z @ self.W.mT
-        square = residual.square().sum(-1) / self.sigma2 + z.square().sum(-1)
-        n_values = flat.shape[-1] + z.shape[-1]
-        return -0.5 * (square + n_values * LOG_TWO_PI + flat.shape[-1] * self.sigma2.log())
-
-    # --- generation ---------------------------------------------------------------------------
-
-    @property
-    def latents(self) -> tuple[Latent, ...]:
-        """The coordinates along the axes."""
-        return (Latent("z", (self.W.shape[1],)),)
-
-    def prior(self, parents: Latents) -> Distribution:
-        """Standard normal."""
-        if "z" in parents:
-            raise ValueError("prior: given z, wanted no parents: it is the only latent")
-        zeros = torch.zeros(self.W.shape[1]).to(self.W)
-        return Independent(Normal(zeros, torch.ones_like(zeros)), 1)
-
-    def decode(self, latents: Latents, *, context: Tensor | None = None) -> Distribution:
-        """N(W z + μ, σ² I) of z (B, Z), batch (B,), event *E."""
-        mean = self.unstandardise(latents["z"] @ self.W.mT)
-        return Independent(Normal(mean, self.sigma2.sqrt().expand_as(mean)), len(self.event_shape))
-
-    def sample(
-        self, n: int, *, context: Tensor | None = None, generator: torch.Generator
-    ) -> Tensor:
-        """Ancestral draws (N, *E)."""
-        z = draw(self.prior({}), generator, (n,))
-        return draw(self.decode({"z": z}), generator)
 
 
 def closed_form(covariance: Tensor, n_axes: int) -> tuple[Tensor, Tensor]:
