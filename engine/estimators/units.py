@@ -1,0 +1,160 @@
+r"""What each latent unit carries: its KL, its activity, and for codes how evenly they are used.
+
+A unit is active (Burda, Grosse and Salakhutdinov 2016) when its posterior mean moves with x,
+
+.. math:: A_u = \mathrm{Var}_x\left(E_{q(z \mid x)}[z_u]\right) > 0.01,
+
+and a code book of K values is used as if it had exp H(mean over x of q) of them (perplexity).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+
+from engine.capabilities import Decoding, Encoding
+from engine.estimators.density import CancellationError, Cancelled
+from engine.estimators.shared_bound import HasDistribution
+from engine.latents import Latent, Posterior
+
+#: Burda's threshold of activity.
+ACTIVE_FROM = 0.01
+#: Draws of q where its mean is not given, and rows encoded at once.
+N_DRAWS, CHUNK = 32, 512
+
+
+@runtime_checkable
+class HasUnitKL(Protocol):
+    """A posterior that knows the KL of each unit, as one with several levels does.
+
+    Beside :class:`engine.latents.Posterior`, and optional.
+    """
+
+    @property
+    def unit_kl(self) -> dict[str, Tensor]:
+        """{latent: (B, *Z)}, nats; over the units of a latent they sum to its KL."""
+        ...
+
+
+@dataclass(frozen=True)
+class Means:
+    """E_q[z] of N events, (N, U), and the variance that drawing it left in, (N, U) or zeros.
+
+    U counts the units of one latent; a category of K values has K: the chances of each.
+    """
+
+    values: Tensor
+    noise: Tensor
+
+
+@torch.no_grad()
+def posterior_means(
+    model: Encoding,
+    latents: tuple[Latent, ...],
+    x: Tensor,
+    *,
+    generator: torch.Generator,
+    context: Tensor | None = None,
+    cancelled: Cancelled | None = None,
+) -> dict[str, Means]:
+    """The mean of q for each latent, float64 on the CPU; from draws where q does not say it.
+
+    Raises:
+        engine.estimators.density.CancellationError: ``cancelled()`` was true between chunks.
+    """
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {latent.name: [] for latent in latents}
+    for start in range(0, len(x), CHUNK):
+        if cancelled is not None and cancelled():
+            raise CancellationError
+        rows = slice(start, start + CHUNK)
+        labels = None if context is None else context[rows]
+        posterior = model.encode(x[rows], context=labels)
+        exact = _exact_means(posterior, latents)
+        drawn = {} if exact else posterior.sample(N_DRAWS, generator)[0]
+        for latent in latents:
+            pair = exact.get(latent.name) or _drawn_means(drawn[latent.name], latent)
+            found[latent.name].append(pair)
+    return {
+        name: Means(torch.cat([v for v, _ in pairs]), torch.cat([n for _, n in pairs]))
+        for name, pairs in found.items()
+    }
+
+
+def _exact_means(
+    posterior: Posterior, latents: tuple[Latent, ...]
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of the only latent, where q has a mean or a table of chances."""
+    if len(latents) != 1:
+        return {}
+    chances = getattr(posterior, "probs", None)
+    if latents[0].kind == "category" and isinstance(chances, Tensor):
+        mean = chances
+    elif latents[0].kind != "category" and isinstance(posterior, HasDistribution):
+        mean = posterior.distribution.mean
+    else:
+        return {}
+    flat = mean.flatten(1).double().cpu()
+    return {latents[0].name: (flat, torch.zeros_like(flat))}
+
+
+def _drawn_means(draws: Tensor, latent: Latent) -> tuple[Tensor, Tensor]:
+    """Means of draws (K, B, *Z) and the variance of each mean, (B, U)."""
+    if latent.kind == "category":
+        draws = torch.nn.functional.one_hot(draws.long(), latent.levels or -1)
+    wide = draws.flatten(2).double().cpu()
+    return wide.mean(0), wide.var(0) / len(wide)
+
+
+def activity(means: Means) -> Tensor:
+    """Var_x E_q[z_u], (U,); what drawing the means added is taken off again."""
+    if len(means.values) < 2:
+        return torch.zeros(means.values.shape[1], dtype=torch.float64)
+    return (means.values.var(0) - means.noise.mean(0)).clamp_min(0.0)
+
+
+def perplexity(chances: Tensor) -> float:
+    """exp of the entropy of mean chances (N, K): as many values as are used."""
+    mean = chances.mean(0)
+    return math.exp(float(-torch.special.xlogy(mean, mean).sum()))
+
+
+@torch.no_grad()
+def unit_kl(
+    model: Encoding, latents: tuple[Latent, ...], x: Tensor, *, context: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Mean KL of each unit over events (B, *E), {latent: (U,)}; without those nobody can tell.
+
+    Closed form for one Gaussian q under a Gaussian prior: KL of the unit's own marginal. Where q
+    has no correlations these sum to the latent's KL. Posteriors with several levels say it
+    themselves (:class:`HasUnitKL`).
+    """
+    posterior = model.encode(x, context=context)
+    if isinstance(posterior, HasUnitKL):
+        return {n: kl.flatten(1).double().cpu().mean(0) for n, kl in posterior.unit_kl.items()}
+    if len(latents) != 1 or not isinstance(model, Decoding):
+        return {}
+    if not isinstance(posterior, HasDistribution):
+        return {}
+    q, p = _marginals(posterior.distribution), _marginals(model.prior({}))
+    if q is None or p is None:
+        return {}
+    # KL(N(m, s²)‖N(a, t²)) = log t/s + (s² + (m − a)²) / 2t² − ½
+    (mean, scale), (prior_mean, prior_scale) = q, p
+    ratio = (scale / prior_scale).square()
+    shift = ((mean - prior_mean) / prior_scale).square()
+    kl = 0.5 * (ratio + shift - 1.0 - ratio.log())
+    return {latents[0].name: kl.flatten(1).double().cpu().mean(0)}
+
+
+def _marginals(distribution: Distribution) -> tuple[Tensor, Tensor] | None:
+    """Means and standard deviations of each value of a Gaussian; None for anything else."""
+    if isinstance(distribution, Independent):
+        return _marginals(distribution.base_dist)
+    if isinstance(distribution, Normal | MultivariateNormal):
+        return distribution.mean, distribution.stddev
+    return None

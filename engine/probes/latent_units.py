@@ -1,0 +1,126 @@
+"""Collapse: what each latent unit carries, and which carry nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from engine.capabilities import Bound, Decoding, Encoding
+from engine.estimators.density import CancellationError
+from engine.estimators.evidence import measured_elbo
+from engine.estimators.units import ACTIVE_FROM, activity, perplexity, posterior_means, unit_kl
+from engine.latents import Latent
+from engine.probe import Result, View, probe
+from engine.probes.elbo_bars import held_out
+from engine.wire.capability import Capability
+from engine.wire.fields import Value
+
+MOST_EVENTS = 20_000
+#: A value of a code that fewer than so many of the events use is unused.
+USED_FROM = 0.5
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """How many held-out events, and draws for the KL of each latent."""
+
+    n: int = 512
+    n_draws: int = 16
+
+
+@probe(
+    summary="KL and activity of every latent unit; which are dead.",
+    arguments=Arguments,
+    needs=(Capability.BOUND, Capability.ENCODING, Capability.DECODING),
+)
+def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
+    r"""Per latent its KL; per unit KL and activity Var_x E_q[z_u]; per code how it is used.
+
+    Values: ``latents`` with their ``kinds``, ``kl`` (nats, mean over held-out events), its
+    ``kl_error`` (one standard error), ``n_units`` and ``n_dead``; of categories ``perplexity``
+    (NaN for others), ``threshold`` (0.01), ``n`` events. Arrays: for all units together
+    ``unit_latent`` (U,) and ``unit_index`` (U,) int, ``unit_kl`` (U,) nats (NaN where nobody can
+    tell it apart), ``unit_activity`` (U,), ``unit_dead`` (U,) bool; of a category each unit is
+    one value, its activity is its share of the data, and it is dead when no event uses it.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+    if not 2 <= arguments.n <= MOST_EVENTS or arguments.n_draws < 1:
+        raise ValueError(
+            f"latent_units: given n {arguments.n} and n_draws {arguments.n_draws}, wanted 2 to "
+            f"{MOST_EVENTS} events and at least 1 draw"
+        )
+    model = view.model
+    if not (isinstance(model, Bound) and isinstance(model, Encoding)):
+        raise ValueError(f"{model.card.title} has no encoder")
+    if not isinstance(model, Decoding):
+        raise ValueError(f"{model.card.title} has no latents")
+    with suppress(CancellationError), torch.no_grad():
+        x, labels = held_out(view, arguments.n)
+        latents = model.latents
+        elbo = measured_elbo(
+            model, x, n_draws=arguments.n_draws, generator=view.generator(), context=labels,
+            cancelled=view.cancelled,
+        )  # fmt: skip
+        means = posterior_means(
+            model, latents, x, generator=view.generator(5), context=labels,
+            cancelled=view.cancelled,
+        )  # fmt: skip
+        per_unit = unit_kl(model, latents, x, context=labels)
+        rows = [
+            _units(latent, means[latent.name].values, activity(means[latent.name]),
+                   per_unit.get(latent.name))
+            for latent in latents
+        ]  # fmt: skip
+        yield Result(_arrays(rows), _values(latents, elbo.kl_terms, rows, len(x)))
+
+
+class _Units(msgspec.Struct, frozen=True):
+    """The units of one latent: KL, activity or share, dead or not; perplexity of a category."""
+
+    kl: Any
+    activity: Any
+    dead: Any
+    perplexity: float
+
+
+def _units(latent: Latent, means: Tensor, moved: Tensor, kl: Tensor | None) -> _Units:
+    unknown = torch.full_like(moved, torch.nan)
+    if latent.kind == "category":
+        share = means.mean(0)
+        return _Units(unknown, share, means.sum(0) < USED_FROM, perplexity(means))
+    return _Units(unknown if kl is None else kl, moved, moved <= ACTIVE_FROM, math.nan)
+
+
+def _arrays(rows: list[_Units]) -> dict[str, Any]:
+    sizes = [len(row.activity) for row in rows]
+    return {
+        "unit_latent": torch.repeat_interleave(torch.arange(len(rows)), torch.tensor(sizes)),
+        "unit_index": torch.cat([torch.arange(size) for size in sizes]),
+        "unit_kl": torch.cat([row.kl for row in rows]),
+        "unit_activity": torch.cat([row.activity for row in rows]),
+        "unit_dead": torch.cat([row.dead for row in rows]),
+    }
+
+
+def _values(
+    latents: tuple[Latent, ...], kl_terms: dict[str, Tensor], rows: list[_Units], n: int
+) -> dict[str, Value]:
+    kl = [kl_terms.get(latent.name) for latent in latents]
+    return {
+        "latents": [latent.name for latent in latents],
+        "kinds": [latent.kind for latent in latents],
+        "kl": [math.nan if k is None else float(k.mean()) for k in kl],
+        "kl_error": [math.nan if k is None else float(k.std()) / len(k) ** 0.5 for k in kl],
+        "n_units": [len(row.activity) for row in rows],
+        "n_dead": [int(row.dead.sum()) for row in rows],
+        "perplexity": [row.perplexity for row in rows],
+        "threshold": ACTIVE_FROM,
+        "n": n,
+    }
