@@ -46,9 +46,10 @@ class Arguments(msgspec.Struct, frozen=True):
 def latent_density(view: View, arguments: Arguments) -> Iterator[Result]:
     """``log_prior`` and, with an encoder, ``log_aggregate`` at pixel centres (H, W) or (W,), nats.
 
-    Contours of both are those of regions that hold 25 … 95 % of the mass in the window. The kinds
-    are ``"exact"`` or ``"estimate"``, with words in ``prior_label`` and ``aggregate_label``, and
-    ``prior_mass`` and ``aggregate_mass`` are the masses in the window, by the grid's sum.
+    ``low`` and ``high`` repeat the window. Contours of both are those of regions that hold
+    25 … 95 % of the mass in the window. The kinds are ``"exact"`` or ``"estimate"``, with words in
+    ``prior_label`` and ``aggregate_label``, and ``prior_mass`` and ``aggregate_mass`` are the
+    masses in the window, by the grid's sum.
 
     Raises:
         ValueError: A number is out of range, or the plane does not fit the latent.
@@ -62,7 +63,10 @@ def latent_density(view: View, arguments: Arguments) -> Iterator[Result]:
         shades = {"prior": prior}
         if view.can(Capability.ENCODING):
             shades["aggregate"] = _aggregate(view, arguments, plane, grid)
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, Any] = {
+            "low": np.array(arguments.low, np.float64),
+            "high": np.array(arguments.high, np.float64),
+        }
         values: dict[str, Value] = {}
         for name, shade in shades.items():
             arrays |= _drawn(name, shade, grid)
@@ -103,4 +107,4 @@ def _check(arguments: Arguments) -> None:
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
+    return torch.from_numpy(np.array(array, dtype=np.float64))

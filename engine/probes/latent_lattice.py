@@ -134,4 +134,4 @@ def _decoded(view: View, latent: Latent, plane: PlaneOf, points: Tensor) -> Tens
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64))
+    return torch.from_numpy(np.array(array, dtype=np.float64))

@@ -16,7 +16,7 @@ from engine.wire.cards import DatasetCard, DatasetInfo, ModelCard, Paper
 from engine.wire.event import Event
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, Metrics, RunInfo, RunSpec, Slot
-from tests.widgets import pixel_fakes
+from tests.widgets import latent_fakes, pixel_fakes
 from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Question
 
@@ -70,6 +70,7 @@ FEATURES = {
     "nade": ("any_order",),
     "transformer": ("attention",),
 }
+PROBES = {**pixel_fakes.PROBES, **latent_fakes.PROBES}
 EQUATION = r"\log p(x) = \log p_Z(f(x)) + \sum_l \log \left| \det J_l \right|"
 CENTRES = 2 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)
 SIGMA = 0.25
@@ -131,9 +132,9 @@ class FakeEngine:
 
     def answer(self, panel: str, part: str, question: Question) -> Answer:
         wanted = dict(question.arguments)
-        if question.probe in pixel_fakes.PROBES:
+        if question.probe in PROBES:
             given = dict(question.arrays)
-            arrays, values = pixel_fakes.PROBES[question.probe](self.info, wanted, given)
+            arrays, values = PROBES[question.probe](self.info, wanted, given)
         else:
             arrays, values = getattr(self, "_" + question.probe)(wanted)
         spoilt = {name: self.spoil(name, array) for name, array in arrays.items()}

@@ -114,6 +114,11 @@ class Mark(QObject):
         """What is marked."""
         return self.layer.place
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is being dragged."""
+        return self._held is not None
+
     def set_place(self, place: Place | None) -> None:
         """Mark a place without a signal."""
         if place != self.layer.place:

@@ -1,0 +1,231 @@
+"""The latent panel with fakes of every probe: plane, drag, lattice, traversals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from pytestqt.qtbot import QtBot
+
+from tests.widgets import latent_fakes
+from tests.widgets.latent_runs import info_of, opened, serve
+from widgets.panel import Panel
+from widgets.panels.latent import LatentPanel
+from widgets.plots.bins import bins
+from widgets.plots.layers import Box
+from widgets.plots.splat import Dots
+
+Show = Callable[[type[Panel]], Any]
+
+
+@pytest.fixture
+def panel(show_panel: Show) -> Any:
+    shown = show_panel(LatentPanel)
+    shown.resize(1100, 700)
+    return shown
+
+
+def mouse(view: Any, place: tuple[float, float]) -> QPoint:
+    return view.frame.to_canvas(place).toPoint()
+
+
+def test_the_plane_shows_encodings_and_asks_for_their_density(panel: Any) -> None:
+    info = info_of()
+    asked = opened(panel, info)
+    plane = panel.modes["plane"].plane
+    found, _ = latent_fakes.latent_encodings(info, {"n": 60_000, "latent": ""}, {})
+    np.testing.assert_allclose(plane.places, found["means"], atol=1e-6)
+    assert plane.points.count == 1600
+    question = asked["density"]
+    np.testing.assert_array_equal(question.arrays["basis"], np.eye(2))
+    box = plane.frame.box
+    assert question.arguments["low"][0] < box.low[0] < box.high[0] < question.arguments["high"][0]
+    assert not plane.lines["prior"].is_empty
+    words = " ".join(chip.text for chip in panel.chips.chips)
+    assert "1 600 posterior means" in words
+    assert "exact of 1 600" in words
+
+
+def test_dragging_the_cross_decodes_the_place_under_it(panel: Any, qtbot: QtBot) -> None:
+    info = info_of()
+    opened(panel, info)
+    mode = panel.modes["plane"]
+    viewport = mode.plane.frame.canvas.viewport()
+    wishes: list[Any] = []
+    panel.asks_changed.connect(lambda: wishes.append(panel.asks(rest=False)["decoded"]))
+    before = panel.asks(rest=True)["encodings"]
+    qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, pos=mouse(mode.plane, (0.0, 0.0)))
+    for place in ((0.4, 0.3), (1.2, -0.7)):
+        qtbot.mouseMove(viewport, mouse(mode.plane, place))
+    panel_asks = panel.asks(rest=False)
+    qtbot.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=mouse(mode.plane, (1.2, -0.7)))
+    z = wishes[-1].arrays["z"]
+    np.testing.assert_allclose(z, [[1.2, -0.7]], atol=0.05)
+    assert panel_asks["encodings"] == before
+    serve(panel, info)
+    np.testing.assert_allclose(mode.decoded.dot._points, z, atol=1e-5)
+
+
+def test_a_click_on_a_point_takes_all_of_its_z(panel: Any, qtbot: QtBot) -> None:
+    info = info_of(z=5)
+    opened(panel, info)
+    mode = panel.modes["plane"]
+    place = tuple(mode.plane.places[7])
+    row = mode.plane.nearest(place)
+    mode.plane.moved.emit(place)
+    assert panel.desk.index == int(panel.desk.indices[row])
+    np.testing.assert_allclose(panel.desk.z, panel.desk.means[row], atol=1e-6)
+    asked = serve(panel, info)
+    assert asked["point"].arguments["index"] == panel.desk.index
+    assert not mode.plane.lines["ellipse"].is_empty
+    np.testing.assert_allclose(asked["density"].arrays["centre"][2:], panel.desk.z[2:], atol=1e-6)
+    mode.plane.moved.emit((0.123, -3.3))
+    np.testing.assert_allclose(panel.desk.z[2:], panel.desk.means[row][2:], atol=1e-6)
+    assert panel.desk.index is None
+
+
+def test_hovering_names_the_point_and_draws_its_q(panel: Any, qtbot: QtBot) -> None:
+    info = info_of(event="digits")
+    opened(panel, info)
+    told: list[Any] = []
+    panel.pointed.connect(told.append)
+    plane = panel.modes["plane"].plane
+    place = plane.places[11]
+    plane.frame.hovered.emit((float(place[0]), float(place[1])))
+    row = plane.nearest(tuple(place))
+    assert told[-1].heading == f"observation {panel.desk.indices[row]}"
+    assert ("label", str(panel.desk.labels[row] % 10)) in told[-1].rows
+    assert any("± 0.1" in value for _, value in told[-1].rows)
+    qtbot.waitUntil(lambda: "point" in panel.asks(rest=True))
+    serve(panel, info)
+    assert not plane.lines["ellipse"].is_empty
+    plane.frame.hovered.emit(None)
+    assert told[-1] is None
+    assert plane.lines["ellipse"].is_empty
+
+
+def test_more_latents_are_seen_on_axes_or_components(panel: Any) -> None:
+    info = info_of(z=4)
+    opened(panel, info)
+    mode = panel.modes["plane"]
+    mode.picks.boxes[0].setValue(3)
+    assert panel.desk.axes == (2, 1)
+    np.testing.assert_allclose(mode.plane.places, panel.desk.means[:, [2, 1]], atol=1e-6)
+    assert mode.plane.frame.names_shown == ("z₃", "z₂")
+    mode.picks.boxes[0].setValue(2)
+    assert panel.desk.axes == (1, 2)
+    panel.desk.set(projection="pca")
+    centred = panel.desk.means - panel.desk.means.mean(0)
+    variances = np.linalg.svd(centred, compute_uv=False)[:2] ** 2 / len(centred)
+    np.testing.assert_allclose(mode.plane.places.var(0), variances, rtol=1e-4)
+    asked = serve(panel, info)
+    basis = asked["density"].arrays["basis"]
+    np.testing.assert_allclose(basis @ basis.T, np.eye(2), atol=1e-9)
+
+
+def test_one_latent_is_a_line_with_its_densities(panel: Any) -> None:
+    info = info_of(z=1)
+    asked = opened(panel, info)
+    plane = panel.modes["plane"].plane
+    assert len(asked["density"].arguments["low"]) == 1
+    assert (plane.places[:, 1] < 0).all()
+    assert not plane.lines["prior"].is_empty
+    plane.moved.emit((0.7, 0.2))
+    assert panel.desk.z.shape == (1,)
+
+
+def test_a_generator_has_a_plane_without_an_encoder(panel: Any) -> None:
+    info = info_of("gan")
+    asked = opened(panel, info)
+    assert "point" not in asked
+    assert "1 600 draws of the prior" in " ".join(c.text for c in panel.chips.chips)
+    assert not panel.modes["plane"].plane.lines["prior"].is_empty
+
+
+def test_a_mixture_offers_its_levels_only(panel: Any) -> None:
+    info = info_of("gaussian_mixture")
+    opened(panel, info, "traverse")
+    assert panel.switch.current == "traverse"
+    assert not panel.switch.buttons["plane"].isEnabled()
+    assert "category" in panel.switch.buttons["lattice"].toolTip()
+    assert panel.modes["traverse"].net.dot.count == 8
+    panel.open_run(info_of("vae"))
+    serve(panel, info_of("vae"))
+    assert panel.switch.buttons["plane"].isEnabled()
+
+
+@pytest.mark.parametrize("event", ["digits", "colour", "binary", "real", "symbols"])
+def test_lattices_of_pictures(panel: Any, event: str) -> None:
+    info = info_of(event=event)
+    asked = opened(panel, info, "lattice")
+    mode = panel.modes["lattice"]
+    assert mode.table.shape == (12, 12)
+    mode.table.chosen.emit((0, 0))
+    np.testing.assert_allclose(panel.desk.z, [-1.5, 1.5])
+    mode.tools.chosen.emit("spacing", "even")
+    mode.tools.chosen.emit("reach", 3.0)
+    asked = panel.asks(rest=True)
+    assert asked["lattice"].arguments["low"] == [-3.0, -3.0]
+
+
+def test_a_lattice_of_points_is_a_net(panel: Any) -> None:
+    info = info_of()
+    opened(panel, info, "lattice")
+    assert not panel.modes["lattice"].net.lines["curves"].is_empty
+    assert panel.modes["lattice"].net.data.count > 0
+
+
+def test_traversals_are_rows_around_a_chosen_z(panel: Any) -> None:
+    info = info_of(event="digits", z=3)
+    opened(panel, info, "traverse")
+    mode = panel.modes["traverse"]
+    assert mode.table.shape == (3, 11)
+    assert mode._row_words(mode._answer)[0].startswith("z₃  2")
+    panel.desk.move(np.array([0.5, 0.0, -1.0]))
+    mode.tools.chosen.emit("centre", "chosen")
+    asked = serve(panel, info)
+    np.testing.assert_array_equal(asked["traverse"].arrays["z"], [0.5, 0.0, -1.0])
+    assert "z = (0.50, 0.00, −1.00)" in " ".join(c.text for c in panel.chips.chips)
+
+
+def test_choices_are_kept(panel: Any, show_panel: Show) -> None:
+    opened(panel, info_of(z=4), "lattice")
+    panel.desk.set(projection="pca", axes=(2, 0), colour_by="position")
+    other = show_panel(LatentPanel)
+    other.restore_state(panel.save_state())
+    assert other.save_state() == panel.save_state()
+    assert other.switch.current == "lattice"
+    other.restore_state({"axes": ["x"], "projection": "none", "mode": 3})
+    assert other.desk.projection == "pca"
+
+
+def test_bins_hold_every_dot_once() -> None:
+    random = np.random.default_rng(0)
+    where = random.uniform(-5, 105, (500, 2))
+    pixels = bins(where, 101, 60, "#ff0000", None)
+    inside = ((where >= 0) & (where < [102, 60])).all(1)
+    counts = np.zeros((30, 51))
+    for x, y in (where[inside] / 2).astype(int):
+        counts[y, x] += 1
+    expected = np.rint(255 * (1 - 0.4**counts))
+    np.testing.assert_array_equal(pixels[..., 3], expected)
+    np.testing.assert_array_equal(pixels[..., 2], expected)
+    assert not pixels[..., :2].any()
+
+
+def test_a_zoom_redraws_the_points_at_the_new_resolution(panel: Any) -> None:
+    opened(panel, info_of())
+    plane = panel.modes["plane"].plane
+    many = np.random.default_rng(0).normal(size=(20_000, 2))
+    plane.points.set_dots(Dots("#ff0000", 4.0))
+    plane.points.set_points(many)
+    panel.grab()
+    before = plane.points._kept
+    plane.frame.set_box(Box((-0.5, -0.5), (0.5, 0.5)))
+    panel.grab()
+    assert plane.points._kept is not None
+    assert plane.points._kept[0] != before[0]
+    assert plane.frame.to_canvas((0.0, 0.0)) != QPointF(0, 0)

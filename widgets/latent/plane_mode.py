@@ -1,0 +1,296 @@
+"""Plane: where the data lie among the latents; drag a point and see it decode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QBoxLayout
+
+from engine.wire.messages import Answer, Failed
+from widgets.controls.chips import Chip
+from widgets.controls.tool_row import Toggle
+from widgets.latent.decoded_view import DecodedView
+from widgets.latent.desk import Desk, subscript
+from widgets.latent.mode import Mode
+from widgets.latent.plane_tools import PlaneTools
+from widgets.latent.plane_view import PlaneView
+from widgets.latent.words import first, number, spaced, vector
+from widgets.look import Look
+from widgets.panel import Pointed, Question
+
+TOGGLES = (
+    Toggle("points", "points", "Posterior means of the data; draws of the prior where there is "
+           "no encoder", "data", True),
+    Toggle("shading", "q(z)", "Shade by the aggregate posterior q(z) = (1/N) Σ q(z | x): where "
+           "the data are encoded, and so where the decoder was trained", "model", True),
+    Toggle("aggregate", "contours", "Regions that hold 25 … 95 % of the shading's mass", "text"),
+    Toggle("prior", "prior", "Regions that hold 25 … 95 % of the prior p(z)", "truth", True),
+)  # fmt: skip
+#: What the points are.
+KINDS = {
+    "mean": "posterior means",
+    "mean of draws": "means of q's draws",
+    "prior": "draws of the prior",
+}
+#: The pointer must rest so long on a point before its q is asked for.
+REST_MS = 60
+#: q's that the number under the cross is summed over.
+N_QS = 20_000
+#: Nats below the highest density from which a z counts as unlikely.
+UNLIKELY = 5.0
+TALL = 1.15
+
+
+class PlaneMode(Mode):
+    """The latent plane beside what the chosen z decodes to."""
+
+    def __init__(self, look: Look, desk: Desk) -> None:
+        super().__init__(look, desk)
+        self.plane, self.decoded = PlaneView(look, desk), DecodedView(look, desk)
+        self._decoded: Answer | None = None
+        self._likely: Answer | None = None
+        self._density: Answer | None = None
+        self._point: Answer | None = None
+        self._hovered: int | None = None
+        self._asked: int | None = None
+        self._cloud: Any = None
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._on_rested)
+        self._build()
+
+    def _build(self) -> None:
+        self.picks = PlaneTools(self.tools, self.desk)
+        for toggle in TOGGLES:
+            self.tools.add_toggle(toggle)
+        self.tools.add_button("middle", "middle", "The middle of the prior as z", "0")
+        self.tools.add_button("reset", "reset", "Show all points again; or double-click", "Home")
+        self.row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self.row.setSpacing(8)
+        self.row.addWidget(self.plane, 3)
+        self.row.addWidget(self.decoded, 2)
+        self.column.addLayout(self.row, 1)
+        self.tools.toggled.connect(lambda *_: self._on_toggled())
+        self.tools.pressed.connect(self._on_pressed)
+        self.plane.asks_changed.connect(self.asks_changed)
+        self.plane.moved.connect(self._on_moved)
+        self.plane.hovered.connect(self._on_hovered)
+        self.plane.reset_requested.connect(self.plane.go_home)
+        self._on_toggled()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Side by side where there is width, else one above the other."""
+        super().resizeEvent(event)
+        tall = self.height() > TALL * self.width()
+        way = QBoxLayout.Direction
+        self.row.setDirection(way.TopToBottom if tall else way.LeftToRight)
+
+    # --- run ----------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Another run."""
+        self._decoded = self._likely = self._density = self._point = None
+        self._hovered = self._asked = None
+        self.plane.open()
+        self.decoded.open()
+        self.picks.show()
+
+    def refusal(self) -> str:
+        """A plane needs a real latent."""
+        kind = self.desk.kind
+        return f"the latent is a {kind}, which has no plane" if kind not in ("", "real") else ""
+
+    def refresh(self) -> None:
+        """Draw the encodings and the cross anew."""
+        self.picks.show()
+        self.plane.refresh()
+        self.chips_changed.emit()
+
+    def follow(self) -> None:
+        """Move the cross."""
+        self.plane.show_mark()
+
+    def questions(self, *, rest: bool) -> dict[str, Question]:
+        """Shading, the decoded z, how likely it is, and the q of the point that is pointed at."""
+        asked = dict(self.decoded.data_question())
+        density = self.plane.question(rest=rest)
+        if density is not None:
+            asked["density"] = density
+        z = self.desk.z
+        decoded = self.decoded.question(z)
+        if decoded is None or z is None:
+            return asked
+        asked["decoded"] = decoded
+        fine = self.desk.is_fine(rest=rest)
+        wanted: dict[str, Any] = {"latent": self.desk.latent, "n": N_QS if fine else 1000}
+        asked["likely"] = Question("latent_decode", wanted, {"z": z[None]}, coarse=None)
+        at = self._asked if self._asked is not None else self.desk.index
+        if at is not None and self.desk.encodes:
+            asked["point"] = Question("latent_point", {"index": at, "latent": self.desk.latent})
+        return asked
+
+    def show_answer(self, part: str, answer: Answer) -> None:
+        """Draw one answer."""
+        if part == "density":
+            self._density = answer
+            self.plane.show_density(answer)
+        elif part == "decoded":
+            self._decoded = answer
+            self.decoded.show_answer(answer)
+        elif part == "likely":
+            self._likely = answer
+        elif part == "point":
+            self._show_point(answer)
+        elif part == "data":
+            self.decoded.show_data(answer)
+        self.chips_changed.emit()
+
+    def show_failed(self, part: str, failed: Failed) -> bool:
+        """A point that cannot be asked is not worth a banner."""
+        return part == "point"
+
+    def _show_point(self, answer: Answer) -> None:
+        """The q of the point that is pointed at, or else of the one that is chosen."""
+        self._point = answer
+        mean, wide = answer.arrays.get("mean"), answer.arrays.get("covariance")
+        deviations = answer.arrays.get("deviations")
+        if mean is None or len(mean) != self.desk.size or self.desk.dims != 2:
+            self.plane.set_ellipse(None, None)
+            return
+        if wide is None and deviations is not None:
+            wide = np.diag(deviations**2)
+        _, basis = self.desk.plane()
+        flat = None if wide is None else basis @ wide @ basis.T
+        self.plane.set_ellipse(self.desk.project(mean), flat)
+
+    # --- words --------------------------------------------------------------------------------
+
+    def chips(self) -> tuple[Chip, ...]:
+        """How likely the chosen z is, in nats, and what kind of numbers these are."""
+        desk, palette = self.desk, self.look.palette
+        if not desk.is_real or desk.z is None:
+            return ()
+        chips = [Chip(f"z = {vector(desk.z)}", "The chosen z; drag the cross, click, or nudge it "
+                      "with the arrow keys", palette.accent, "dot", framed=True)]  # fmt: skip
+        fresh = self._likely is not None and self._is_of(self._likely)
+        prior = first(self._likely if fresh else self._decoded, "log_prior")
+        q = first(self._likely, "log_aggregate") if fresh else None
+        if desk.encodes:
+            chips.append(self._q_chip(q))
+        if prior is not None:
+            chips.append(Chip(f"log p(z) {number(prior)} nats, exact", "The prior's log-density",
+                              palette.truth, "dash", framed=True))  # fmt: skip
+        return (*chips, *self._density_chips())
+
+    def _is_of(self, answer: Answer) -> bool:
+        """Whether a number belongs to the z that is chosen now."""
+        held = answer.arrays.get("log_prior")
+        before = first(self._decoded, "log_prior")
+        return held is None or before is None or abs(float(held[0]) - before) < 1e-9
+
+    def _q_chip(self, q: float | None) -> Chip:
+        palette = self.look.palette
+        values = self._likely.values if self._likely is not None else {}
+        if q is None:
+            words = "log q(z) …" if self._likely is None or values.get("aggregate_n") else ""
+            words = words or "q has no density at a point"
+            return Chip(words, "log (1/N) Σ q(z | x), once the cross rests", framed=True)
+        n = spaced(values.get("aggregate_n", 0))
+        surface = self._density.arrays.get("log_aggregate") if self._density else None
+        top = float(np.max(surface)) if surface is not None and surface.size else q
+        rare = self.desk.is_flat and q < top - UNLIKELY
+        tip = f"log (1/N) Σ q(z | x) over N = {n} training observations, all coordinates of z"
+        if rare:
+            tip += "; hardly any x is encoded here, so the decoder was hardly trained here"
+        words = f"log q(z) {number(q)} nats, exact of {n}" + (", unlikely" if rare else "")
+        colour = palette.warning if rare else palette.model
+        return Chip(words, tip, colour, "dot", framed=True)
+
+    def _density_chips(self) -> tuple[Chip, ...]:
+        values = self._density.values if self._density is not None else {}
+        desk = self.desk
+        n, total = len(desk.means), desk.values.get("n_all")
+        kind = KINDS.get(str(desk.values.get("kind")), "points")
+        of = f" of {spaced(total)}" if isinstance(total, int) and total > n else ""
+        of = "" if desk.values.get("kind") == "prior" else of
+        chips = [Chip(f"{spaced(n)}{of} {kind}", "What the points are", framed=True)]
+        label = values.get("aggregate_label")
+        if label:
+            mass = values.get("aggregate_mass")
+            tip = "Density of q(z) on the plane"
+            if isinstance(mass, float):
+                tip += f"; {100 * mass:.1f} % of its mass lies in the shaded area"
+            chips.append(Chip(f"shading: {label}", tip, framed=True))
+        return tuple(chips)
+
+    # --- the user -----------------------------------------------------------------------------
+
+    def _on_toggled(self) -> None:
+        self.plane.set_shown({t.name for t in TOGGLES if self.tools.is_checked(t.name)})
+
+    def _on_pressed(self, name: str) -> None:
+        if name == "reset":
+            self.plane.go_home()
+        elif self.desk.is_real:
+            self.desk.move(np.zeros(self.desk.size))
+
+    def _on_moved(self, place: tuple[float, float] | None) -> None:
+        if place is None or not self.desk.is_real:
+            self.plane.show_mark()
+            return
+        row = None if self.plane.mark.is_held else self.plane.nearest(place)
+        if row is not None and row < len(self.desk.indices):
+            z = self.desk.means[row].astype(np.float64)
+            self.desk.move(z, int(self.desk.indices[row]))
+        else:
+            self.desk.move(self.desk.lift(np.array(place)))
+
+    def _on_hovered(self, row: int | None) -> None:
+        self._hovered = row
+        if row is None:
+            self._rest.stop()
+            self.pointed.emit(None)
+            if self._asked is not None:
+                self._asked = None
+                self.plane.set_ellipse(None, None)
+                self.asks_changed.emit()
+            return
+        self._rest.start()
+        self.pointed.emit(self._reading(row))
+
+    def _on_rested(self) -> None:
+        if self._hovered is not None and self._hovered < len(self.desk.indices):
+            self._asked = int(self.desk.indices[self._hovered])
+            self.asks_changed.emit()
+
+    def _reading(self, row: int) -> Pointed:
+        """What is known of a point."""
+        desk = self.desk
+        if row >= len(desk.means):
+            return Pointed("a point")
+        known = row < len(desk.indices)
+        heading = f"observation {int(desk.indices[row])}" if known else "a draw of the prior"
+        rows = []
+        if desk.labels is not None and row < len(desk.labels) and desk.labels[row] >= 0:
+            rows.append(("label", desk.label_words(int(desk.labels[row]))))
+        name = str(desk.values.get("latent") or "z")
+        for i, value in enumerate(desk.means[row][:6]):
+            spread = desk.deviations[row][i] if row < len(desk.deviations) else None
+            words = number(float(value)) + (f" ± {number(float(spread))}" if spread else "")
+            rows.append((f"{name}{subscript(i)}", words))
+        if desk.factors is not None and desk.info is not None and row < len(desk.factors):
+            names = desk.info.data.factors
+            rows += [(n, number(float(v))) for n, v in zip(names, desk.factors[row], strict=False)]
+        return Pointed(heading, tuple(rows))
+
+    def restyle(self) -> None:
+        """Take colours from the look."""
+        self.plane.restyle()
+        self.decoded.restyle()
+        self.picks.restyle()
+        if self._decoded is not None:
+            self.decoded.show_answer(self._decoded)
