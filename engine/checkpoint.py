@@ -17,6 +17,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from engine.beside import Beside, read_beside
 from engine.container import (
     CheckpointError,
     read_container,
@@ -116,16 +117,78 @@ def save(
     Raises:
         CheckpointError: The file cannot be written.
     """
+    drafted = draft(model, spec=spec, step=step, keyframe=keyframe, notes=notes, dataset=dataset)
+    drafted.write(path)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A file that is to be written.
+
+    Attributes:
+        header: Without what the user's own data add to it.
+        tensors: Weights and keyframe.
+        own: The user's own data, if the run has any.
+    """
+
+    header: Header
+    tensors: dict[str, Tensor]
+    own: Embeddable | None = None
+
+    def write(
+        self, path: str | Path, *, durable: bool = True, beside: Beside | None = None
+    ) -> None:
+        """Write it; an older file of that name is replaced only at the very end.
+
+        Args:
+            path: Where to.
+            durable: Whether to wait until the disk holds it.
+            beside: Takes the user's own data, which otherwise go into the file.
+
+        Raises:
+            CheckpointError: It cannot be written.
+        """
+        tensors, header, digest = dict(self.tensors), self.header, ""
+        if self.own is not None and header.data is not None:
+            if beside is None:
+                own, meta = self.own.embedded()
+                tensors |= {DATA + name: value for name, value in own.items()}
+            else:
+                digest, meta = beside.keep(self.own)
+            data = msgspec.structs.replace(header.data, embedded=meta, beside=digest)
+            header = msgspec.structs.replace(header, data=data)
+        text = msgspec.json.encode(header).decode()
+        write_container(Path(path), tensors, {HEADER_KEY: text}, durable=durable)
+        if beside is not None:
+            beside.sweep(digest)
+
+
+def draft(
+    model: GenerativeModel,
+    *,
+    spec: RunSpec | None = None,
+    step: int = 0,
+    keyframe: Keyframe | None = None,
+    copied: bool = False,
+    notes: Mapping[str, str] | None = None,
+    dataset: Dataset | None = None,
+) -> Draft:
+    """Prepare what :func:`save` writes, with the same arguments.
+
+    ``copied`` says that the keyframe was captured of this model at this step: the weights are
+    then taken from it, so that training may go on before the file is written.
+    """
     weights = {WEIGHTS + name: value.detach() for name, value in model.state_dict().items()}
-    tensors = dict(weights)
     words = dict(notes or {})
     frame = None
+    tensors: dict[str, Tensor] = {}
     if keyframe is not None:
+        if copied:
+            weights = {name: keyframe.tensors[name] for name in weights}
         shared = [n for n, v in keyframe.tensors.items() if _same(v, weights.get(n))]
-        tensors |= {KEYFRAME + n: v for n, v in keyframe.tensors.items() if n not in shared}
+        tensors = {KEYFRAME + n: v for n, v in keyframe.tensors.items() if n not in shared}
         frame = KeyframeHeader(keyframe.meta, shared)
     data, own = _data_header(spec, dataset, words)
-    tensors |= {DATA + name: value for name, value in own.items()}
     header = Header(
         format=FORMAT,
         program=program_version(),
@@ -139,11 +202,12 @@ def save(
         keyframe=frame,
         notes=words,
     )
-    text = msgspec.json.encode(header).decode()
-    write_container(Path(path), tensors, {HEADER_KEY: text})
+    return Draft(header, weights | tensors, own)
 
 
 def _same(value: Tensor, weight: Tensor | None) -> bool:
+    if value is weight:
+        return True
     return (
         weight is not None
         and value.dtype == weight.dtype
@@ -157,13 +221,13 @@ def _plain(config: Any) -> dict[str, Value]:
 
 def _data_header(
     spec: RunSpec | None, dataset: Dataset | None, notes: dict[str, str]
-) -> tuple[DataHeader | None, dict[str, Tensor]]:
-    """The data's part of the header, and the tensors to go with it."""
+) -> tuple[DataHeader | None, Embeddable | None]:
+    """The data's part of the header, and the data themselves where they are the user's own."""
     if spec is None:
-        return None, {}
+        return None, None
     kind = datasets().get(spec.dataset)
     if kind is None:
-        return DataHeader(spec.dataset, spec.dataset_config), {}
+        return DataHeader(spec.dataset, spec.dataset_config), None
     config = _plain(make_config(kind.Config, spec.dataset_config))
     if dataset is None and _embeddable(kind):
         try:
@@ -171,10 +235,8 @@ def _data_header(
         except ValueError as error:
             notes["data"] = f"the data were not saved: {error}"
     source: object = dataset
-    if not isinstance(source, Embeddable):
-        return DataHeader(spec.dataset, config), {}
-    tensors, meta = source.embedded()
-    return DataHeader(spec.dataset, config, meta), tensors
+    own = source if isinstance(source, Embeddable) else None
+    return DataHeader(spec.dataset, config), own
 
 
 # --- loading ----------------------------------------------------------------------------------
@@ -199,6 +261,9 @@ def load(path: str | Path, *, device: str = "cpu") -> Loaded:
         )
     header = parse_header(path.name, metadata[HEADER_KEY])
     weights = _part(tensors, WEIGHTS)
+    data = _part(tensors, DATA)
+    if header.data is not None and header.data.beside:
+        data = read_beside(path, header.data.beside)
     model = _build(path.name, header, weights).to(choose_device(device)).eval()
     return Loaded(
         model=model,
@@ -206,7 +271,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Loaded:
         step=header.step,
         keyframe=_keyframe(path.name, header, tensors),
         header=header,
-        dataset=_dataset(path.name, header, _part(tensors, DATA)),
+        dataset=_dataset(path.name, header, data),
     )
 
 
@@ -313,4 +378,4 @@ def _embeddable(kind: Any) -> type[Embeddable] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Embeddable) else None
 
 
-__all__ = ["CheckpointError", "Header", "Loaded", "load", "save"]
+__all__ = ["CheckpointError", "Draft", "Header", "Loaded", "draft", "load", "save"]

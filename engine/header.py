@@ -18,11 +18,17 @@ FORMAT = 1
 
 
 class DataHeader(msgspec.Struct, frozen=True):
-    """The data set of a run, and what belongs to tensors ``data.…`` where they are in the file."""
+    """The data set of a run, and what belongs to its tensors where they are kept.
+
+    Attributes:
+        embedded: Plain values of data of the user's own; the tensors are ``data.…`` in the file.
+        beside: Digest of those tensors where they lie in another file (``engine.beside``), or "".
+    """
 
     name: str
     config: dict[str, Value] = {}
     embedded: dict[str, Any] | None = None
+    beside: str = ""
 
 
 class KeyframeHeader(msgspec.Struct, frozen=True):

@@ -8,10 +8,10 @@ replay.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -43,18 +43,48 @@ class Kept(Protocol):
         ...
 
 
+#: Number types and shapes of a model's weights and buffers, in order.
+Layout: TypeAlias = tuple[tuple[torch.dtype, torch.Size], ...]
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """Immutable weights of one training step, with the configuration then in force."""
+    """Immutable weights of one training step, with the configuration then in force.
+
+    Attributes:
+        packed: All numbers of one type in one vector: one large copy is far cheaper than many
+            small ones, in memory as on the disk.
+        layout: What is in them.
+    """
 
     step: int
-    tensors: tuple[Tensor, ...]
+    packed: Mapping[torch.dtype, Tensor]
+    layout: Layout
     config: Any
 
     @cached_property
     def n_bytes(self) -> int:
         """Memory that it holds."""
-        return sum(t.numel() * t.element_size() for t in self.tensors)
+        return sum(t.numel() * t.element_size() for t in self.packed.values())
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Weights and buffers one by one, as views."""
+        taken = dict.fromkeys(self.packed, 0)
+        found = []
+        for kind, shape in self.layout:
+            start = taken[kind]
+            taken[kind] = start + shape.numel()
+            found.append(self.packed[kind][start : taken[kind]].view(shape))
+        return tuple(found)
+
+    def is_finite(self) -> bool:
+        """Whether every weight is a finite number."""
+        return all(
+            bool(torch.linalg.vector_norm(t).isfinite())
+            for t in self.packed.values()
+            if t.is_floating_point()
+        )
 
 
 @dataclass(frozen=True)
@@ -81,8 +111,22 @@ K = TypeVar("K", bound=Kept)
 @torch.no_grad()
 def take(model: GenerativeModel, step: int) -> Snapshot:
     """Copy a model's weights and buffers as they are now."""
-    tensors = tuple(value.detach().clone() for value in model.state_dict().values())
-    return Snapshot(step, tensors, model.config)
+    values = list(model.state_dict().values())
+    return Snapshot(step, pack(values), layout_of(values), model.config)
+
+
+def layout_of(tensors: Iterable[Tensor]) -> Layout:
+    """Number types and shapes."""
+    return tuple((value.dtype, value.shape) for value in tensors)
+
+
+@torch.no_grad()
+def pack(tensors: Iterable[Tensor]) -> dict[torch.dtype, Tensor]:
+    """Copy tensors into one vector per number type."""
+    groups: dict[torch.dtype, list[Tensor]] = {}
+    for value in tensors:
+        groups.setdefault(value.dtype, []).append(value.reshape(-1))
+    return {kind: torch.cat(parts) for kind, parts in groups.items()}
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from engine.recorder import Recorder
 from engine.registry import build_dataset, build_for, dataset_card, model_card
 from engine.replay import CatchUp, Due, Replay
 from engine.shelf import Log, load_past
-from engine.training import Keyframe, Trainer, live_values, plain_config
+from engine.training import Keyframe, Trainer, live_values
 from engine.wire.fields import Value, check_value, field_specs
 from engine.wire.messages import Failed, Metrics, RunInfo, RunSpec, RunState
 
@@ -72,6 +72,7 @@ class Run:
         self.finish = Finish()
         self.pace: float | None = None
         self.used = 0.0
+        self.worked = 0.0  # processor seconds, of which the disk may take a share
         self.parent, self.forked_at, self.missing = "", 0, ""
         self._budget = DEFAULT_BUDGET
         self._next_due = 0.0
@@ -138,8 +139,7 @@ class Run:
 
     def log(self) -> Log:
         """What the user changed, and the data at the beginning, for the disk."""
-        config = plain_config(self.first_data.config)
-        return Log(type(self.first_data).card.name, config, list(self.changes.entries))
+        return Log.of(self.first_data, self.changes)
 
     def past(self) -> tuple[list[Snapshot], list[Milestone], Log]:
         """All that is to lie on disk of the past; the lists are not changed any more."""
@@ -337,9 +337,10 @@ class Run:
             DivergedError: The loss or a weight is not finite; the run is back at a safe place.
             Exception: Whatever the model's training step raises.
         """
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.thread_time()
         losses = self.trainer.step()
         self.seconds += time.monotonic() - began
+        self.worked += time.thread_time() - worked
         self._recorder.record(self.trainer, losses, self.spec.seed, self.seconds)
         self._check(losses)
         self._keep()
@@ -373,9 +374,10 @@ class Run:
         milestone = self.history.wants_keyframe(self.step)
         if not (due or wanted or milestone):
             return
-        if not self.trainer.is_finite():
+        newest = take(self.trainer.model, self.step)
+        if not newest.is_finite():
             raise self._diverged("a weight")
-        self.exhibit.newest = take(self.trainer.model, self.step)
+        self.exhibit.newest = newest
         self._published_at = now
         if wanted:
             self.history.add(self.exhibit.newest)
@@ -460,13 +462,13 @@ class Run:
 
     def save(self, path: str) -> None:
         """Write weights, configuration and the keyframe as one ``.safetensors`` file."""
-        checkpoint.save(
-            path,
-            self.trainer.model,
-            spec=self.spec,
-            step=self.step,
-            keyframe=self._capture(),
-            dataset=self.dataset,
+        self.draft().write(path)
+
+    def draft(self) -> checkpoint.Draft:
+        """What :meth:`save` writes, as it is now: training may go on meanwhile."""
+        model, frame, data = self.trainer.model, self._capture(), self.dataset
+        return checkpoint.draft(
+            model, spec=self.spec, step=self.step, keyframe=frame, copied=True, dataset=data
         )
 
     @classmethod

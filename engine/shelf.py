@@ -6,20 +6,23 @@ code, and a damaged entry costs only itself.
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import torch
 from torch import Tensor
 
-from engine.changes import Change, Changes
+from engine.changes import Changes, StoredChange
 from engine.container import CheckpointError, read_container, write_container
+from engine.dataset import Dataset
 from engine.header import KeyframeMeta
-from engine.history import History, Milestone, Snapshot
+from engine.history import History, Layout, Milestone, Snapshot, layout_of
 from engine.model import GenerativeModel
 from engine.training import Keyframe, plain_config
 from engine.wire.fields import Value, make_config
@@ -27,14 +30,22 @@ from engine.wire.fields import Value, make_config
 KEY = "genscope"
 LOG = "changes.msgpack"
 
+E = TypeVar("E")
+
 
 class _Head(msgspec.Struct):
-    """The plain values of one file."""
+    """The plain values of one file.
+
+    Attributes:
+        places: Names and shapes of a keyframe's tensors, by number type in the order in which
+            they stand in one vector; empty where each stands by itself.
+    """
 
     step: int
     config: dict[str, Value] = {}
     meta: dict[str, Any] = {}
     n_changes: int = 0
+    places: dict[str, list[tuple[str, list[int]]]] = {}
 
 
 class Log(msgspec.Struct):
@@ -42,7 +53,13 @@ class Log(msgspec.Struct):
 
     dataset: str = ""
     config: dict[str, Value] = {}
-    changes: list[Change] = []
+    changes: list[StoredChange] = []
+
+    @classmethod
+    def of(cls, first: Dataset, changes: Changes) -> Log:
+        """The log of a run that began with these data."""
+        config = plain_config(first.config)
+        return cls(type(first).card.name, config, [c.stored() for c in changes.entries])
 
 
 @dataclass
@@ -74,29 +91,64 @@ class Shelf:
         self._written: dict[str, object] = {}
         self._log = b""
         self._lock = threading.Lock()
+        self._is_closed = False
 
     def sync(
-        self, snapshots: Sequence[Snapshot], keyframes: Sequence[Milestone], log: Log
+        self,
+        snapshots: Sequence[Snapshot],
+        keyframes: Sequence[Milestone],
+        log: Log,
+        *,
+        seconds: float | None = None,
+        others: Sequence[Shelf] = (),
     ) -> None:
         """Write what is new and delete what is gone.
+
+        Args:
+            snapshots: All that are to be there.
+            keyframes: Likewise; they are written first.
+            log: What the user changed.
+            seconds: Processor time after which the rest is left for another time, snapshots that
+                lie between others first; None writes everything.
+            others: Shelves on the same disk that may hold the same entries: those are not
+                written again, their files get a second name.
 
         Raises:
             CheckpointError: The folder cannot be written.
         """
-        wanted: dict[str, Snapshot | Milestone] = {_name("s", s.step): s for s in snapshots}
-        wanted |= {_name("k", k.step): k for k in keyframes}
+        wanted: dict[str, Snapshot | Milestone] = {_name("k", k.step): k for k in keyframes}
+        wanted |= {_name("s", s.step): s for s in coarse_to_fine(snapshots)}
         with self._lock:
+            if self._is_closed:
+                return
             _make(self.folder)
             if not self._log:
                 self._sweep(set(wanted))
             for name in [name for name in self._written if name not in wanted]:
                 (self.folder / name).unlink(missing_ok=True)
                 del self._written[name]
-            for name, entry in wanted.items():
-                if self._written.get(name) is not entry:
-                    _write(self.folder / name, entry)
-                    self._written[name] = entry
             self._write_log(log)
+            end = None if seconds is None else time.thread_time() + seconds
+            for name, entry in wanted.items():
+                if self._is_closed or (end is not None and time.thread_time() >= end):
+                    return
+                if self._written.get(name) is not entry:
+                    if not self._link(name, entry, others):
+                        _write(self.folder / name, entry)
+                    self._written[name] = entry
+
+    def _link(self, name: str, entry: object, others: Sequence[Shelf]) -> bool:
+        """Take over the file of another shelf that has the same entry; False where none has."""
+        for other in others:
+            if other is not self and other._written.get(name) is entry:
+                target = self.folder / name
+                target.unlink(missing_ok=True)
+                try:
+                    os.link(other.folder / name, target)
+                except OSError:  # gone by now, on another disk, or a disk that cannot
+                    continue
+                return True
+        return False
 
     def _sweep(self, wanted: set[str]) -> None:
         """Delete what an earlier process left and nobody wants any more."""
@@ -113,7 +165,8 @@ class Shelf:
             self._written = {name: entry for name, entry in entries.items() if name in there}
 
     def clear(self) -> None:
-        """Delete the folder's entries and the folder."""
+        """Delete the folder's entries and the folder, for good; what is being written stops."""
+        self._is_closed = True
         with self._lock:
             self._written = {}
             self._log = b""
@@ -135,11 +188,18 @@ class Shelf:
             self._log = packed
 
 
+def coarse_to_fine(entries: Sequence[E]) -> list[E]:
+    """The newest first, then few that are far apart, and those between them ever more densely."""
+    last = len(entries) - 1
+    # How often the way from the newest can be halved says at which coarseness a place is met.
+    order = sorted(range(last + 1), key=lambda i: -((last - i) & (i - last)) or -len(entries))
+    return [entries[i] for i in order]
+
+
 def load_past(folder: Path, model: GenerativeModel) -> Past:
     """Read a folder for a model of the same architecture; what is damaged is left out and said."""
     past = Past(History(), Changes(), Log())
     lost = _load_log(folder, past)
-    past.changes = Changes(list(past.log.changes))
     reader = _Snapshots(model)
     snapshots, lost_snapshots = _load_all(folder, "s", reader.read)
     keyframes, lost_keyframes = _load_all(folder, "k", _milestone)
@@ -155,10 +215,12 @@ def load_past(folder: Path, model: GenerativeModel) -> Past:
 
 def _load_log(folder: Path, past: Past) -> list[str]:
     try:
-        past.log = msgspec.msgpack.decode((folder / LOG).read_bytes(), type=Log)
+        log = msgspec.msgpack.decode((folder / LOG).read_bytes(), type=Log)
+        past.changes = Changes.from_stored(log.changes)
+        past.log = log
     except FileNotFoundError:
         return []
-    except (OSError, msgspec.MsgspecError, RecursionError):
+    except (OSError, msgspec.MsgspecError, RecursionError, ValueError):
         return ["the list of changed settings"]
     return []
 
@@ -168,7 +230,14 @@ def _load_all(folder: Path, kind: str, read: Callable[[Path], Any]) -> tuple[lis
     for path in sorted(folder.glob(f"{kind}-*.safetensors")):
         try:
             found.append(read(path))
-        except (CheckpointError, msgspec.MsgspecError, KeyError, ValueError, TypeError):
+        except (
+            CheckpointError,
+            msgspec.MsgspecError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+        ):
             lost += 1
     return found, lost
 
@@ -178,15 +247,15 @@ class _Snapshots:
 
     def __init__(self, model: GenerativeModel) -> None:
         self._kind = type(model).Config
-        self._pattern = list(model.state_dict().values())
+        self._layout = layout_of(model.state_dict().values())
         self._configs: dict[bytes, Any] = {}
 
     def read(self, path: Path) -> Snapshot:
         head, tensors = _read(path)
-        ordered = _unpacked(tensors, self._pattern)
-        if ordered is None:
+        packed = _packed(tensors, self._layout)
+        if packed is None:
             raise CheckpointError(f"{path.name} is of another model")
-        return Snapshot(head.step, ordered, self._config(head.config))
+        return Snapshot(head.step, packed, self._layout, self._config(head.config))
 
     def _config(self, values: dict[str, Value]) -> Any:
         key = msgspec.json.encode(values)
@@ -198,6 +267,8 @@ class _Snapshots:
 def _milestone(path: Path) -> Milestone:
     head, tensors = _read(path)
     msgspec.convert(head.meta, KeyframeMeta)
+    if head.places:
+        tensors = _apart(tensors, head.places)
     return Milestone(Keyframe(tensors, head.meta), head.n_changes)
 
 
@@ -206,40 +277,52 @@ def _read(path: Path) -> tuple[_Head, dict[str, Tensor]]:
     return msgspec.json.decode(metadata[KEY], type=_Head), tensors
 
 
-def _packed(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
-    """One flat tensor per number type: writing few large ones is several times cheaper."""
-    groups: dict[str, list[Tensor]] = {}
-    for value in tensors:
-        groups.setdefault(str(value.dtype), []).append(value.reshape(-1).cpu())
-    return {name: torch.cat(parts) for name, parts in groups.items()}
-
-
-def _unpacked(
-    packed: Mapping[str, Tensor], pattern: Sequence[Tensor]
-) -> tuple[Tensor, ...] | None:
-    """Tensors shaped like a pattern; None where they are not of that size and type."""
-    needed: dict[str, int] = {}
-    for value in pattern:
-        needed[str(value.dtype)] = needed.get(str(value.dtype), 0) + value.numel()
-    if {name: value.numel() for name, value in packed.items()} != needed:
+def _packed(tensors: Mapping[str, Tensor], layout: Layout) -> dict[torch.dtype, Tensor] | None:
+    """What was read as vectors by type; None where they are not of a layout's sizes and types."""
+    needed: dict[torch.dtype, int] = {}
+    for kind, shape in layout:
+        needed[kind] = needed.get(kind, 0) + shape.numel()
+    packed = {value.dtype: value for value in tensors.values()}
+    if {str(kind): (n,) for kind, n in needed.items()} != {k: v.shape for k, v in tensors.items()}:
         return None
-    taken = dict.fromkeys(needed, 0)
-    found = []
-    for value in pattern:
-        name, start = str(value.dtype), taken[str(value.dtype)]
-        taken[name] = start + value.numel()
-        found.append(packed[name][start : taken[name]].reshape(value.shape))
-    return tuple(found)
+    return packed if packed.keys() == needed.keys() else None
+
+
+def _joined(
+    tensors: Mapping[str, Tensor],
+) -> tuple[dict[str, Tensor], dict[str, list[tuple[str, list[int]]]]]:
+    """One vector per number type, which is far cheaper to write, and what stands where in it."""
+    places: dict[str, list[tuple[str, list[int]]]] = {}
+    parts: dict[str, list[Tensor]] = {}
+    for name, value in tensors.items():
+        kind = str(value.dtype)
+        places.setdefault(kind, []).append((name, list(value.shape)))
+        # Not all lie on one device: states of generators are always on the CPU.
+        parts.setdefault(kind, []).append(value.detach().reshape(-1).cpu())
+    return {kind: torch.cat(values) for kind, values in parts.items()}, places
+
+
+def _apart(
+    joined: Mapping[str, Tensor], places: Mapping[str, list[tuple[str, list[int]]]]
+) -> dict[str, Tensor]:
+    """The tensors of :func:`_joined` again; raises where the vectors are not as long as that."""
+    found = {}
+    for kind, entries in places.items():
+        shapes = [torch.Size(shape) for _, shape in entries]
+        parts = torch.split(joined[kind], [shape.numel() for shape in shapes])
+        for (name, _), shape, part in zip(entries, shapes, parts, strict=True):
+            found[name] = part.view(shape)
+    return found
 
 
 def _write(path: Path, entry: Snapshot | Milestone) -> None:
-    tensors: Mapping[str, Tensor]
     if isinstance(entry, Snapshot):
         head = _Head(entry.step, plain_config(entry.config))
-        tensors = _packed(entry.tensors)
+        tensors = {str(kind): value for kind, value in entry.packed.items()}
     else:
-        head = _Head(entry.step, meta=entry.keyframe.meta, n_changes=entry.n_changes)
-        tensors = entry.keyframe.tensors
+        tensors, places = _joined(entry.keyframe.tensors)
+        meta, n_changes = entry.keyframe.meta, entry.n_changes
+        head = _Head(entry.step, meta=meta, n_changes=n_changes, places=places)
     text = msgspec.json.encode(head).decode()
     # Not forced to the disk one by one: a power cut may cost an entry, not the run's file.
     write_container(path, tensors, {KEY: text}, durable=False)

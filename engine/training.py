@@ -340,8 +340,9 @@ class Trainer:
         self.state.step = int(meta["step"])
         self.batch_size = int(meta["batch_size"])
         self.batches.resize(self.batch_size)
-        self.batches.restore(tensors["random.batches"].cpu(), int(meta["position"]))
-        self.generator.set_state(tensors["random.noise"].cpu())
+        # Copied, since a generator reads a state from where its memory begins, view or not.
+        self.batches.restore(tensors["random.batches"].cpu().clone(), int(meta["position"]))
+        self.generator.set_state(tensors["random.noise"].cpu().clone())
         self.learning_rate = float(meta["learning_rate"])
         self.state.optimisers = self.model.optimisers(self.learning_rate)
         for name, optimiser in self.state.optimisers.items():

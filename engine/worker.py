@@ -32,8 +32,7 @@ from engine.recalls import Recalls
 from engine.recipes import recipe_of
 from engine.registry import dataset_card, datasets, model_card, models, probes
 from engine.run import Run
-from engine.shelf import Shelf
-from engine.shelving import Shelving
+from engine.shelving import Shelving, Shown
 from engine.tables import preview
 from engine.thumbnails import thumbnail
 from engine.training import available_devices
@@ -81,7 +80,9 @@ class Worker:
         self._reported = 0.0
         self._recalls = Recalls(lambda name: self._outbox.post(m.Ack(name)), self._recall_failed)
         self._shelving = Shelving(options.keyframe_folder, self._outbox.post)
-        self._kept: dict[str, tuple[float, int]] = {}
+        self._asked_to_keep: dict[str, float] = {}
+        self._kept: dict[str, int] = {}
+        self._news: set[str] = set()
         self._leaving = False
         self._phases = (self._training, answering)
         self._handlers: dict[type[m.Command], Callable[[Any], Outcome]] = {
@@ -284,9 +285,10 @@ class Worker:
     def _save(self, command: m.SaveRun) -> str:
         run = self._run(command.run)
         self._tell(run)  # so that the window has the figures up to the step that is saved
-        run.save(command.path)
+        # What goes into a session is made durable as the whole file that it becomes.
+        run.draft().write(command.path, durable=not command.history)
         if command.history:
-            Shelf(Path(command.history)).sync(*run.past())
+            self._shelving.copy(Path(command.history), run.past)
         return command.path
 
     def _tell_recipe(self, command: m.TellRecipe) -> str:
@@ -307,12 +309,12 @@ class Worker:
         self._run(command.run)
         del self._runs[command.run]
         self._kept.pop(command.run, None)
+        self._asked_to_keep.pop(command.run, None)
         self._answering.hide(command.run)
         self._recalls.drop(command.run)
         self._share_budget()
         if self._options.keyframe_folder:
             self._shelving.drop(command.run)
-            self._keyframe_path(command.run).unlink(missing_ok=True)
 
     def _shutdown(self, _: m.Shutdown) -> None:
         self._leaving = True
@@ -364,15 +366,15 @@ class Worker:
         if now - self._reported < REPORT_SECONDS:
             return
         self._reported = now
-        self._shelving.show([(run.name, run.past) for run in self._runs.values()])
+        self._shelving.show([_shown(run) for run in self._runs.values()])
         for run in self._runs.values():
-            if self._recalls.progress(run.name) and not run.is_training:
-                self._tell(run)
             if run.is_training:
                 self._tell(run)
-                kept_at, _ = self._kept.setdefault(run.name, (now, -1))
-                if now - kept_at >= self._options.keyframe_seconds:
-                    self._keep_on_disk(run)
+                asked = self._asked_to_keep.setdefault(run.name, now)
+                if now - asked >= self._options.keyframe_seconds:
+                    self._keep_soon(run)
+            elif self._recalls.progress(run.name) or run.name in self._news:
+                self._tell(run)
 
     def _tell(self, run: Run) -> None:
         metrics = run.take_metrics()
@@ -382,20 +384,32 @@ class Worker:
         recalling = self._recalls.progress(run.name)
         if recalling:
             state = msgspec.structs.replace(state, repeating=recalling)
-        _, kept_step = self._kept.get(run.name, (0.0, -1))
-        if kept_step >= 0:
-            path = str(self._keyframe_path(run.name))
+        self._news.discard(run.name)
+        if run.name in self._kept:
+            path, kept_step = str(self._shelving.keyframe_path(run.name)), self._kept[run.name]
             state = msgspec.structs.replace(state, keyframe=path, keyframe_step=kept_step)
         self._outbox.post(state, ("state", run.name))
 
     def _keep_on_disk(self, run: Run) -> None:
+        """Write a keyframe at once: the run has come to rest."""
+        if self._options.keyframe_folder and run.trainer.is_finite():
+            self._asked_to_keep[run.name] = time.monotonic()
+            self._shelving.keep_now(run.name, run.draft())
+            self._kept[run.name] = run.step
+
+    def _keep_soon(self, run: Run) -> None:
+        """Have a keyframe written while training goes on."""
         if not self._options.keyframe_folder or not run.trainer.is_finite():
             return
-        run.save(str(self._keyframe_path(run.name)))
-        self._kept[run.name] = (time.monotonic(), run.step)
+        step = run.step
 
-    def _keyframe_path(self, run: str) -> Path:
-        return Path(self._options.keyframe_folder) / f"{run}.safetensors"
+        def done() -> None:
+            if self._runs.get(run.name) is run:
+                self._kept[run.name] = step
+                self._news.add(run.name)
+
+        self._asked_to_keep[run.name] = time.monotonic()
+        self._shelving.keep(run.name, run.draft(), done)
 
     def _hello(self) -> m.Hello:
         return m.Hello(
@@ -408,3 +422,7 @@ class Worker:
             datasets=tuple(dataset_card(kind) for kind in datasets().values()),
             probes=tuple(found.card for found in probes().values()),
         )
+
+
+def _shown(run: Run) -> Shown:
+    return Shown(run.name, run.past, run.worked if run.is_training else None)
