@@ -4,6 +4,7 @@
 
     session.json                     what is open, and how it is looked at
     runs/<run>.safetensors           weights, the keyframe to go on from, the user's own data
+    runs/<run>.data-<digest>.safetensors      the user's own data, where a keyframe only names them
     runs/<run>.metrics               training figures: one frame of the wire
     runs/<run>.history/s-<step>.safetensors   a stored step; k-<step> is a keyframe
     runs/<run>.history/changes.msgpack        what the user changed while it trained
@@ -37,7 +38,7 @@ SUFFIX = ".genscope"
 #: Version of the layout; files of a higher one are refused.
 FORMAT = 1
 RECORD, RUNS = "session.json", "runs"
-WEIGHTS, FIGURES, PAST = ".safetensors", ".metrics", ".history"
+WEIGHTS, FIGURES, PAST, DATA = ".safetensors", ".metrics", ".history", ".data-"
 CHANGES = "changes.msgpack"
 RUN_ID = r"[A-Za-z0-9_-]{1,64}"
 #: Longest session.json and longest table of figures accepted, in bytes.
@@ -50,7 +51,7 @@ MOST_RUNS = 512
 
 _ENTRY = re.compile(
     rf"{RUNS}/(?P<run>{RUN_ID})"
-    rf"(?:(?P<part>\.safetensors|\.metrics)|\.history/(?P<file>[sk]-\d{{12}}\.safetensors|"
+    rf"(?:(?P<part>\.safetensors|\.metrics|\.data-[0-9a-f]{{1,64}}\.safetensors)|\.history/(?P<file>[sk]-\d{{12}}\.safetensors|"
     rf"changes\.msgpack))",
     re.ASCII,
 )
@@ -164,7 +165,8 @@ def figures_file(folder: Path, run: str) -> Path:
 def entry_of(name: str) -> tuple[str, str] | None:
     """Run and kind of an entry, or None for a name that no session has.
 
-    The kinds are ``.safetensors``, ``.metrics``, and for the past the file's own name.
+    The kinds are ``.safetensors``, ``.metrics``, ``.data-….safetensors``, and for the past the
+    file's own name.
     """
     found = _ENTRY.fullmatch(name)
     return (found["run"], found["part"] or found["file"]) if found else None

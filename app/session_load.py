@@ -6,6 +6,7 @@ Runs in a thread of its own. What is damaged is left out and said; the rest open
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import msgspec
 
 from app.session_file import (
     CHANGES,
+    DATA,
     FIGURES,
     LONGEST_FIGURES,
     LONGEST_RECORD,
@@ -92,7 +94,10 @@ def load(
     (folder / RUNS).mkdir(parents=True, exist_ok=True)
     record, lost = _record(source)
     entries = _by_run(source)
-    found = [_begin(source, folder, r, new_id(), keep) for r in _in_order(record, entries)]
+    found = [
+        _begin(source, folder, FoundRun(r, new_id()), entries.get(r.run, {}), keep)
+        for r in _in_order(record, entries)
+    ]
     good = [run for run in found if run.file is not None or keep]
     lost += [_whole(run) for run in found if run not in good]
     if not good and (found or lost):
@@ -137,15 +142,20 @@ def _in_order(record: SessionRecord, entries: Mapping[str, Mapping[str, str]]) -
     return sorted(runs, key=lambda run: (run.run != record.current, run.place))
 
 
-def _begin(source: Source, folder: Path, record: RunRecord, run: str, keep: bool) -> FoundRun:
-    found = FoundRun(record, run)
-    target = run_file(folder, run)
+def _begin(
+    source: Source, folder: Path, found: FoundRun, kinds: Mapping[str, str], keep: bool
+) -> FoundRun:
+    target = run_file(folder, found.run)
     try:
-        _extract(source, f"{RUNS}/{record.run}{WEIGHTS}", target)
+        _extract(source, f"{RUNS}/{found.record.run}{WEIGHTS}", target)
         found.file = target
     except DamagedError:
-        if keep and record.step > 0:
-            found.lost.append(f"its training up to step {record.step:,}")
+        if keep and found.record.step > 0:
+            found.lost.append(f"its training up to step {found.record.step:,}")
+    for kind, name in kinds.items():
+        if kind.startswith(DATA):
+            with suppress(DamagedError):  # the engine says what it lacks
+                _extract(source, name, target.with_name(found.run + kind))
     return found
 
 
@@ -171,7 +181,7 @@ def _bring_past(source: Source, folder: Path, run: FoundRun, kinds: Mapping[str,
     got = {"s": 0, "k": 0, "c": 0}
     bad = dict(got)
     for kind in sorted(kinds):
-        if kind in (WEIGHTS, FIGURES):
+        if kind.startswith("."):
             continue
         try:
             _extract(source, kinds[kind], target / kind)

@@ -15,8 +15,10 @@ from PySide6.QtCore import QObject, Signal
 from app.run_view import RunView
 from app.session import Session
 from app.session_file import (
+    DATA,
     RECORD,
     RUNS,
+    WEIGHTS,
     RunRecord,
     SessionError,
     SessionRecord,
@@ -151,6 +153,9 @@ def _copy(kept: str, folder: Path, run: str) -> None:
     if not Path(kept).is_file():
         return
     shutil.copyfile(kept, run_file(folder, run))
+    for data in Path(kept).parent.glob(f"{Path(kept).stem}{DATA}*{WEIGHTS}"):
+        name = run + data.name.removeprefix(Path(kept).stem)
+        shutil.copyfile(data, run_file(folder, run).with_name(name))
     past = Path(kept).with_suffix(".history")
     if past.is_dir():
         shutil.copytree(past, past_folder(folder, run), dirs_exist_ok=True)
