@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from app.actions import Entry
+from app.examples import example_entries
 from app.exporting import export_entries
 from app.panel_manager import panel_kinds
 from app.session_commands import session_entries
@@ -64,6 +65,7 @@ def _file(w: MainWindow) -> list[Entry]:
             "Ctrl+Shift+D",
             "Train on a folder of pictures of your own.",
         ),
+        *example_entries(w),
         *session_entries(w),
         Entry(
             "file.save",

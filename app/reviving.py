@@ -20,7 +20,7 @@ def revive(session: Session, view: RunView) -> None:
     name = session.link.next_id()
     command: Command
     if view.path and not kept:
-        command = OpenRun(name, view.run, view.path, "auto", False)
+        command = OpenRun(name, view.run, view.path, "auto", False, fetches=False)
     else:
         past = str(Path(kept).with_suffix(".history")) if kept else ""
         command = StartRun(name, view.run, view.spec, False, kept, past)

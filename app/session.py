@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -43,10 +44,8 @@ from engine.wire.messages import (
 
 log = logging.getLogger(__name__)
 
-#: Runs that were replaced by a change of set-up are kept for undo, up to this many a place.
-PARKED = 4
-#: Runs that were closed are kept for undo, up to this many.
-PUT_AWAY = 4
+#: Runs kept for undo: those that a change of set-up replaced, for each place, and closed ones.
+PARKED, PUT_AWAY = 4, 4
 
 Answered = Callable[[Ack], None]
 Refused = Callable[[Failed], None]
@@ -154,12 +153,10 @@ class Session(QObject):
 
     def open_file(self, path: str, *, playing: bool = False) -> RunView:
         """Open a saved run in a new place."""
-        view = self._new(RunSpec("", ""), None)
+        view = self._new(RunSpec(Path(path).stem, "…"), None)
         view.path = path
-        view.spec = RunSpec(Path(path).stem, "…")
-        self.command(
-            OpenRun(self.link.next_id(), view.run, path, "auto", playing), self.admit(view)
-        )
+        command = OpenRun(self.link.next_id(), view.run, path, "auto", playing, fetches=False)
+        self.command(command, self.admit(view))
         return view
 
     def fork(
@@ -292,7 +289,7 @@ class Session(QObject):
         """Train without end."""
         view.wants_to_play = True
         self.set_cursor(None)
-        self.command(Play(self.link.next_id(), view.run))
+        self.command(Play(self.link.next_id(), view.run), partial(self._take_data, view))
 
     def pause(self, view: RunView) -> None:
         """Stop after the step in hand."""
@@ -303,7 +300,8 @@ class Session(QObject):
         """Train some steps, then pause."""
         view.wants_to_play = False
         self.set_cursor(None)
-        self.command(StepOnce(self.link.next_id(), view.run, count))
+        command = StepOnce(self.link.next_id(), view.run, count)
+        self.command(command, partial(self._take_data, view))
 
     def set_pace(self, view: RunView, steps_per_second: float | None) -> None:
         """Limit the speed of training, or lift the limit."""
@@ -320,13 +318,15 @@ class Session(QObject):
     def set_data(self, view: RunView, dataset: str, config: dict[str, Value]) -> None:
         """Go on training on other data of the same event shape."""
         view.spec = msgspec.structs.replace(view.spec, dataset=dataset, dataset_config=config)
+        command = SetData(self.link.next_id(), view.run, dataset, config)
+        self.command(command, partial(self._take_data, view))
 
-        def done(ack: Ack) -> None:
-            view.info = ack.info or view.info
+    def _take_data(self, view: RunView, ack: Ack) -> None:
+        """The run's data are others now, or are here at last."""
+        if ack.info is not None:
+            view.info = ack.info
             self.rewritten.emit(view.run)
             self.data_changed.emit(view)
-
-        self.command(SetData(self.link.next_id(), view.run, dataset, config), done)
 
     def recall(
         self, view: RunView, step: int, done: Callable[[], None], refused: Refused | None = None

@@ -144,7 +144,7 @@ class Opening(QObject):
         name = self._session.link.next_id()
         command: Command = StartRun(name, view.run, spec)
         if kept:
-            command = OpenRun(name, view.run, kept, spec.device, False, past)
+            command = OpenRun(name, view.run, kept, spec.device, False, past, False)
         done = partial(self._on_admitted, view, found)
         self._session.take_in(view)
         restore(self._session, view, command, done, partial(self._on_refused, record, view))

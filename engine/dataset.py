@@ -82,6 +82,8 @@ class Dataset(ABC):
     notes: tuple[str, ...] = ()
     #: What the numbers are, in words for the screen.
     values: str = ""
+    #: Why its observations are not here, as a sentence (see :mod:`engine.absent`); "" if they are.
+    absent: str = ""
     #: Whether every batch is drawn anew from ``source`` (dynamic binarisation).
     redraws: bool = False
 
@@ -117,6 +119,11 @@ class Dataset(ABC):
         return ()
 
     @classmethod
+    def class_names(cls, config: Any) -> tuple[str, ...]:
+        """Names of the classes, known before anything is fetched."""
+        return ()
+
+    @classmethod
     def needs_loading(cls, config: Any) -> bool:
         """Whether :meth:`load` is to be called on a thread of its own before building."""
         return bool(cls.sources(config))
@@ -143,25 +150,36 @@ class Dataset(ABC):
 
     def info(self) -> DatasetInfo:
         """What the window must know of it."""
-        flat = self.train.reshape(self.train.shape[0], -1)
-        low, high = flat.amin(0).to(torch.float64), flat.amax(0).to(torch.float64)
-        margin = box_margin(low, high)
+        low, high = self._box()
         known = isinstance(self, KnownDensity)
+        sizes = (0, 0, 0) if self.absent else (len(self.train), len(self.valid), len(self.test))
         return DatasetInfo(
             event=self.event,
-            n_train=len(self.train),
-            n_valid=len(self.valid),
-            n_test=len(self.test),
+            n_train=sizes[0],
+            n_valid=sizes[1],
+            n_test=sizes[2],
             has_density=known,
             entropy=self.entropy() if isinstance(self, KnownDensity) else None,
-            low=tuple((low - margin).tolist()),
-            high=tuple((high + margin).tolist()),
+            low=tuple(low.tolist()),
+            high=tuple(high.tolist()),
             columns=self.event.axes,
             notes=self.notes,
             labels=self.labels,
             values=self.values,
             factors=self.factor_names,
+            absent=self.absent,
         )
+
+    def _box(self) -> tuple[Tensor, Tensor]:
+        """Low and high ends (D,) of a box with a margin; around all levels where none are here."""
+        if self.absent:
+            low = torch.zeros(self.event.size, dtype=torch.float64)
+            high = torch.full_like(low, float((self.event.levels or 2) - 1))
+        else:
+            flat = self.train.reshape(self.train.shape[0], -1)
+            low, high = flat.amin(0).to(torch.float64), flat.amax(0).to(torch.float64)
+        margin = box_margin(low, high)
+        return low - margin, high + margin
 
     def _split(self, points: Tensor, labels: Tensor | None = None) -> None:
         """Cut a shuffled sample (N, *E) into the three splits."""

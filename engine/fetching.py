@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from engine import checkpoint
+from engine.absent import are_absent
 from engine.checkpoint import Embeddable
 from engine.dataset import Dataset
 from engine.download import DownloadCancelledError, missing_files
@@ -57,13 +58,16 @@ class Fetches:
         self._ready: set[int] = set()
         self._lock = threading.Lock()
 
-    def hold(self, command: m.Command) -> bool:
-        """Begin to load what a command needs; False where it can be carried out at once."""
+    def hold(self, command: m.Command, lacking: Dataset | None = None) -> bool:
+        """Begin to load what a command needs; False where it can be carried out at once.
+
+        ``lacking`` are data without observations (:mod:`engine.absent`) that it trains on.
+        """
         with self._lock:
             if command.id in self._ready:
                 self._ready.discard(command.id)
                 return False
-        needed = needed_by(command)
+        needed = (type(lacking), lacking.config) if lacking is not None else needed_by(command)
         if needed is None:
             return False
         job = _Job(command, needed)
@@ -147,6 +151,8 @@ def needed_by(command: m.Command) -> Needed | None:
         config: Any = make_config(kind.Config, named[1])
     except ValueError:
         return None  # carrying the command out says what is wrong
+    if _does_without(command) and are_absent(kind, config):
+        return None
     return (kind, config) if kind.needs_loading(config) else None
 
 
@@ -164,6 +170,13 @@ def _data_of(command: m.Command) -> tuple[str, dict[str, Value]] | None:
             return None
         return header.data.name, header.data.config
     return None
+
+
+def _does_without(command: m.Command) -> bool:
+    """Whether it builds a trained run, which can be looked at before its data are here."""
+    if isinstance(command, m.StartRun):
+        return bool(command.keyframe)
+    return isinstance(command, m.OpenRun) and not command.fetches
 
 
 def _travels(dataset: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from torch import Tensor
 
 from engine import checkpoint
+from engine.absent import data_of
 from engine.answering import Exhibit
 from engine.changes import Change, Changes
 from engine.dataset import Dataset
@@ -481,9 +482,7 @@ class Run:
                 "run; save it with spec=RunSpec(…)"
             )
         spec = msgspec.structs.replace(loaded.spec, device=device)
-        run = cls(
-            name, spec, loaded.keyframe, dataset=loaded.build_dataset(), path=path, history=history
-        )
+        run = cls(name, spec, loaded.keyframe, dataset=data_of(loaded), path=path, history=history)
         if loaded.keyframe is None:
             run.adopt(loaded.model.state_dict(), loaded.step)
         run.state = "paused"

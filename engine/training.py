@@ -115,6 +115,8 @@ class Batches:
         self._chunk: Tensor | None = None
         self._seeds: list[int] = []
         self._position = 0
+        #: Place in a chunk that can be drawn only when the data are here.
+        self._owed = 0
         #: Labels (B,) of the batch given last, on the device; None where the data have none.
         self.labels: Tensor | None = None
 
@@ -148,23 +150,31 @@ class Batches:
         """Go on with other data of the same event shape, from the next step."""
         self._hold(dataset)
         self._chunk = None
+        if self._owed:
+            owed, self._owed = self._owed, 0
+            self.restore(self._generator.get_state(), owed)
 
     def capture(self) -> tuple[Tensor, int]:
         """Generator state at the chunk's start, and the position within it."""
         if self._chunk is None:
-            return self._generator.get_state(), 0
+            return self._generator.get_state(), self._owed
         return self._chunk_start, self._position
 
     def restore(self, state: Tensor, position: int) -> None:
         """Go on from a captured place."""
         self._generator.set_state(state)
         self._chunk = None
-        if position:
+        self._owed = position if self._dataset.absent else 0
+        if position and not self._owed:
             self._draw()
             self._position = position
 
     def _hold(self, dataset: Dataset) -> None:
         self._dataset = dataset
+        if dataset.absent:
+            self._data = self._source = torch.empty(0, *dataset.event_shape, device=self._device)
+            self._labels = None
+            return
         self._data = dataset.train.to(self._device)
         self._source = dataset.source.to(self._device) if dataset.redraws else self._data
         labels = dataset.train_labels
@@ -226,7 +236,7 @@ class Trainer:
         self.batches = Batches(dataset, self.batch_size, seed, self.device)
         if isinstance(dataset, Target):
             check_fits(model, dataset)
-        else:
+        elif not dataset.absent:
             model.prepare(self.batches.all, generator=self.generator)
         self.state = TrainState(model.optimisers(self.learning_rate))
         model.train()

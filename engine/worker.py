@@ -20,7 +20,9 @@ import msgspec
 import torch
 
 from engine import checkpoint, heartbeat
+from engine.absent import data_of, supply
 from engine.answering import Answering
+from engine.dataset import Dataset
 from engine.failures import describe
 from engine.fairness import Finish, choose, last_step
 from engine.fetching import Fetches
@@ -162,7 +164,7 @@ class Worker:
         return min([*waits, REPORT_SECONDS])
 
     def _carry_out(self, command: m.Command) -> None:
-        if self._fetches.hold(command):
+        if self._fetches.hold(command, self._lacking(command)):
             return
         name = type(command).__name__
         with self._training.during(name):
@@ -195,7 +197,7 @@ class Worker:
             like = self._run(command.data_of).dataset if command.data_of else None
             return self._admit(Run(command.run, command.spec, dataset=like), command.playing)
         loaded = checkpoint.load(command.keyframe)
-        data = loaded.build_dataset()
+        data = data_of(loaded)
         keyframe, history = loaded.keyframe, command.history
         # What was changed since it was written the window changes again.
         spec = msgspec.structs.replace(
@@ -223,11 +225,27 @@ class Worker:
         for run in self._runs.values():
             run.set_budget(self._options.history_budget // len(self._runs))
 
-    def _play(self, command: m.Play) -> None:
+    def _lacking(self, command: m.Command) -> Dataset | None:
+        """Data that are fetched before a run trains on them."""
+        if not isinstance(command, m.Play | m.StepOnce) or command.run not in self._runs:
+            return None
+        data = self._runs[command.run].dataset
+        return data if data.absent else None
+
+    def _play(self, command: m.Play) -> m.RunInfo | None:
         run = self._run(command.run)
+        found = self._find_data(run)
         others = [other.used for other in self._runs.values() if other.is_training]
         run.used = max(run.used, min(others, default=0.0))
         run.play(command.until)
+        return found
+
+    def _find_data(self, run: Run) -> m.RunInfo | None:
+        """Take in data that were fetched just now; what the run is then."""
+        if not run.dataset.absent:
+            return None
+        supply(run)
+        return run.info()
 
     def _set_finish(self, command: m.SetFinish) -> None:
         finish = Finish(command.steps, command.seconds, command.convoy)
@@ -243,9 +261,11 @@ class Worker:
         run.pause()
         self._keep_on_disk(run)
 
-    def _step_once(self, command: m.StepOnce) -> None:
+    def _step_once(self, command: m.StepOnce) -> m.RunInfo | None:
         run = self._run(command.run)
+        found = self._find_data(run)
         run.play(run.step + command.count)
+        return found
 
     def _reset(self, command: m.Reset) -> m.RunInfo:
         run = self._run(command.run)

@@ -57,7 +57,7 @@ class IdxPictures(Pixels):
         pictures, labels, test, test_labels = self._read()
         ends = (config.n_samples, N_TRAIN, N_TRAIN + N_VALID)
         grey = (pictures[: ends[0]], pictures[ends[1] : ends[2]], test)
-        self.labels = self.names
+        self.labels = self.class_names(config)
         self._fill(
             [part[:, None] for part in grey],
             (labels[: ends[0]], labels[ends[1] : ends[2]], test_labels),
@@ -67,6 +67,11 @@ class IdxPictures(Pixels):
     def sources(cls, config: Any) -> tuple[RemoteFile, ...]:
         """The files that it is read from."""
         return cls.files
+
+    @classmethod
+    def class_names(cls, config: Any) -> tuple[str, ...]:
+        """Names of the classes."""
+        return cls.names
 
     @classmethod
     def load(cls, config: Any, told: Told = told_nobody, cancelled: Cancelled = never) -> None:

@@ -109,6 +109,11 @@ class Mnist(IdxPictures):
         return STATIC if _is_static(config) else cls.files
 
     @classmethod
+    def class_names(cls, config: Any) -> tuple[str, ...]:
+        """The digits; the fixed draws have none."""
+        return () if _is_static(config) else cls.names
+
+    @classmethod
     def load(cls, config: Any, told: Told = told_nobody, cancelled: Cancelled = never) -> None:
         """Fetch the files and read them into memory, where building finds them."""
         if not _is_static(config):

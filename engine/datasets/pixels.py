@@ -71,19 +71,22 @@ class Pixels(Dataset):
 
     def _fill(self, grey: Sequence[Tensor], labels: Sequence[Tensor] | None = None) -> None:
         """Take the three splits, uint8 (N, C, H, W) of 0 … K − 1, and their labels."""
-        config = self.config
-        shape = tuple(grey[0].shape[1:])
-        support = {None: "real", 2: "binary"}.get(config.levels, "integer")
-        self.event = Event(shape=shape, axes=AXES, support=support, levels=config.levels)
-        self.redraws = config.levels == 2 and config.binarisation == "dynamic"
+        self._describe(tuple(grey[0].shape[1:]))
         self._grey = grey[0] if self.redraws else grey[0][:0]
-        self.dequantised_levels = self.n_levels if config.levels is None else None
         splits = (self._values(part, place) for place, part in enumerate(grey))
         self.train, self.valid, self.test = splits
         if labels is not None:
             whole = (part.to(torch.int64) for part in labels)
             self.train_labels, self.valid_labels, self.test_labels = whole
-        self.values = self._in_words()
+
+    def _describe(self, shape: tuple[int, ...]) -> None:
+        """What is known of pictures of a shape (C, H, W) before there are any."""
+        config = self.config
+        support = {None: "real", 2: "binary"}.get(config.levels, "integer")
+        self.event = Event(shape=shape, axes=AXES, support=support, levels=config.levels)
+        self.redraws = config.levels == 2 and config.binarisation == "dynamic"
+        self.dequantised_levels = self.n_levels if config.levels is None else None
+        self.values = self._in_words(shape[0])
 
     def _values(self, grey: Tensor, place: int) -> Tensor:
         """The values of one split, by the set's own seed."""
@@ -104,8 +107,8 @@ class Pixels(Dataset):
         table = torch.arange(self.n_levels) * levels // self.n_levels
         return table.to(torch.uint8)[grey.int()]
 
-    def _in_words(self) -> str:
-        levels, channels = self.config.levels, self.event.shape[0]
+    def _in_words(self, channels: int) -> str:
+        levels = self.config.levels
         of = "grey levels" if channels == 1 else "levels of red, green and blue"
         if levels is None:
             return f"real: {self.n_levels} {of}, dequantised"

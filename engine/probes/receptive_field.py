@@ -108,14 +108,20 @@ def _measure(view: View, subject: GenerativeModel, arguments: Arguments) -> tupl
 
 
 def _pictures(view: View, arguments: Arguments, generator: torch.Generator) -> Tensor:
-    """The picture asked about, or data and random ones in turn, (N, *E)."""
+    """The picture asked about, or data and random ones in turn, (N, *E).
+
+    All are random where the data are not on this machine.
+    """
     model = view.model
     if arguments.picture is not None:
         return event_of(model, arguments.picture, view.dataset)[None]
+    levels = levels_of(model)
+    if view.dataset.absent and levels is not None:
+        shape = (arguments.n, *model.event_shape)
+        return torch.randint(levels, shape, generator=generator).to(model.location)
     train = view.dataset.train
     chosen = torch.randint(len(train), (arguments.n,), generator=generator)
     x = as_float(train[chosen]).to(model.location)
-    levels = levels_of(model)
     if levels is not None:
         noise = torch.randint(levels, x.shape, generator=generator).to(x)
         x[1::2] = noise[1::2]

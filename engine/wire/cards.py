@@ -86,6 +86,7 @@ class DatasetInfo(msgspec.Struct, frozen=True):
         labels: Names of the classes, where observations carry a label.
         values: What the numbers are, in words, such as ``"binary, static binarisation"``.
         factors: Names of the known factors of variation.
+        absent: Why its observations are not on this machine, as a sentence, or "".
     """
 
     event: Event
@@ -101,3 +102,4 @@ class DatasetInfo(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] = ()
     values: str = ""
     factors: tuple[str, ...] = ()
+    absent: str = ""

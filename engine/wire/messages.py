@@ -104,6 +104,8 @@ class OpenRun(Command, frozen=True):
     playing: bool = False
     #: A folder with its stored steps, from a session file.
     history: str = ""
+    #: Whether missing files of its data are fetched first; else they are when it is to train.
+    fetches: bool = True
 
 
 class Play(Command, frozen=True):

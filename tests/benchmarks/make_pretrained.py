@@ -59,7 +59,7 @@ RECIPES = {
         n_steps=1500,
         batch_size=32,
         learning_rate=2e-3,
-        model_config={"n_layers": 5, "n_channels": 32},
+        model_config={"n_layers": 5, "n_channels": 32, "class_conditional": True},
         dataset_config={"levels": 2},
     ),
     "mnist": Recipe(

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine import checkpoint
+from engine.datasets.mnist import SIZES
 from engine.download import DATA_VARIABLE, OFFLINE_VARIABLE
 from engine.launch import launch
+from engine.registry import build_model
 from engine.wire import messages as m
 from tests.worker.conftest import Client
 from tests.worker.remote import ADDRESS, CONTENT
@@ -174,6 +177,31 @@ def test_data_change_waits_too(child: Client, server: Server) -> None:
     ack = child.wait_for(m.Ack, id=command)
     assert ack.info is not None
     assert ack.info.spec.dataset == "remote"
+
+
+def test_a_saved_run_opens_without_its_data_and_trains_when_they_are_here(
+    child: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.safetensors"
+    model = build_model("fvsbn", event_shape=(1, 28, 28), levels=2)
+    spec = m.RunSpec("fvsbn", "mnist", {}, {"n_samples": 100})
+    checkpoint.save(path, model, spec=spec, step=7)
+    ack = child.command(m.OpenRun, "b", str(path), fetches=False)
+    assert isinstance(ack, m.Ack)
+    assert ack.info is not None
+    assert ack.info.data.absent
+    assert not [r for r in child.heard if isinstance(r, m.Progress)]
+    drawn = np.random.default_rng(0)
+    splits = {k: drawn.integers(0, 256, (n, 98), dtype=np.uint8) for k, n in SIZES.items()}
+    np.savez(Path(os.environ[DATA_VARIABLE]) / "binarized_mnist.npz", **splits)
+    ack = child.command(m.Play, "b", 9)
+    assert isinstance(ack, m.Ack)
+    assert ack.info is not None
+    assert (ack.info.data.absent, ack.info.data.n_train) == ("", 100)
+    child.wait(lambda r: isinstance(r, m.RunState) and r.run == "b" and r.step == 9)
+    again = child.command(m.Play, "b", 10)
+    assert isinstance(again, m.Ack)
+    assert again.info is None
 
 
 def test_wrong_settings_are_told_at_once(child: Client) -> None:

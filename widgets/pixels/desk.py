@@ -80,6 +80,12 @@ class Desk(QObject):
         return self.reel.shown
 
     @property
+    def absence(self) -> str:
+        """Why the run's data are not here, as a sentence, or ""."""
+        words = self.info.data.absent if self.info is not None else ""
+        return f"{words[:1].upper()}{words[1:]}." if words else ""
+
+    @property
     def has_labels(self) -> bool:
         """Whether the model is given a class."""
         return self.info is not None and uses_labels(self.info)
@@ -146,9 +152,12 @@ class Desk(QObject):
         live = rest or self.is_scrubbing or due
         return Question("pixel_stream", arguments, live=live, stream=True)
 
-    def examples_question(self) -> Question:
-        """Pictures of the data."""
-        return Question("data_examples", {"n": N_EXAMPLES, "split": "test"}, live=False)
+    def data_questions(self) -> dict[str, Question]:
+        """Pictures of the data, where they are on this machine."""
+        if self.absence:
+            return {}
+        arguments: dict[str, Value] = {"n": N_EXAMPLES, "split": "test"}
+        return {"examples": Question("data_examples", arguments, live=False)}
 
     def show_samples(self, answer: Answer, place: int) -> bool:
         """Take in a piece of the film; True when it can be seen at ``place``."""

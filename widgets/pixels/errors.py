@@ -90,17 +90,17 @@ class ErrorsMode(Mode):
         self.curves.clear()
         for view in self.maps.values():
             view.clear()
-            view.canvas.set_hint("The pictures are being scored …")
+            view.canvas.set_hint(self.desk.absence or "The pictures are being scored …")
         self.families.open()
         self._show_choices()
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The losses, or the families."""
         cells = self.desk.cells
-        if cells is None:
+        if cells is None or self.desk.absence:
             return {}
         if self.switch.current == "families":
-            return {"examples": self.desk.examples_question()} | self.families.questions()
+            return self.desk.data_questions() | self.families.questions()
         order = self.desk.order if self.desk.has_orders and self.desk.order != "random" else ""
         due = time.monotonic() - self._done_at > REDRAW_SECONDS
         most = N_PICTURES if cells.size <= LARGE else FEWER

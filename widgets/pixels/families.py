@@ -90,6 +90,7 @@ class FamiliesView(QWidget):
         self.curves.clear()
         self.table.setRowCount(0)
         self.canvas.clear()
+        self.canvas.set_hint(self.desk.absence)
         if cells is not None:
             self.index = cells.index_at(cells.rows // 2, cells.columns // 2) or 0
 

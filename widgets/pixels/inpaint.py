@@ -107,7 +107,7 @@ class InpaintMode(Mode):
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """Completions; fewer while a stroke goes on."""
-        asked = {"examples": self.desk.examples_question()}
+        asked = self.desk.data_questions()
         if self.picker.wants_samples:
             asked["samples"] = self.desk.samples_question(rest=rest)
         known, picture = self._known(), self.picker.values

@@ -99,7 +99,9 @@ class PicturePicker(QWidget):
         self.index = 0
         if self._source == "own" and self._desk.own is None:
             self._source = "data"
-            self.box.setCurrentIndex(self.box.findData("data"))
+        if self._source == "data" and self._desk.absence:
+            self._source = "samples"
+        self.box.setCurrentIndex(self.box.findData(self._source))
         self._show()
 
     def set_source(self, source: str, index: int = 0) -> None:
@@ -127,9 +129,7 @@ class PicturePicker(QWidget):
 
     def _show(self) -> None:
         cells, pictures = self._desk.cells, self._pictures()
-        self.strip.set_hint(
-            "Drop a picture file here" if self._source == "own" else "The pictures are coming …"
-        )
+        self.strip.set_hint(self._hint())
         if cells is None or not len(pictures):
             self.strip.clear()
             return
@@ -138,6 +138,13 @@ class PicturePicker(QWidget):
         self.strip.set_pictures(pixels)
         self.index = min(self.index, len(pictures) - 1)
         self.strip.set_current(self.index)
+
+    def _hint(self) -> str:
+        """What is said while there is no picture."""
+        if self._source == "own":
+            return "Drop a picture file here"
+        waits = "The pictures are coming …"
+        return (self._source == "data" and self._desk.absence) or waits
 
     def _on_chosen(self, index: int) -> None:
         self.index = index

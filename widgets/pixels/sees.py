@@ -105,7 +105,7 @@ class SeesMode(Mode):
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The field, the conditional, the heads, and the picture they belong to."""
-        asked = {"examples": self.desk.examples_question()}
+        asked = self.desk.data_questions()
         if self.picker.wants_samples:
             asked["samples"] = self.desk.samples_question(rest=rest)
         picture = self.picker.values

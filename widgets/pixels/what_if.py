@@ -115,7 +115,7 @@ class WhatIfMode(Mode):
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The conditional of the chosen value, and the futures."""
-        asked = {"examples": self.desk.examples_question()}
+        asked = self.desk.data_questions()
         if self.picker.wants_samples:
             asked["samples"] = self.desk.samples_question(rest=rest)
         picture = self.picker.values
