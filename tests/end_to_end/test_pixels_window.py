@@ -197,3 +197,14 @@ def test_a_model_without_an_order_is_refused_with_a_reason(driver: Driver) -> No
     driver.until(lambda: driver.run.spec.model == "gan")
     driver.until(lambda: "conditionals in an order" in driver.panel.banner.text)
     assert driver.panel.asks(rest=True) == {}
+
+
+def test_an_example_opens_and_moves(driver: Driver) -> None:
+    driver.window.actions_table.trigger("file.example_digits")
+    driver.until(lambda: driver.run.info and driver.run.info.step > 0)
+    film = driver.grown(step=driver.run.info.step)
+    assert film.labels == tuple(k % 10 for k in range(16))
+    grow = driver.panel.modes["grow"]
+    driver.until(lambda: grow.clock.place > 3)  # by itself
+    driver.window.undo_stack.undo()
+    driver.until(lambda: driver.run.info.step == 0)
