@@ -142,6 +142,8 @@ class LatentModel(GenerativeModel):
         self.log_scale: nn.Parameter | None = None
         if self.likelihood.n_params == 2 and config.decoder_scale == "per_dimension":
             self.log_scale = nn.Parameter(torch.full((self.event_size,), LOG_SCALE_START))
+        if self.likelihood.levels is not None:
+            self.location.fill_(0.5 * (self.likelihood.levels - 1))
 
     # --- networks: called once, by the constructor --------------------------------------------
 
@@ -172,9 +174,10 @@ class LatentModel(GenerativeModel):
     # --- data units ---------------------------------------------------------------------------
 
     def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
-        """Standardise real values; levels need nothing."""
-        if self.likelihood.levels is None:
-            super().prepare(data, generator=generator)
+        """Standardise real values; of levels only the mean is wanted, as some never vary."""
+        super().prepare(data, generator=generator)
+        if self.likelihood.levels is not None:
+            self.scale.fill_(1.0)
 
     def values(self, x: Tensor) -> Tensor:
         """(B, *E) → (B, D) as the likelihood takes them: level indices, or standardised."""
@@ -182,7 +185,7 @@ class LatentModel(GenerativeModel):
 
     def inputs(self, values: Tensor) -> Tensor:
         """(B, D) of :meth:`values` → what the encoder sees."""
-        return self.likelihood.inputs(values)
+        return self.likelihood.inputs(values, self.location)
 
     # --- training -----------------------------------------------------------------------------
 
@@ -301,13 +304,17 @@ class LatentModel(GenerativeModel):
 
     def params(self, latents: Latents) -> Params:
         """What the likelihood reads: a centre, and a log-scale where it has one, (…, D) each."""
-        out: Tensor = self.decoder(latents["z"])
-        if self.likelihood.n_params == 1:
-            return (out,)
-        if self.log_scale is not None:
-            return out, self.log_scale.expand_as(out)
-        mean, log_scale = out.chunk(2, -1)
-        return mean, log_scale + LOG_SCALE_START
+        return self.read_params(self.decoder(latents["z"]))
+
+    def read_params(self, out: Tensor) -> Params:
+        """A decoder's output (…, P·D), or (…, D) with widths of its own, as parameters."""
+        offset = self.likelihood.offset(self.location)
+        if self.likelihood.n_params == 1 or self.log_scale is not None:
+            centre = out if offset is None else out + offset
+            widths = () if self.log_scale is None else (self.log_scale.expand_as(out),)
+            return centre, *widths
+        centre, log_scale = out.chunk(2, -1)
+        return centre if offset is None else centre + offset, log_scale + LOG_SCALE_START
 
     def log_prob_given(self, values: Tensor, latents: Latents) -> Tensor:
         """log p(x given z), (K, B), in the data's units, of values (B, D), latents (K, B, …)."""

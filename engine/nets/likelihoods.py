@@ -32,6 +32,8 @@ from engine.nets.outputs.binned import LOG_WIDTHS, BinnedMixture
 from engine.nets.outputs.family import scale_levels
 
 Params = tuple[Tensor, ...]
+#: A pixel that was never white, or always, starts at this probability of the other.
+SMALLEST_SHARE = 1e-3
 
 
 class Likelihood(ABC):
@@ -48,9 +50,19 @@ class Likelihood(ABC):
     n_params: ClassVar[int]
     levels: int | None = None
 
-    def inputs(self, values: Tensor) -> Tensor:
-        """What an encoder sees of values (B, D): levels as −1 … 1, real ones as they are."""
-        return values if self.levels is None else scale_levels(values, self.levels)
+    def inputs(self, values: Tensor, location: Tensor) -> Tensor:
+        """What an encoder sees of values (B, D): levels less their mean.
+
+        Real values, which are standardised, stay as they are.
+        """
+        return values
+
+    def offset(self, location: Tensor) -> Tensor | None:
+        """(D,), the centre that means the data's mean ``location``, where it is not 0.
+
+        A decoder whose output is added to it need not learn first what all events share.
+        """
+        return None
 
     @abstractmethod
     def log_prob(self, params: Params, values: Tensor) -> Tensor:
@@ -74,6 +86,14 @@ class BernoulliLikelihood(Likelihood):
     n_params = 1
     levels = 2
 
+    def inputs(self, values: Tensor, location: Tensor) -> Tensor:
+        """Values less their mean."""
+        return values - location
+
+    def offset(self, location: Tensor) -> Tensor:
+        """The logit of the mean, which for constant values stays finite."""
+        return torch.logit(location, SMALLEST_SHARE)
+
     def log_prob(self, params: Params, values: Tensor) -> Tensor:
         """Σ x a − log(1 + exp a), which never takes the log of a rounded probability."""
         (logits,) = params
@@ -95,6 +115,14 @@ class LogisticLikelihood(Likelihood):
 
     def __init__(self, levels: int) -> None:
         self.levels: int = levels
+
+    def inputs(self, values: Tensor, location: Tensor) -> Tensor:
+        """Values less their mean, where all levels span 2."""
+        return (values - location) * (2.0 / (self.levels - 1))
+
+    def offset(self, location: Tensor) -> Tensor:
+        """The mean, where the levels span −1 … 1."""
+        return scale_levels(location, self.levels)
 
     def log_prob(self, params: Params, values: Tensor) -> Tensor:
         """Log of the mass between the bins' edges, in a form in which nothing cancels."""
