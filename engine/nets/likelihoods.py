@@ -95,9 +95,8 @@ class BernoulliLikelihood(Likelihood):
         return torch.logit(location, SMALLEST_SHARE)
 
     def log_prob(self, params: Params, values: Tensor) -> Tensor:
-        """Σ x a − log(1 + exp a), which never takes the log of a rounded probability."""
-        (logits,) = params
-        return (values * logits - F.softplus(logits)).sum(-1)
+        """Σ log σ(a) or log σ(−a), which never takes the log of a rounded probability."""
+        return F.logsigmoid(params[0] * (2.0 * values - 1.0)).sum(-1)
 
     def distribution(self, params: Params, location: Tensor, scale: Tensor) -> Bernoulli:
         """Values 0 and 1."""
