@@ -43,7 +43,7 @@ class LatentPanel(Panel):
     title = "Latent space"
     summary = "Where data lie among the latents, and what lies between: planes, paths, traversals."
     needs = (frozenset({Capability.DECODING}),)
-    shortcut = "Ctrl+9"
+    shortcut = ""
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
