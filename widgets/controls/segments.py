@@ -59,6 +59,11 @@ class Segments(QWidget):
         if reason:
             button.setToolTip(reason)
 
+    def set_shown(self, name: str, on: bool) -> None:
+        """Show or hide a segment."""
+        self.buttons[name].setVisible(on)
+        self._fit()
+
     def restyle(self) -> None:
         """Take colours and sizes from the look."""
         palette, px = self._look.palette, self._look.px
@@ -76,4 +81,8 @@ class Segments(QWidget):
             button.setFont(self._look.font(0.9))
             words = button.fontMetrics().horizontalAdvance(button.text())
             button.setFixedWidth(words + 2 * px(8) + 4)
-        self.setFixedWidth(sum(button.width() for button in self.buttons.values()))
+        self._fit()
+
+    def _fit(self) -> None:
+        shown = [button for button in self.buttons.values() if not button.isHidden()]
+        self.setFixedWidth(sum(button.width() for button in shown))

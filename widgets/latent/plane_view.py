@@ -139,8 +139,11 @@ class PlaneView(QWidget):
         self.frame.set_box(box)
 
     def show_mark(self) -> None:
-        """The chosen z."""
-        z = self.desk.z
+        """Mark the chosen z."""
+        self.mark_z(self.desk.z)
+
+    def mark_z(self, z: Floats | None) -> None:
+        """Mark a z, or none."""
         if z is None or len(z) != self.desk.size or not self.desk.size:
             self.mark.set_place(None)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from PySide6.QtCore import QEvent
-from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QHideEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from engine.wire.capability import Capability
@@ -16,16 +16,23 @@ from widgets.controls.empty import EmptyState
 from widgets.controls.segments import Segments
 from widgets.latent.desk import Desk
 from widgets.latent.lattice_mode import LatticeMode
+from widgets.latent.levels_mode import LevelsMode
 from widgets.latent.mode import Mode
+from widgets.latent.own_mode import OwnMode
+from widgets.latent.path_mode import PathMode
 from widgets.latent.plane_mode import PlaneMode
 from widgets.latent.traverse_mode import TraverseMode
 from widgets.look import Look
+from widgets.painting.state import PICTURE_SUFFIXES
 from widgets.panel import Panel, Question
 
 MODES = (
     ("plane", "Plane", "Where the data lie among the latents; drag a point and see it decode"),
     ("lattice", "Lattice", "A grid of the plane, decoded"),
     ("traverse", "Traverse", "One coordinate after the other is moved by itself"),
+    ("path", "Path", "From one point to the next: linear, spherical, along the decoder's metric"),
+    ("own", "Own", "Encode a picture of your own: reconstruction, place and neighbours"),
+    ("levels", "Levels", "Draw one level of a hierarchy again and hold the others"),
 )
 HINT = (
     "Choose a data set and VAE on the left, then press play (space): where the data lie among the "
@@ -43,7 +50,7 @@ class LatentPanel(Panel):
     title = "Latent space"
     summary = "Where data lie among the latents, and what lies between: planes, paths, traversals."
     needs = (frozenset({Capability.DECODING}),)
-    shortcut = ""
+    shortcut = "Ctrl+Alt+Z"
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)
@@ -53,11 +60,15 @@ class LatentPanel(Panel):
             "plane": PlaneMode(look, self.desk),
             "lattice": LatticeMode(look, self.desk),
             "traverse": TraverseMode(look, self.desk),
+            "path": PathMode(look, self.desk),
+            "own": OwnMode(look, self.desk),
+            "levels": LevelsMode(look, self.desk),
         }
         self.chips = ChipRow(look, parent=self)
         self.empty = EmptyState(look)
         self.tool_pages, self.pages = QStackedWidget(), QStackedWidget()
         self.outer = QStackedWidget()
+        self.setAcceptDrops(True)
         self._build()
         self.clear()
 
@@ -85,6 +96,7 @@ class LatentPanel(Panel):
         self.outer.addWidget(self._content)
         self.body.addWidget(self.outer, 1)
         self.switch.chosen.connect(self.set_mode)
+        self.switch.set_shown("levels", on=False)
         self.desk.changed.connect(self._on_changed)
         self.desk.moved.connect(self._on_moved)
 
@@ -216,12 +228,35 @@ class LatentPanel(Panel):
         self.mode.leave()
         super().hideEvent(event)
 
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take pictures where the model encodes pictures."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls()]
+        usable = self.run is not None and not self.modes["own"].refusal()
+        if usable and any(path.lower().endswith(PICTURE_SUFFIXES) for path in paths):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Encode the picture that was dropped."""
+        paths = [url.toLocalFile() for url in event.mimeData().urls()]
+        path = next((path for path in paths if path.lower().endswith(PICTURE_SUFFIXES)), "")
+        if path and self.run is not None:
+            self.open_picture(path)
+            event.acceptProposedAction()
+
+    def open_picture(self, path: str) -> None:
+        """Encode a picture file."""
+        own = self.modes["own"]
+        if isinstance(own, OwnMode) and not own.refusal():
+            self.set_mode("own")
+            own.read(path)
+
     def _offer(self) -> None:
         """Modes that these latents have no use for are grey; the first that serves is shown."""
         for name, mode in self.modes.items():
             reason = mode.refusal()
             words = next(tip for own, _, tip in MODES if own == name)
             self.switch.set_usable(name, not reason, reason or words)
+        self.switch.set_shown("levels", not self.modes["levels"].refusal())
         if self.mode.refusal():
             self.set_mode(next(name for name, m in self.modes.items() if not m.refusal()))
 

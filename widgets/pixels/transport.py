@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QWidget
 
@@ -21,13 +23,29 @@ TOOLTIPS = {
 
 
 class PixelTransport(QWidget):
-    """Play, pause, step either way, jump, pace."""
+    """Play, pause, step either way, jump, pace.
 
-    def __init__(self, look: Look, clock: Clock, parent: QWidget | None = None) -> None:
+    Args:
+        look: Palette and scale.
+        clock: What is driven.
+        tips: The buttons' tooltips by name.
+        things: What the clock counts, as a sentence begins.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        clock: Clock,
+        parent: QWidget | None = None,
+        *,
+        tips: Mapping[str, str] = TOOLTIPS,
+        things: str = "Values",
+    ) -> None:
         super().__init__(parent)
         self._look, self._clock = look, clock
+        self._tips, self._things = tips, things
         self._before_slow = clock.pace
-        self.buttons = {name: self._button(tip) for name, tip in TOOLTIPS.items()}
+        self.buttons = {name: self._button(tip) for name, tip in tips.items()}
         self.buttons["slow"].setCheckable(True)
         self.speed, self.slider = (
             QSlider(Qt.Orientation.Horizontal),
@@ -85,10 +103,10 @@ class PixelTransport(QWidget):
     def _set_up(self) -> None:
         self.speed.setRange(0, len(PACES) - 1)
         self.speed.setPageStep(1)
-        self.speed.setToolTip("Values a second ([ and ])")
-        self.speed.setAccessibleName("Values a second")
-        self.slider.setToolTip("Jump: how many values have been drawn")
-        self.slider.setAccessibleName("Values drawn")
+        self.speed.setToolTip(f"{self._things} a second ([ and ])")
+        self.speed.setAccessibleName(f"{self._things} a second")
+        self.slider.setToolTip(f"Jump: {self._things.lower()} shown so far")
+        self.slider.setAccessibleName(f"{self._things} shown")
         self.slider.setMinimumWidth(40)
         self.label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         row = QHBoxLayout(self)
@@ -117,8 +135,8 @@ class PixelTransport(QWidget):
         button = self.buttons["play"]
         name = "pause" if playing else "play"
         button.setIcon(icon(name, self._look.palette, self._look.px(18)))
-        button.setToolTip("Stop here (Space)" if playing else TOOLTIPS["play"])
-        button.setAccessibleName("Pause" if playing else "Draw")
+        button.setToolTip("Stop here (Space)" if playing else self._tips["play"])
+        button.setAccessibleName("Pause" if playing else self._tips["play"].split(" (")[0])
 
     def _on_slow(self, on: bool) -> None:
         if on:
