@@ -102,7 +102,7 @@ def _edit(w: MainWindow) -> list[Entry]:
         Entry(
             "edit.undo",
             "Undo",
-            stack.undo,
+            lambda: w.panel_undo.undo(),
             "Ctrl+Z",
             "Take back what was done last; a run that it replaced or closed comes back trained.",
             False,
@@ -111,7 +111,7 @@ def _edit(w: MainWindow) -> list[Entry]:
         Entry(
             "edit.redo",
             "Redo",
-            stack.redo,
+            lambda: w.panel_undo.redo(),
             "Ctrl+Shift+Z",
             "Do again what was taken back.",
             False,

@@ -60,6 +60,7 @@ class Switch(QUndoCommand):
             return False
         self._after, self._when = other._after, other._when
         self.setText(other.text())
+        self.setObsolete(self._before == self._after)
         return True
 
     def redo(self) -> None:
@@ -90,11 +91,24 @@ class LayoutUndo(QObject):
     @contextmanager
     def quietly(self) -> Iterator[None]:
         """What changes meanwhile is not the user's doing, or is written down by the caller."""
-        self._quiet += 1
+        self.hold()
         try:
             yield
         finally:
-            self._quiet -= 1
+            self.let_go()
+
+    def hold(self) -> None:
+        """Write nothing down until :meth:`let_go`."""
+        self._quiet += 1
+
+    def let_go(self) -> None:
+        """Go on writing down."""
+        self._quiet -= 1
+
+    @property
+    def docks(self) -> tuple[QDockWidget, ...]:
+        """All docks that are watched."""
+        return tuple(self._shown)
 
     def watch(self, dock: QDockWidget) -> None:
         """Write down when the user opens or closes a dock."""

@@ -37,6 +37,7 @@ from app.notices import Notice, Notices
 from app.own_data import PICTURES, POINTS
 from app.painting import PaintingDesk
 from app.painting_kept import PaintingKept
+from app.panel_undo import PanelUndo
 from app.racing import Racing
 from app.run_view import RunView
 from app.runs_strip import RunsStrip
@@ -203,8 +204,12 @@ class MainWindow(QMainWindow):
     def _watch_undo(self) -> None:
         """What the user does to the window can be undone too, and the menu says what."""
         self.layout_undo = LayoutUndo(self.undo_stack, self.workspace)
+        layout = (self._layout, self._put_layout)
+        self.panel_undo = PanelUndo(self.undo_stack, self.workspace, self.layout_undo, layout)
+        self.panel_undo.gestures.watch(self)
         for dock in (self.setup_dock, self.inspector_dock):
             self.layout_undo.watch(dock)
+            self.panel_undo.gestures.watch(dock)
         for verb, changed in (
             ("Undo", self.undo_stack.undoTextChanged),
             ("Redo", self.undo_stack.redoTextChanged),

@@ -168,11 +168,16 @@ class Workspace(QMainWindow):
         dock.visibilityChanged.connect(lambda visible: self.shown.emit(name, visible))
         self._docks[name], self._panels[name] = dock, panel
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
-        panel.point_chosen.connect(self._on_point_chosen)
+        panel.point_chosen.connect(self.choose_point)
         panel.choose_point(self._point)
         self.opened.emit(panel)
 
-    def _on_point_chosen(self, point: Point | None) -> None:
+    @property
+    def point(self) -> Point | None:
+        """The place that the user chose in some panel."""
+        return self._point
+
+    def choose_point(self, point: Point | None) -> None:
         """Panels do not know each other: what one says, all hear."""
         self._point = point
         for panel in self._panels.values():

@@ -23,6 +23,7 @@ from widgets.look import Look
 from widgets.pixels.canvas import PixelCanvas
 from widgets.pixels.cells import Cells, Pixels
 from widgets.plots.colours import with_alpha
+from widgets.recall import Recalled
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
@@ -33,7 +34,7 @@ HALVES = ("lower", "upper", "left", "right", "centre")
 NOTCH = 120
 
 
-class MaskPainter(PixelCanvas):
+class MaskPainter(PixelCanvas, Recalled):
     """A picture on which the occluded cells are painted; true in ``known`` is what stays.
 
     The brush's disc and the rectangle occlude, the eraser reveals; the right button does the
@@ -81,6 +82,24 @@ class MaskPainter(PixelCanvas):
         self.known = known.astype(bool)
         self.update()
         self.painted.emit()
+
+    def kept(self) -> tuple[Mask, int]:
+        """The mask and the brush, for undo."""
+        return self.known.copy(), self.radius
+
+    def keep(self, value: tuple[Mask, int]) -> None:
+        """Take them back; a mask of pictures of another size is ignored."""
+        known, self.radius = value
+        self.update()
+        if self.cells is not None and known.shape == self.known.shape:
+            self.set_known(known)
+
+    def what_changed(self, before: tuple[Mask, int], after: tuple[Mask, int]) -> str:
+        """What the hand did."""
+        more = int(before[0].sum()) - int(after[0].sum())
+        if before[0].shape == after[0].shape and (before[0] == after[0]).all():
+            return "size of the brush"
+        return "occlude" if more >= 0 else "reveal"
 
     def occlude(self, part: str) -> None:
         """Occlude ``"lower"``, ``"upper"``, ``"left"``, ``"right"`` or ``"centre"``, or ""."""

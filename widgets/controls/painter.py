@@ -249,6 +249,7 @@ class Painter(Canvas):
             box = self.frame.box
             by = start[0] - place[0], start[1] - place[1]
             low, high = ((e[0] + by[0], e[1] + by[1]) for e in (box.low, box.high))
+            self.frame.user_moved = True
             self.frame.set_box(Box(low, high))
             return
         self._pointer = place

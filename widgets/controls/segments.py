@@ -6,9 +6,10 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from widgets.look import Look
+from widgets.recall import Recalled
 
 
-class Segments(QWidget):
+class Segments(QWidget, Recalled):
     """Buttons of which one is down; the arrow keys move between them.
 
     Signals:
@@ -51,6 +52,20 @@ class Segments(QWidget):
         """Press one without a signal."""
         if name in self.buttons:
             self.buttons[name].setChecked(True)
+
+    def kept(self) -> str:
+        """The segment that is down, for undo."""
+        return self.current
+
+    def keep(self, value: str) -> None:
+        """Press it again, as the user would."""
+        if value in self.buttons and self.buttons[value].isEnabled() and value != self.current:
+            self.set_current(value)
+            self.chosen.emit(value)
+
+    def what_changed(self, before: str, after: str) -> str:
+        """Which segment was pressed."""
+        return self.buttons[after].text()
 
     def set_usable(self, name: str, usable: bool, reason: str = "") -> None:
         """Grey a segment out with the reason as tooltip."""

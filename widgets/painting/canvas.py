@@ -104,6 +104,7 @@ class Canvas(QWidget):
 
     def reset_view(self) -> None:
         """Show the canvas as it was at first."""
+        self.frame.user_moved = False
         self.frame.set_box(self._home)
 
     def zoom(self, steps: float) -> None:
@@ -116,6 +117,7 @@ class Canvas(QWidget):
             for a, b in zip(box.low, box.high, strict=True)
         ]
         low, high = ([m + s * h for m, h in zip(middle, half, strict=True)] for s in (-1, 1))
+        self.frame.user_moved = True
         self.frame.set_box(Box((low[0], low[1]), (high[0], high[1])))
 
     def set_hint(self, words: str) -> None:

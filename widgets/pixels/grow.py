@@ -23,6 +23,7 @@ from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.transport import PixelTransport
 from widgets.pixels.wall import PictureWall
 from widgets.pixels.words import fixed, nats_and_bits, sharpened, spaced
+from widgets.recall import Recalled
 
 MAPS = (("entropy map", "entropies"), ("surprise map", "log_probs"))
 KEYS = {
@@ -32,7 +33,7 @@ KEYS = {
 }  # fmt: skip
 
 
-class GrowMode(Mode):
+class GrowMode(Mode, Recalled):
     """The watched picture, the others, the conditional under the cursor, the entropy map."""
 
     def __init__(self, look: Look, desk: Desk) -> None:
@@ -94,6 +95,18 @@ class GrowMode(Mode):
         hint = "The first values are being drawn …"
         self.canvas.set_hint(hint if cells is not None else "")
         self._fresh = True
+
+    def kept(self) -> int:
+        """Which picture is watched, for undo."""
+        return self.desk.watch
+
+    def keep(self, value: int) -> None:
+        """Watch it again."""
+        self._on_picture_chosen(value)
+
+    def what_changed(self, before: int, after: int) -> str:
+        """What was chosen."""
+        return f"watch picture {after + 1}"
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The film of the samples; for real values also the curve under the cursor."""

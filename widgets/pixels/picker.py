@@ -14,6 +14,7 @@ from widgets.look import Look
 from widgets.pixels.cells import Cells
 from widgets.pixels.desk import Desk
 from widgets.pixels.wall import PictureWall
+from widgets.recall import Recalled
 
 Floats: TypeAlias = npt.NDArray[Any]
 
@@ -23,7 +24,7 @@ SOURCES = (("data", "data"), ("samples", "samples"), ("own picture", "own"))
 TOOLTIP = "Where the picture x comes from; drop a picture file on the panel for one of your own"
 
 
-class PicturePicker(QWidget):
+class PicturePicker(QWidget, Recalled):
     """A strip of pictures and where they come from.
 
     Signals:
@@ -110,6 +111,18 @@ class PicturePicker(QWidget):
         self.box.setCurrentIndex(self.box.findData(source))
         self._show()
         self.changed.emit()
+
+    def kept(self) -> tuple[str, int]:
+        """Which picture, for undo."""
+        return self._source, self.index
+
+    def keep(self, value: tuple[str, int]) -> None:
+        """Look at it again."""
+        self.set_source(*value)
+
+    def what_changed(self, before: tuple[str, int], after: tuple[str, int]) -> str:
+        """What was chosen."""
+        return "another picture" if before[0] == after[0] else f"pictures: {after[0]}"
 
     def restyle(self) -> None:
         """Take sizes from the look."""

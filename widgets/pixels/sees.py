@@ -23,6 +23,7 @@ from widgets.pixels.picker import PicturePicker
 from widgets.pixels.wall import PictureWall
 from widgets.pixels.words import fixed, nats_and_bits, spaced
 from widgets.plots.colours import mix
+from widgets.recall import Recalled
 
 Floats: TypeAlias = npt.NDArray[Any]
 
@@ -36,7 +37,7 @@ METHOD_TIP = (
 HINT = "Click a pixel, or move with the arrow keys, to see what it depends on."
 
 
-class SeesMode(Mode):
+class SeesMode(Mode, Recalled):
     """A picture with the influence of every value on the chosen one's conditional."""
 
     def __init__(self, look: Look, desk: Desk) -> None:
@@ -71,6 +72,23 @@ class SeesMode(Mode):
         self.picker.changed.connect(self._on_picture)
         self.tools.chosen.connect(self._on_method)
         self.tools.toggled.connect(self._on_toggled)
+
+    def kept(self) -> tuple[int, int | None]:
+        """The value and the head that are looked at, for undo."""
+        return self.index, self.heads.current
+
+    def keep(self, value: tuple[int, int | None]) -> None:
+        """Look at them again."""
+        cells = self.desk.cells
+        if cells is not None and value[0] < cells.size:
+            self.index = value[0]
+            self.heads.set_current(value[1])
+            self._draw()
+            self.asks_changed.emit()
+
+    def what_changed(self, before: tuple[int, int | None], after: tuple[int, int | None]) -> str:
+        """What was chosen."""
+        return "another value" if before[0] != after[0] else "another head"
 
     def arrange(self, shape: str) -> None:
         """The conditional and the map, or the heads, beside the picture or below it."""

@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolBu
 from widgets.controls.icons import icon
 from widgets.look import Look
 from widgets.pixels.clock import PACES, SLOW_PACE, Clock
+from widgets.recall import Recalled
 
 #: Below this width (pixels at scale 1) the words beside the slider give way.
 WORDS_FROM = 430
@@ -22,7 +23,7 @@ TOOLTIPS = {
 }
 
 
-class PixelTransport(QWidget):
+class PixelTransport(QWidget, Recalled):
     """Play, pause, step either way, jump, pace.
 
     Args:
@@ -77,6 +78,21 @@ class PixelTransport(QWidget):
     def nudge(self, by: int) -> None:
         """Some places up or down on the speed scale."""
         self.speed.setValue(self.speed.value() + by)
+
+    def kept(self) -> float:
+        """The pace, for undo."""
+        return self._clock.pace
+
+    def keep(self, value: float) -> None:
+        """Go on at this pace."""
+        with QSignalBlocker(self.buttons["slow"]):
+            self.buttons["slow"].setChecked(value == SLOW_PACE)
+        self._set_pace(value)
+        self.show_clock()
+
+    def what_changed(self, before: float, after: float) -> str:
+        """What was set."""
+        return f"{after:g} {self._things.lower()} a second"
 
     def restyle(self) -> None:
         """Take icons and sizes from the look."""

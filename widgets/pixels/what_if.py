@@ -23,6 +23,7 @@ from widgets.pixels.picker import PicturePicker
 from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.wall import PictureWall
 from widgets.pixels.words import fixed, sharpened, spaced
+from widgets.recall import Recalled
 
 N_FUTURES, N_COARSE = 12, 4
 #: Up to so many values all futures are asked for at once; partial answers later than this show.
@@ -35,7 +36,7 @@ COMMON_TIP = (
 )
 
 
-class WhatIfMode(Mode):
+class WhatIfMode(Mode, Recalled):
     """A picture, the value that is changed, and the futures that follow."""
 
     def __init__(self, look: Look, desk: Desk) -> None:
@@ -149,6 +150,25 @@ class WhatIfMode(Mode):
             self._answer = answer
             self._draw_futures()
             self.chips_changed.emit()
+
+    def kept(self) -> tuple[int | None, float | None]:
+        """Which value is changed, and to what, for undo."""
+        return self.index, self.value
+
+    def keep(self, value: tuple[int | None, float | None]) -> None:
+        """Change that one again."""
+        cells = self.desk.cells
+        if cells is None or value[0] is None or value[0] >= cells.size:
+            return
+        if value[0] != self.index:
+            self.index, self._answer, self._conditional = value[0], None, None
+            self.wall.clear()
+            self.map.clear()
+        self._set_value(value[1])
+
+    def what_changed(self, before: tuple[Any, Any], after: tuple[Any, Any]) -> str:
+        """What was changed."""
+        return "put another value here" if before[0] == after[0] else "change another value"
 
     def chips(self) -> tuple[Chip, ...]:
         """How much the change did."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import pyqtgraph
 from PySide6.QtCore import QEvent, QPointF, Qt, QTimer, Signal
@@ -12,6 +13,7 @@ from PySide6.QtWidgets import QGraphicsView, QVBoxLayout, QWidget
 from widgets.look import Look
 from widgets.plots.axis import Axis
 from widgets.plots.layers import Box, Layer
+from widgets.recall import Recalled
 
 #: Pixels at scale 1: an axis with its name, and without.
 LEFT_WIDTH = 50
@@ -28,7 +30,14 @@ TIGHT_EDGE = 3
 REPORT_MS = 30
 
 
-class Frame(QWidget):
+class View(NamedTuple):
+    """What a frame shows, and whether the user or the data decided it."""
+
+    moved: bool
+    box: Box
+
+
+class Frame(QWidget, Recalled):
     """Axes around one view.
 
     Signals:
@@ -103,6 +112,33 @@ class Frame(QWidget):
             self.view.setRange(
                 xRange=(box.low[0], box.high[0]), yRange=(box.low[1], box.high[1]), padding=0
             )
+
+    def kept(self) -> View:
+        """What is visible, for undo."""
+        return View(self.user_moved, self.box)
+
+    def keep(self, value: View) -> None:
+        """Show it again; a view that the data decided follows them again."""
+        self.user_moved = value.moved
+        self.set_box(value.box)
+
+    def is_same(self, before: View, after: View) -> bool:
+        """Whether the user moved nothing; what the data move by themselves does not count."""
+        if not (before.moved or after.moved):
+            return True
+        free = [axis for axis, on in enumerate(self.view.state["mouseEnabled"]) if on] or [0, 1]
+        ends = ((v.box.low[axis], v.box.high[axis]) for axis in free for v in (before, after))
+        pairs = list(ends)
+        near = all(_near(a, b) for a, b in zip(pairs[::2], pairs[1::2], strict=True))
+        return near and before.moved == after.moved
+
+    def what_changed(self, before: View, after: View) -> str:
+        """Which way the view was moved."""
+        if not after.moved:
+            return "reset the view"
+        sides = [_sides(view.box) for view in (before, after)]
+        kept = all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(*sides, strict=True))
+        return "move the view" if kept else "zoom"
 
     def set_names(self, x_name: str, y_name: str) -> None:
         """What stands at the axes."""
@@ -236,3 +272,14 @@ class Frame(QWidget):
         """The pointer is on nothing any more."""
         self.hovered.emit(None)
         super().leaveEvent(event)
+
+
+def _near(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether two spans are the same but for rounding."""
+    slack = 1e-9 * max(abs(end) for end in (*one, *other))
+    return all(abs(a - b) <= slack for a, b in zip(one, other, strict=True))
+
+
+def _sides(box: Box) -> tuple[float, float]:
+    """Width and height."""
+    return box.high[0] - box.low[0], box.high[1] - box.low[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtWidgets import (
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import (
 from widgets.controls.pickers import FAMILIES
 from widgets.look import Look
 from widgets.race.lineup import FEWEST, MOST, Entry, Rule, Wish
+from widgets.recall import Recalled
 
 RULES = (
     ("equal steps", "steps", "Each takes the same number N of training steps"),
@@ -30,7 +32,7 @@ RULES = (
 )
 
 
-class RacePicker(QScrollArea):
+class RacePicker(QScrollArea, Recalled):
     """A form in the panel itself, never a window of its own.
 
     Signals:
@@ -84,6 +86,22 @@ class RacePicker(QScrollArea):
         self._seed.setValue(seed)
         self._apart.setChecked(apart)
         self.refresh()
+
+    def kept(self) -> tuple[frozenset[str], Rule, int, bool]:
+        """What is set up, for undo."""
+        wish = self.wish
+        return frozenset(e.key for e in wish.entries), wish.rule, wish.seed, wish.apart
+
+    def keep(self, value: tuple[frozenset[str], Rule, int, bool]) -> None:
+        """Set it up again."""
+        keys, rule, seed, apart = value
+        self.set_rule(rule, seed, apart)
+        self.choose(set(keys))
+
+    def what_changed(self, before: tuple[Any, ...], after: tuple[Any, ...]) -> str:
+        """What was set."""
+        names = ("who races", "the rule", "the seed", "processes")
+        return next(n for n, a, b in zip(names, before, after, strict=True) if a != b)
 
     def set_can_cancel(self, on: bool) -> None:
         """Whether there is a race to go back to."""
