@@ -144,7 +144,8 @@ class Exports(QObject):
         if view.info is None or view.state is None:
             raise ExportError("the run has no timeline yet; train it first")
         runs = tuple(other.info for other in self._window.session.runs if other.info is not None)
-        scene = Scene(view.info, view.title, view.state, view.metrics, runs)
+        point = self._window.workspace.point
+        scene = Scene(view.info, view.title, view.state, view.metrics, runs, point)
         self.job = FilmJob(
             self._window.link,
             panel,

@@ -20,7 +20,7 @@ from app.gestures import Gestures
 from app.layout_undo import LayoutUndo, Switch
 from app.workspace import Workspace
 from widgets.panel import Panel, Point
-from widgets.recall import Recalled, same
+from widgets.recall import Recalled, parts_of, same
 
 #: What a gesture on the docks may be, by what was touched.
 RESIZE, TABS, MOVE = "resize the panels", "switch tabs", "move {}"
@@ -156,7 +156,7 @@ class PanelUndo(QObject):
         return Moment(layout=self._layout(), shown=shown, floating=floating)
 
     def _moment(self, panel: Panel) -> Moment:
-        parts = {part: part.kept() for part in _parts(panel)}
+        parts = {part: part.kept() for part in parts_of(panel)}
         return Moment(dict(panel.save_state()), parts, (self._workspace.point,))
 
     def _put(self, panel: Panel | None, moment: Moment) -> None:
@@ -174,16 +174,6 @@ class PanelUndo(QObject):
             self._workspace.choose_point(point)
         if moment.saved or moment.parts:
             panel.asks_changed.emit()
-
-
-def _parts(panel: Panel) -> list[Recalled]:
-    return [
-        part
-        for kind in Recalled.__subclasses__()
-        if issubclass(kind, QWidget)
-        for part in panel.findChildren(kind)
-        if isinstance(part, Recalled)
-    ]
 
 
 def _only(moment: Moment, saved: list[str], parts: list[Recalled], moved: bool) -> Moment:

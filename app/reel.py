@@ -17,10 +17,12 @@ from PySide6.QtGui import QColor, QImage, QPainter
 from app.export_pictures import ExportError, picture
 from app.film_files import Pixels, pixels
 from engine.wire.messages import Answer, Metrics, RunInfo, RunState
+from widgets.controls.tool_row import ToolRow
 from widgets.look import Look
 from widgets.metrics_table import MetricsTable
-from widgets.panel import Panel, Question
+from widgets.panel import Panel, Point, Question
 from widgets.plots.frame import Frame
+from widgets.recall import parts_of
 
 #: Places in the film, as shares, that are drawn once before it begins: they decide the colours
 #: and settle the panel's scales.
@@ -42,6 +44,7 @@ class Scene:
         state: Where it is; its stored steps are the timeline.
         metrics: All its training figures.
         runs: All runs of the strip, for panels that compare.
+        point: The place that the user chose, in all frames the same.
     """
 
     info: RunInfo
@@ -49,6 +52,7 @@ class Scene:
     state: RunState
     metrics: MetricsTable
     runs: tuple[RunInfo, ...] = ()
+    point: Point | None = None
 
 
 def timeline(state: RunState) -> tuple[int, ...]:
@@ -114,11 +118,19 @@ class Twin:
         if twin.compares:
             twin.open_runs(self.scene.runs)
         twin.show()
-        views = zip(twin.findChildren(Frame), panel.findChildren(Frame), strict=False)
-        for mine, theirs in views:
-            if theirs.user_moved:
-                mine.set_box(theirs.box)
-                mine.user_moved = True
+        self._copy_hand(panel)
+        twin.choose_point(self.scene.point)
+
+    def _copy_hand(self, panel: Panel) -> None:
+        """Everything that the user set by hand in the panel, beside its choices."""
+        rows = (one.findChildren(ToolRow) for one in (self.panel, panel))
+        for mine, theirs in zip(*rows, strict=False):
+            for name, value in theirs.values.items():
+                if mine.values.get(name) != value:
+                    mine.switch(name, value)
+        for own, other in zip(parts_of(self.panel), parts_of(panel), strict=False):
+            if not isinstance(other, Frame) or other.user_moved:
+                own.keep(other.kept())
 
     def go_to(self, step: int) -> None:
         """Show the training figures up to a step; questions are open again."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from PySide6.QtWidgets import QWidget
 
 
 class Recalled:
@@ -30,6 +31,17 @@ class Recalled:
     def what_changed(self, before: Any, after: Any) -> str:
         """What the user did, in a word or two: ``"zoom"``."""
         raise NotImplementedError
+
+
+def parts_of(widget: QWidget) -> list[Recalled]:
+    """All such widgets within a widget, in an order that is the same for all of its class."""
+    return [
+        part
+        for kind in sorted(Recalled.__subclasses__(), key=lambda kind: kind.__qualname__)
+        if issubclass(kind, QWidget)
+        for part in widget.findChildren(kind)
+        if isinstance(part, Recalled)
+    ]
 
 
 def same(one: Any, other: Any) -> bool:

@@ -17,15 +17,18 @@ from app.export_pictures import ExportError, vector_refusal, write_pdf, write_pn
 from app.export_script import script
 from app.exporting import check_path
 from app.filming import FilmJob
-from app.reel import Scene, chosen_steps, timeline, until
+from app.reel import Scene, Twin, chosen_steps, timeline, until
 from engine.wire import messages as m
 from engine.wire.recipe import Recipe, RecipeChange
 from tests.app.conftest import FakeLink, make_info
+from tests.widgets.fakes import run_info
 from widgets.look import Look
 from widgets.metrics_table import MetricsTable
-from widgets.panel import Panel, Question
+from widgets.panel import Panel, Point, Question
+from widgets.panels.density import DensityPanel
 from widgets.panels.training import TrainingPanel
 from widgets.plots.image_grid import ImageGrid
+from widgets.plots.layers import Box
 
 SPEC = m.RunSpec("toy", "points")
 
@@ -341,3 +344,29 @@ def test_a_probe_that_fails_ends_the_film_with_its_sentence(qtbot: Any, tmp_path
 def test_other_endings_are_refused(qtbot: Any, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"\.gif or \.mp4"):
         film(qtbot, FakeLink(), tmp_path / "a.avi")
+
+
+def test_a_film_shows_the_chosen_point_and_what_the_hand_set(qtbot: Any) -> None:
+    panel = DensityPanel(Look())
+    qtbot.addWidget(panel)
+    panel.resize(500, 400)
+    panel.show()
+    info = run_info("realnvp")
+    panel.open_run(info)
+    face: Any = panel.faces["map"]
+    panel.tools.switch("log", True)
+    face.map.frame.user_moved = True
+    face.map.frame.set_box(Box((-1.0, -1.0), (1.0, 1.0)))
+    state = m.RunState(info.run, "paused", 40, stored=(0, 40))
+    point = Point((0.3, -0.2), ("x", "y"))
+    twin = Twin(panel, Scene(info, "Toy", state, table(), point=point), name="twin")
+    mine: Any = twin.panel
+    assert mine.faces["map"].mark.place == point.at
+    assert face.mark.place is None  # the panel on screen stays as it was
+    assert mine.tools.is_checked("log")
+    assert mine.faces["map"].map.frame.box.high[1] == pytest.approx(1.0, abs=0.2)
+    bare = Twin(panel, Scene(info, "Toy", state, table()), name="bare")
+    images = [found.frame(40, 1.0) for found in (twin, bare)]
+    assert images[0] != images[1]
+    for found in (twin, bare):
+        found.close()

@@ -90,9 +90,10 @@ class MaskPainter(PixelCanvas, Recalled):
     def keep(self, value: tuple[Mask, int]) -> None:
         """Take them back; a mask of pictures of another size is ignored."""
         known, self.radius = value
+        if known.shape == self.known.shape:
+            self.known = known.copy()
+            self.painted.emit()
         self.update()
-        if self.cells is not None and known.shape == self.known.shape:
-            self.set_known(known)
 
     def what_changed(self, before: tuple[Mask, int], after: tuple[Mask, int]) -> str:
         """What the hand did."""

@@ -114,6 +114,12 @@ class ToolRow(QToolBar):
             self.set_choice(name, value)
             self.chosen.emit(name, value)
 
+    @property
+    def values(self) -> dict[str, object]:
+        """What every toggle and every list stands at."""
+        toggles = {name: action.isChecked() for name, (_, action) in self._toggles.items()}
+        return toggles | {name: box.currentData() for name, (box, _) in self._choices.items()}
+
     def words_for(self, name: str, value: object) -> str:
         """What the user did to a toggle or a choice."""
         if name in self._toggles:
