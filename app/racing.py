@@ -9,6 +9,7 @@ import msgspec
 from PySide6.QtCore import QObject
 from PySide6.QtGui import QUndoStack
 
+from app.convoy import Convoy
 from app.run_view import RunView
 from app.runs_strip import COLOURS
 from app.session import Session
@@ -46,6 +47,7 @@ class Racing(QObject):
         self._session, self._workspace = session, workspace
         self._notices, self._undo = session.notices, undo_stack
         self._data = data
+        self._convoy = Convoy(session)
         self._panel: RacePanel | None = None
         self._rule = Rule()
         self._members: list[str] = []
@@ -125,6 +127,9 @@ class Racing(QObject):
 
     def play(self) -> None:
         """Train all racers up to the finish line."""
+        for view in self.members:
+            view.wants_to_play = True
+        self._convoy.steer()  # before anyone goes
         for view in self.members:
             self._session.play(view)
 
@@ -244,6 +249,7 @@ class Racing(QObject):
             command = SetFinish(name, run, steps, seconds, convoy)
             # A run that could not be built has said so already.
             self._session.command(command, refused=lambda _: None)
+        self._convoy.lead([] if by_time else self._members)
 
     def _event_shape(self, spec: RunSpec) -> tuple[int, ...] | None:
         for view in self._session.runs:

@@ -14,11 +14,15 @@ from typing import Protocol, TypeVar
 
 #: Steps by which one turn of a convoy's member may lead the slowest other member.
 LEAD = 8
+#: Seconds after which a run that is held looks again; it is told before, as a rule.
+HELD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Finish:
     """Where a run stops by itself; None is no limit. ``convoy`` names its group, "" for none.
+
+    ``hold`` is a step at which it only waits: for members of the convoy in other engines.
 
     Raises:
         ValueError: The line is not ahead of the start.
@@ -27,6 +31,7 @@ class Finish:
     steps: int | None = None
     seconds: float | None = None
     convoy: str = ""
+    hold: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("seconds", self.seconds)):
@@ -38,9 +43,15 @@ class Finish:
         by_steps = self.steps is not None and step >= self.steps
         return by_steps or (self.seconds is not None and seconds >= self.seconds)
 
+    def wait_seconds(self, step: int, due: float) -> float:
+        """Seconds to wait at a step whose next one is due in ``due`` seconds."""
+        if self.hold is not None and step >= self.hold:
+            return HELD_SECONDS
+        return max(0.0, due)
+
     def beyond(self, step: int, seconds: float) -> Finish:
         """The line for a fork: the same while it lies ahead, and none once it is crossed."""
-        return Finish() if self.is_reached(step, seconds) else replace(self, convoy="")
+        return Finish() if self.is_reached(step, seconds) else replace(self, convoy="", hold=None)
 
 
 class Contender(Protocol):

@@ -174,8 +174,8 @@ class Run:
 
     @property
     def wait_seconds(self) -> float:
-        """Seconds until the next step is due under the pace limit."""
-        return max(0.0, self._next_due - time.monotonic())
+        """Seconds until the next step is due under the pace limit, and while it is held."""
+        return self.finish.wait_seconds(self.step, self._next_due - time.monotonic())
 
     def play(self, until: int | None) -> None:
         """Train, up to ``until`` steps in all."""

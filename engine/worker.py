@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -92,6 +93,7 @@ class Worker:
             m.OpenRun: self._open,
             m.Play: self._play,
             m.SetFinish: self._set_finish,
+            m.SetHold: self._set_hold,
             m.MatchParameters: self._match_parameters,
             m.Pause: self._pause,
             m.StepOnce: self._step_once,
@@ -248,8 +250,13 @@ class Worker:
         return run.info()
 
     def _set_finish(self, command: m.SetFinish) -> None:
-        finish = Finish(command.steps, command.seconds, command.convoy)
-        self._run(command.run).set_finish(finish)
+        run = self._run(command.run)
+        hold = run.finish.hold
+        run.set_finish(Finish(command.steps, command.seconds, command.convoy, hold))
+
+    def _set_hold(self, command: m.SetHold) -> None:
+        run = self._run(command.run)
+        run.finish = replace(run.finish, hold=command.step)
 
     def _match_parameters(self, command: m.MatchParameters) -> str:
         wanted, shape = command.parameters, command.event_shape

@@ -129,6 +129,16 @@ class SetFinish(Command, frozen=True):
     convoy: str = ""
 
 
+class SetHold(Command, frozen=True):
+    """Where a run waits, still training, until it is told another step; None lets it go.
+
+    So the window keeps racers together that live in different engines.
+    """
+
+    run: str
+    step: int | None = None
+
+
 class MatchParameters(Command, frozen=True):
     """For each model, the settings whose number of trained values is nearest to ``parameters``.
 
@@ -437,6 +447,7 @@ ToEngine: TypeAlias = (
     | OpenRun
     | Play
     | SetFinish
+    | SetHold
     | MatchParameters
     | Pause
     | StepOnce

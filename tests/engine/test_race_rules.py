@@ -100,6 +100,15 @@ def test_a_run_outside_has_no_last_step() -> None:
     assert last_step(other, [*convoy, other]) is None
 
 
+def test_a_run_that_is_held_waits_and_a_fork_of_it_does_not() -> None:
+    finish = Finish(steps=100, convoy="race", hold=20)
+    assert finish.wait_seconds(19, -0.5) == 0.0
+    assert finish.wait_seconds(19, 0.25) == 0.25
+    assert finish.wait_seconds(20, -0.5) > 0.0
+    assert finish.beyond(20, 0.0).hold is None
+    assert not finish.is_reached(20, 0.0)
+
+
 # --- the finish line ----------------------------------------------------------------------------
 
 

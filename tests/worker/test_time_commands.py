@@ -164,3 +164,16 @@ def test_step_that_is_looked_at_is_not_thinned_out_and_the_budget_holds(tmp_path
         assert gone, "the test wants a history that was thinned out"
     finally:
         client.engine.stop()
+
+
+def test_a_held_run_waits_at_its_step_and_goes_on_when_it_is_let_go(flow: Client) -> None:
+    assert isinstance(flow.command(m.SetFinish, "a", 260, None, "race"), m.Ack)
+    assert isinstance(flow.command(m.SetHold, "a", 230), m.Ack)
+    flow.command(m.Play, "a")
+    flow.wait_for(m.RunState, run="a", state="training", step=230)
+    ack = flow.command(m.SetHold, "a", 240)
+    assert isinstance(ack, m.Ack)
+    flow.wait_for(m.RunState, run="a", state="training", step=240)
+    flow.command(m.SetHold, "a", None)
+    flow.wait_for(m.RunState, run="a", state="paused", step=260)
+    assert max(r.step for r in flow.heard if isinstance(r, m.RunState)) == 260
