@@ -21,6 +21,9 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
+from engine.estimators.precision import in_double
+from engine.model import GenerativeModel
+
 #: q's parameters for each of B events, by name.
 Q: TypeAlias = dict[str, Tensor]
 
@@ -100,15 +103,31 @@ def bar_of(model: HalfSteps, x: Tensor, q: Mapping[str, Tensor], label: str) -> 
     return Bar(label, float(log_p.mean()), float(elbo.mean()), float(kl.mean()))
 
 
-def bar_metrics(after_e: Bar, after_m: Bar) -> dict[str, Tensor]:
-    """One training step's figures: ``elbo_after_e``, ``kl_after_e``, ``log_prob_after_e``, ….
+@torch.no_grad()
+def em_step(model: GenerativeModel, batch: Tensor, memory: dict[str, Tensor]) -> dict[str, Tensor]:
+    """One E- and one M-step of a model that keeps q per training event in a run's ``memory``.
 
-    ``nll`` and ``total`` are minus the log-density before the M-step, as of the other EM models.
+    They are worked on a copy in float64; the parameters and q are then stored in the model's
+    number type. q begins afresh where the memory holds none, or that of other data.
+
+    Returns:
+        ``elbo_after_e``, ``kl_after_e``, ``log_prob_after_e`` and the same three after M, means
+        over the events in nats; ``nll`` is minus the log-density before the M-step, ``total``
+        minus L there.
     """
-    named = {
-        f"{name}_after_{bar.label.lower()}": getattr(bar, name)
-        for bar in (after_e, after_m)
-        for name in ("log_prob", "elbo", "kl")
-    }
-    figures = {"total": -after_e.elbo, "nll": -after_e.log_prob, **named}
+    twin, x = in_double(model, batch)
+    assert isinstance(twin, HalfSteps)
+    kept = {name: value.cpu().double() for name, value in memory.items()}
+    fits = bool(kept) and all(len(value) == len(x) for value in kept.values())
+    q = twin.e_step(x, kept if fits else None)
+    after_e = bar_of(twin, x, q, "E")
+    twin.m_step(x, q)
+    after_m = bar_of(twin, x, q, "M")
+    model.load_state_dict(twin.state_dict())
+    memory.clear()
+    memory.update({name: value.to(model.location) for name, value in q.items()})
+    figures = {"total": -after_e.elbo, "nll": -after_e.log_prob}
+    for bar in (after_e, after_m):
+        for name in ("elbo", "kl", "log_prob"):
+            figures[f"{name}_after_{bar.label.lower()}"] = getattr(bar, name)
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in figures.items()}

@@ -26,11 +26,14 @@ class MixtureParts:
 
 
 def mixture_parts(model: GenerativeModel) -> MixtureParts | None:
-    """The parts of a model whose only latent is a category; ``None`` for any other."""
+    """The parts of a model whose only latent is one category or coin; ``None`` for any other."""
     if not isinstance(model, Decoding) or len(model.latents) != 1:
         return None
     latent = model.latents[0]
-    if latent.kind != "category" or not latent.levels:
+    levels = 2 if latent.kind == "binary" else latent.levels
+    if latent.kind == "real" or latent.shape or not levels:
         return None
-    k = torch.arange(latent.levels, device=model.device)
-    return MixtureParts(model.prior({}).log_prob(k), model.decode({latent.name: k}))
+    k = torch.arange(levels, device=model.device)
+    # A Bernoulli's values are real numbers, those of a category whole ones.
+    values = k.to(model.location) if latent.kind == "binary" else k
+    return MixtureParts(model.prior({}).log_prob(values), model.decode({latent.name: k}))
