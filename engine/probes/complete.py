@@ -8,11 +8,14 @@ from typing import cast
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 from engine.capabilities import Conditionals
 from engine.estimators.pixels import (
     KNOWN_FIRST,
+    Occlusion,
     check_count,
+    conditionals_of,
     context_of,
     has_any_order,
     levels_of,
@@ -22,6 +25,7 @@ from engine.estimators.pixels import (
     pixel_noise,
     under_order,
 )
+from engine.model import GenerativeModel
 from engine.nets.stepwise import kept_unseen
 from engine.probe import Result, View, probe
 from engine.wire.capability import Capability
@@ -64,9 +68,12 @@ def complete(view: View, arguments: Arguments) -> Iterator[Result]:
     known values that come later stand in the picture, but no earlier draw took notice of them.
 
     Arrays: ``completions`` (N, *E); ``unseen`` (*E) bool, known values kept but not conditioned
-    on. Values: ``n_unseen``, ``n_known``, ``exact`` (nothing unseen, and neither temperature nor
-    top-p), ``words``, ``any_order``, ``levels``, ``done`` (places of the order so far). Partial
-    results on the way.
+    on; at the end ``later_log_probs`` (N,), nats: log p of the known values that come later than
+    a drawn one in the model's *own* order, given all before them there, whatever order was drawn
+    in. It says how well a completion goes with them. Values: ``n_unseen``, ``n_known``, ``exact``
+    (nothing unseen, and neither temperature nor top-p), ``words``, ``any_order``, ``levels``,
+    ``done`` (places of the order so far), ``later_log_prob`` and ``later_error`` (the mean and its
+    standard error). Partial results on the way.
 
     Raises:
         ValueError: No picture or no mask, or one that does not fit the model.
@@ -85,11 +92,12 @@ def complete(view: View, arguments: Arguments) -> Iterator[Result]:
         "levels": levels_of(model) or 0,
         "exact": plain and not bool(unseen.any()),
     }
+    context = context_of(model, arguments.label, arguments.n, view.dataset)
     steps = cast(Conditionals, model).sample_steps(
         pixel_noise(model, arguments.n, view.generator(NOISE_STREAM + arguments.seed)),
         known=occlusion.known,
         mask=occlusion.mask,
-        context=context_of(model, arguments.label, arguments.n, view.dataset),
+        context=context,
         temperature=arguments.temperature,
         top_p=arguments.top_p,
     )
@@ -101,7 +109,27 @@ def complete(view: View, arguments: Arguments) -> Iterator[Result]:
                 return
             if place % every == 0 or place == size:
                 arrays = {"completions": packed(step.x, levels_of(model)), "unseen": shown}
+                if place == size:
+                    later = _later_log_probs(view.model, step.x, occlusion, context)
+                    arrays["later_log_probs"] = later
+                    values |= _summed_up(later)
                 yield Result(arrays, values | {"done": place}, final=place == size)
+
+
+def _later_log_probs(
+    model: GenerativeModel, x: Tensor, occlusion: Occlusion, context: Tensor | None
+) -> Tensor:
+    """Σ log p of the known values after a drawn one in the model's own order, (N,) float64."""
+    later = kept_unseen(order_of(model), occlusion.flat).to(x.device)
+    if not bool(later.any()):
+        return torch.zeros(len(x), dtype=torch.float64)
+    log_p = conditionals_of(model, x, context).log_prob(x.flatten(1))
+    return log_p[:, later].double().sum(1).cpu()
+
+
+def _summed_up(later: Tensor) -> dict[str, Value]:
+    error = float(later.std()) / len(later) ** 0.5 if len(later) > 1 else 0.0
+    return {"later_log_prob": float(later.mean()), "later_error": error}
 
 
 def _words(n_unseen: int, any_order: bool) -> dict[str, Value]:

@@ -191,6 +191,31 @@ def test_completions_follow_the_true_conditional_in_any_order() -> None:
     assert [piece.final for piece in partial] == [False, False, False, True]
 
 
+def test_how_well_completions_go_with_known_values_that_come_later() -> None:
+    mask, p = np.array([True, True, False, False]), MODEL.joint
+    # In the order 2, 0, 3, 1: p(x0 given x2) p(x1 given x2, x0, x3), for every x2 and x3.
+    first = (p.sum((1, 3))[0] / p.sum((0, 1, 3)))[:, None]
+    wanted = (first * p[0, 1] / p.sum(1)[0]).log()
+    weights = {
+        False: p[0, 1] / p[0, 1].sum(),  # given both known values
+        True: p.sum((0, 1, 3))[:, None] * p.sum(1)[0] / p.sum((1, 3))[0][:, None],
+    }
+    exact = {}
+    for own_order, weight in weights.items():
+        assert float(weight.sum()) == pytest.approx(1.0)
+        found = ask("complete", known=PICTURE, mask=mask, n=256, own_order=own_order)
+        x = found.arrays["completions"].reshape(256, 4).long()
+        later = found.arrays["later_log_probs"]
+        assert torch.allclose(later, wanted[x[:, 2], x[:, 3]], atol=1e-12)
+        mean, error = (float(found.values[f"later_{k}"]) for k in ("log_prob", "error"))
+        exact[own_order] = float((weight * wanted).sum())
+        assert abs(mean - exact[own_order]) < 4.5 * error
+        assert error == pytest.approx(float(later.std()) / 16.0)
+    assert exact[False] > exact[True] + 0.1
+    nothing = ask("complete", known=PICTURE, mask=np.array([False, False, True, False]), n=4)
+    assert nothing.values["later_log_prob"] == 0.0
+
+
 def test_noise_behind_a_picture_draws_it_again() -> None:
     generator = torch.Generator().manual_seed(0)
     for family, levels in (("categorical", 17), ("logistic_mixture", 256), ("gaussian", 256)):

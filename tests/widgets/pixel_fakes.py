@@ -120,12 +120,15 @@ def complete(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
     drawn = draws(info, int(wanted["n"]), int(wanted["seed"]))
     drawn[:, mask] = known[mask].astype(drawn.dtype)
     first = int(np.argmin(mask)) if not mask.all() else len(mask)
-    unseen = mask & (np.arange(len(mask)) > first)
+    later = mask & (np.arange(len(mask)) > first)
+    agnostic = bool(info.spec.model_config.get("order_agnostic")) and not wanted["own_order"]
+    unseen = later & (not agnostic)
     shape = info.data.event.shape
     values: dict[str, Value] = {
         "n_unseen": int(unseen.sum()), "n_known": int(mask.sum()), "any_order": False,
         "words": "some words", "exact": not unseen.any(), "levels": levels_of(info),
-        "done": len(mask),
+        "done": len(mask), "later_log_prob": -2.0 - 3.0 * wanted["own_order"],
+        "later_error": 0.25,
     }  # fmt: skip
     return {"completions": drawn.reshape(-1, *shape), "unseen": unseen.reshape(shape)}, values
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPointF, Qt
@@ -222,6 +223,40 @@ def test_completions_keep_what_is_known_and_the_sentence_is_honest(
     inpaint.painter.occlude("")
     assert "completions" not in panel.asks(rest=True)
     assert inpaint.wall.count == 0
+
+
+def test_an_order_agnostic_model_shows_what_conditioning_on_all_is_worth(
+    panel: PixelsPanel,
+) -> None:
+    info = info_of(model="nade", order_agnostic=True)
+    card = msgspec.structs.replace(info.card, features=("any_order",))
+    info = msgspec.structs.replace(info, card=card)
+    panel.open_run(info)
+    panel.set_mode("inpaint")
+    inpaint: Any = panel.modes["inpaint"]
+    asked = serve(panel, info)
+    assert "Occlude the upper half to see a difference" in inpaint.words.text()
+    inpaint.painter.occlude("upper")
+    asked = serve(panel, info)
+    assert (asked["completions"].arguments["own_order"], asked["kept"].arguments["own_order"]) == (
+        False,
+        True,
+    )
+    assert inpaint.wall.count == inpaint.beside.count == 9
+    assert not inpaint.beside.isHidden()
+    words = inpaint.words.text()
+    assert "given all 32 known values" in words
+    assert "32 known values come later, are kept, and were not conditioned on" in words
+    assert "−2.0 ± 0.2 nats and −5.0 ± 0.2 nats" in words
+    inpaint._on_part("given", "earlier")
+    asked = serve(panel, info)
+    assert "kept" not in asked
+    assert asked["completions"].arguments["own_order"] is True
+    assert inpaint.beside.isHidden()
+    assert "Choose “given all” to condition on them" in inpaint.words.text()
+    panel.open_run(info_of())
+    serve(panel, info_of())
+    assert inpaint.beside.isHidden()
 
 
 def test_what_if_marks_what_changed_and_the_bars_choose(panel: PixelsPanel) -> None:

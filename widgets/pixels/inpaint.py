@@ -13,19 +13,19 @@ from engine.wire.messages import Answer
 from widgets.controls.chips import Chip
 from widgets.controls.mask_painter import HALVES, MaskPainter
 from widgets.controls.segments import Segments
-from widgets.controls.tool_row import Toggle
 from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.canvas import PixelCanvas
-from widgets.pixels.cells import Mask
+from widgets.pixels.cells import Mask, setting
 from widgets.pixels.desk import Desk
 from widgets.pixels.mode import Mode, lay_out
+from widgets.pixels.order_words import difference, meaning
 from widgets.pixels.picker import PicturePicker
 from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.wall import PictureWall
 from widgets.pixels.words import sharpened, spaced
 
-N_COMPLETIONS, N_COARSE = 12, 4
+N_COMPLETIONS, N_BESIDE, N_COARSE = 12, 9, 4
 #: Up to so many values all completions are asked for at once; partial answers later than this
 #: are shown.
 CHEAP, SLOW_SECONDS = 256, 0.8
@@ -35,7 +35,12 @@ TOOLS = (
     ("eraser", "eraser", "Reveal again (E); so does the right button"),
 )
 TOOL_KEYS = {Qt.Key.Key_B: "brush", Qt.Key.Key_R: "rectangle", Qt.Key.Key_E: "eraser"}
-ONE_ORDER_WORDS = "A NADE or MADE with order_agnostic would condition on all of them."
+GIVEN = (("given all | earlier", "both"), ("given all", "all"), ("given earlier", "earlier"))
+GIVEN_TIP = (
+    "Which known values the completions of this order-agnostic model are conditioned on: all of "
+    "them, which come first in the order then; or those that come earlier in its own order, as in "
+    "a model with one order; or both, side by side, under the same noise"
+)
 
 
 class InpaintMode(Mode):
@@ -45,9 +50,12 @@ class InpaintMode(Mode):
         super().__init__(look, desk)
         self.picker = PicturePicker(look, desk, "data")
         self.painter, self.original = MaskPainter(look), PixelCanvas(look)
-        self.wall, self.words = PictureWall(look), QLabel()
+        self.wall, self.words = PictureWall(look, parent=self), QLabel()
+        self.beside = PictureWall(look, parent=self)
         self.hand = Segments(look, TOOLS)
         self._answer: Answer | None = None
+        self._kept: Answer | None = None
+        self._given = "both"
         self._build()
 
     def _build(self) -> None:
@@ -56,20 +64,18 @@ class InpaintMode(Mode):
         parts = (("occlude …", None), *((f"{name} half", name) for name in HALVES[:4]))
         self.tools.set_choices("part", (*parts, ("centre", "centre"), ("nothing", "")))
         self.row = SamplingRow(self.tools, self.desk, ("temperature", "top_p", "label"))
-        self.tools.add_toggle(
-            Toggle("own", "own order", "Keep the model's own order: known values that come later "
-                   "are then kept but not conditioned on, as in a model with one order", "warning")
-        )  # fmt: skip
+        self.tools.add_choice("given", GIVEN_TIP)
+        self.tools.set_choices("given", GIVEN)
         self.tools.add_button("noise", "new noise", "Other noise u for all completions", "N")
         self.words.setWordWrap(True)
         self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.column.addLayout(self.grid, 1)
         self.column.addWidget(self.words)
         self.column.addWidget(self.picker)
+        self.beside.hide()
         self.arrange(self.shape)
         self.hand.chosen.connect(self._on_tool)
         self.tools.chosen.connect(self._on_part)
-        self.tools.toggled.connect(lambda *_: self.asks_changed.emit())
         self.tools.pressed.connect(lambda _: self.desk.set(seed=self.desk.seed + 1))
         self.desk.changed.connect(self.asks_changed)
         self.painter.painted.connect(self._on_painted)
@@ -78,20 +84,23 @@ class InpaintMode(Mode):
     def arrange(self, shape: str) -> None:
         """Side by side where there is width, else the completions below."""
         painter, wall, original = self.painter, self.wall, self.original
+        beside = wall if self.beside.isHidden() else self.beside
         if shape == "low":
-            lay_out(self.grid, ((painter, wall, original),), (1,), (4, 6, 3))
+            lay_out(self.grid, ((painter, wall, beside, original),), (1,), (4, 3, 3, 3))
         else:
-            lay_out(self.grid, ((painter, original), (wall, wall)), (5, 5), (3, 2))
+            top = (painter, painter, original, original)
+            lay_out(self.grid, (top, (wall, wall, beside, beside)), (5, 5), (1, 1, 1, 1))
 
     # --- run ----------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Another run: the lower half is occluded."""
         self.row.open()
-        self._answer = None
-        for part in (self.painter, self.original, self.wall):
+        self._answer = self._kept = None
+        for part in (self.painter, self.original, self.wall, self.beside):
             part.clear()
-        self.tools.set_usable("own", self.desk.has_orders)
+        self.tools.show_choice("given", self.desk.has_orders)
+        self._show_beside()
         self.words.clear()
         self.painter.set_hint("The pictures are coming …")
         self.wall.set_hint("Paint over a part of the picture on the left.")
@@ -113,23 +122,35 @@ class InpaintMode(Mode):
         known, picture = self._known(), self.picker.values
         if known is None or picture is None or known.all():
             return asked
+        most = N_BESIDE if self.compares else N_COMPLETIONS
         arguments: dict[str, Value] = {
-            "n": N_COMPLETIONS if rest or len(picture) <= CHEAP else N_COARSE,
+            "n": most if rest or len(picture) <= CHEAP else N_COARSE,
             "seed": self.desk.seed,
             "label": self.desk.label if self.desk.has_labels else -1,
-            "own_order": self.tools.is_on("own"),
+            "own_order": self._given == "earlier",
         }
+        arguments |= self.desk.sharpening()
         arrays = {"known": picture.astype(np.float64), "mask": known}
-        sharp = self.desk.sharpening()
-        asked["completions"] = Question("complete", arguments | sharp, arrays)
+        asked["completions"] = Question("complete", arguments, arrays)
+        if self.compares:
+            asked["kept"] = Question("complete", arguments | {"own_order": True}, arrays)
         return asked
+
+    @property
+    def compares(self) -> bool:
+        """Whether completions given all known values stand beside those given earlier ones."""
+        return self.desk.has_orders and self._given == "both"
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw the completions."""
-        if part == "completions":
-            if not (answer.final or self._answer is None or answer.elapsed > SLOW_SECONDS):
+        if part in ("completions", "kept"):
+            before = self._answer if part == "completions" else self._kept
+            if not (answer.final or before is None or answer.elapsed > SLOW_SECONDS):
                 return
-            self._answer = answer
+            if part == "completions":
+                self._answer = answer
+            else:
+                self._kept = answer
             self._draw_completions()
             self._write_words()
             self.chips_changed.emit()
@@ -175,7 +196,7 @@ class InpaintMode(Mode):
         """Take colours from the look."""
         self.words.setFont(self.look.font(0.88))
         self.words.setStyleSheet(f"color: {self.look.palette.muted}; background: transparent")
-        for part in (self.painter, self.original, self.wall, self.picker):
+        for part in (self.painter, self.original, self.wall, self.beside, self.picker):
             part.restyle()
         self._draw()
 
@@ -206,29 +227,43 @@ class InpaintMode(Mode):
         cells, answer = self.desk.cells, self._answer
         if cells is None or answer is None or not self.painter.is_occluded:
             self.wall.clear()
+            self.beside.clear()
             self.painter.set_marks()
             return
-        drawn = answer.arrays["completions"]
+        palette, kept = self.look.palette, self._kept if self.compares else None
+        title = f"{len(answer.arrays['completions'])} completions"
+        self._fill(self.wall, answer, f"{title}, given all" if self.compares else title)
+        if kept is not None:
+            self._fill(self.beside, kept, "given earlier ones only")
+        unseen = (kept or answer).arrays["unseen"].reshape(-1).astype(bool)
+        marked = cells.any_channel(unseen) & self.painter.known
+        self.painter.set_marks((marked, palette.warning, "dot"))
+
+    def _fill(self, wall: PictureWall, answer: Answer, title: str) -> None:
+        cells, drawn = self.desk.cells, answer.arrays["completions"]
         flat = drawn.reshape(len(drawn), -1).astype(np.float32)
-        if flat.shape[1] != cells.size:
+        if cells is None or flat.shape[1] != cells.size:
             return
         everything = np.ones(cells.size, dtype=bool)
-        self.wall.set_pictures(cells.pixels(flat, everything, self.look.palette.raised))
-        self.wall.set_title(f"{len(flat)} completions", self.look.palette.model)
-        unseen = cells.any_channel(answer.arrays["unseen"].reshape(-1).astype(bool))
-        self.painter.set_marks((unseen & self.painter.known, self.look.palette.warning, "dot"))
+        wall.set_pictures(cells.pixels(flat, everything, self.look.palette.raised))
+        palette = self.look.palette
+        wall.set_title(title, palette.warning if wall is self.beside else palette.model)
+
+    def _show_beside(self) -> None:
+        if self.beside.isHidden() == self.compares:
+            self.beside.setVisible(self.compares)
+            self.arrange(self.shape)
 
     def _write_words(self) -> None:
         """What an occlusion of this shape means for this model."""
-        v = self._answer.values if self._answer is not None else {}
-        words = str(v.get("words", ""))
-        text = f"{words[:1].upper()}{words[1:]}." if words else ""
-        if v.get("n_unseen"):
-            kept = self.desk.has_orders
-            text += (
-                " Switch “own order” off to condition on all." if kept else f" {ONE_ORDER_WORDS}"
-            )
-        self.words.setText(text)
+        told, kept = self._answer, self._kept
+        if told is None:
+            self.words.clear()
+        elif self.compares and kept is not None:
+            order = str(setting(self.desk.info, "order") or "") if self.desk.info else ""
+            self.words.setText(difference(told, kept, order))
+        else:
+            self.words.setText(meaning(told, takes_any=self.desk.has_orders))
 
     # --- the user -----------------------------------------------------------------------------
 
@@ -240,10 +275,15 @@ class InpaintMode(Mode):
             if value is not None:
                 self.painter.occlude(str(value))
             self.tools.set_choice("part", None)
+        elif name == "given":
+            self._given = str(value)
+            self._kept = None
+            self._show_beside()
+            self.asks_changed.emit()
 
     def _on_painted(self) -> None:
         if not self.painter.is_occluded:
-            self._answer = None
+            self._answer = self._kept = None
             self._draw_completions()
         self.chips_changed.emit()
         self.asks_changed.emit()
