@@ -242,7 +242,7 @@ def test_an_order_agnostic_model_shows_what_conditioning_on_all_is_worth(
         False,
         True,
     )
-    assert inpaint.wall.count == inpaint.beside.count == 9
+    assert inpaint.wall.count == inpaint.beside.count == 10
     assert not inpaint.beside.isHidden()
     words = inpaint.words.text()
     assert "given all 32 known values" in words

@@ -25,7 +25,7 @@ from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.wall import PictureWall
 from widgets.pixels.words import sharpened, spaced
 
-N_COMPLETIONS, N_BESIDE, N_COARSE = 12, 9, 4
+N_COMPLETIONS, N_BESIDE, N_COARSE = 12, 10, 4
 #: Up to so many values all completions are asked for at once; partial answers later than this
 #: are shown.
 CHEAP, SLOW_SECONDS = 256, 0.8

@@ -30,7 +30,7 @@ def difference(told: Answer, kept: Answer, order: str) -> str:
         f"order. Second: the same network in its own order, {order}; {unseen} known values come "
         "later, are kept, and were not conditioned on. How well the completions go with those "
         f"{unseen}, as their mean log p in the own order: {_score(told)} nats and {_score(kept)} "
-        f"nats (exact for each, ± over {len(told.arrays['completions'])})."
+        f"nats (exact for each; ± standard error over {len(told.arrays['completions'])})."
     )
 
 
