@@ -46,6 +46,7 @@ class ToolRow(QToolBar):
         self._look = look
         self._toggles: dict[str, tuple[Toggle, QAction]] = {}
         self._choices: dict[str, tuple[QComboBox, QAction]] = {}
+        self._buttons: dict[str, QAction] = {}
         self._chosen: dict[str, object] = {}
         self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -86,6 +87,7 @@ class ToolRow(QToolBar):
             if owner is not None:
                 owner.addAction(action)
         action.triggered.connect(lambda: self.pressed.emit(name))
+        self._buttons[name] = action
         self.addAction(action)
         self._fit(action)
 
@@ -130,6 +132,10 @@ class ToolRow(QToolBar):
     def show_choice(self, name: str, on: bool) -> None:
         """Show or hide a list."""
         self._choices[name][1].setVisible(on)
+
+    def show_button(self, name: str, on: bool) -> None:
+        """Show or hide a button."""
+        self._buttons[name].setVisible(on)
 
     def is_on(self, name: str) -> bool:
         """Whether a switch is on and can be used."""
