@@ -82,8 +82,8 @@ def latent_units(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found
     if info.card.name == "gaussian_mixture":
         share = np.array([0.5, 0.3, 0.2, 0.0])
         return _units(np.full(4, np.nan), share, share == 0.0, "category", "component")
-    activity = np.array([0.8, 0.001, 0.3])
-    return _units(np.array([1.5, 0.02, 1.1]), activity, activity <= 0.01, "real", "z")
+    activity = np.array([0.001, 0.8])
+    return _units(np.array([0.02, 1.5]), activity, activity <= 0.01, "real", "z")
 
 
 def _units(kl: Any, activity: Any, dead: Any, kind: str, name: str) -> Found:
@@ -93,7 +93,7 @@ def _units(kl: Any, activity: Any, dead: Any, kind: str, name: str) -> Found:
     values: dict[str, Value] = {
         "latents": [name], "kinds": [kind], "kl": [2.6], "kl_error": [0.1], "n_units": [n],
         "n_dead": [int(dead.sum())], "perplexity": [2.8 if kind == "category" else float("nan")],
-        "threshold": 0.01, "n": int(wanted["n"]),
+        "threshold": 0.01, "n": 128,
     }  # fmt: skip
     return found, values
 

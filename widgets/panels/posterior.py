@@ -50,7 +50,7 @@ class PosteriorPanel(Panel):
         frozenset({Capability.BOUND, Capability.ENCODING, Capability.DECODING}),
         frozenset({Capability.BOUND}),
     )
-    shortcut = "Ctrl+Shift+9"
+    shortcut = "Ctrl+Alt+Q"
 
     def __init__(self, look: Look) -> None:
         super().__init__(look)

@@ -113,6 +113,9 @@ class TruthMode(Mode):
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """Posterior, gaps and walk of the chosen event; seldom while a run trains."""
+        if self.desk.no_grid:
+            self._say_no(self.desk.no_grid)
+            return {}
         wanted: dict[str, Value] = {
             "start": self.start, "learning_rate": self.learning_rate, "n_steps": self.n_steps,
         }  # fmt: skip
@@ -142,11 +145,7 @@ class TruthMode(Mode):
         """Latents that have no grid are said in the empty state."""
         if part != "truth" or "posterior on a grid" not in failed.message:
             return False
-        words = failed.message.split(": ", 1)[-1]
-        self.empty.say("The true posterior can be drawn for one or two real latents", words)
-        self.pages.setCurrentIndex(1)
-        self._answer = None
-        self.chips_changed.emit()
+        self._say_no(failed.message.split(": ", 1)[-1])
         return True
 
     def follow(self) -> None:
@@ -240,6 +239,13 @@ class TruthMode(Mode):
         ends = np.array([box.low[1], box.high[1]])
         self.ascent.set_curve("here", np.full(2, float(place)), ends, mark)
         self.transport.show_clock(f"{place} / {len(walked) - 1}: {plain(float(walked[place]))}")
+
+    def _say_no(self, words: str) -> None:
+        self.empty.say("The true posterior can be drawn for one or two real latents", words)
+        self.pages.setCurrentIndex(1)
+        if self._answer is not None:
+            self._answer = None
+            self.chips_changed.emit()
 
     # --- the user -----------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ class Units:
         latents, sizes, kinds = names(v, "latents"), numbers(v, "n_units"), names(v, "kinds")
         pairs = zip(a["unit_latent"][mine], a["unit_index"][mine], strict=True)
         words = tuple(
-            f"{int(i) + 1}" if kinds[int(k)] == "category" and level >= 0
+            f"{int(i) + 1}" if kinds[int(k)] == "category" and (level >= 0 or len(kinds) == 1)
             else unit_name(latents[int(k)], int(i), int(sizes[int(k)]))
             for k, i in pairs
         )  # fmt: skip
