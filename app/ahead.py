@@ -109,6 +109,7 @@ class Ahead(QObject):
             dict(question.arguments),
             dict(question.arrays),
             step,
+            idle=True,
         )
         if self._link.send(ask):
             self._asked = wish.slot, self._key_of(question, step), self._generation, step

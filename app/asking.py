@@ -17,6 +17,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from app.ahead import Ahead, Wish
 from app.answer_cache import AnswerCache
+from app.backfill import Backfill, Missing
 from app.engine_pool import EnginePool
 from app.run_view import RunView
 from app.session import Session
@@ -91,11 +92,13 @@ class Asker(QObject):
         self._timer.timeout.connect(self.tick)
         self._timer.start()
         self._ahead = Ahead(link, session, self._cache, self._wishes_ahead, _key)
+        self._backfill = Backfill(link, session, self._missing_past)
 
     def stop(self) -> None:
         """Ask no more."""
         self._timer.stop()
         self._ahead.stop()
+        self._backfill.stop()
 
     def add(self, panel: Panel) -> None:
         """Serve a panel from now on."""
@@ -178,6 +181,16 @@ class Asker(QObject):
             for panel, part, question in asked
             if question.coarse and question.live and not question.run
         ]
+
+    def _missing_past(self) -> list[Missing]:
+        """What curves on screen lack of the run in view, while nothing is dragged or scrubbed."""
+        newest = max(self._moved.values(), default=0.0)
+        view = self._session.current
+        if view is None or view.state is None or time.monotonic() - newest < IDLE_SECONDS:
+            return []
+        seen = [p for p in self._panels.values() if p.run is not None and _is_seen(p)]
+        found = [(panel, panel.missing_past(view.state.stored)) for panel in seen]
+        return [Missing(panel, *lack) for panel, lack in found if lack is not None]
 
     def _view(self, question: Question) -> RunView | None:
         return self._session.find(question.run) if question.run else self._session.current

@@ -166,13 +166,18 @@ class Answering:
             return self._urgent_waits()
         return bool(self._pending) and not self._is_urgent()
 
+    def _next_slot(self, urgent: bool) -> Slot:
+        """The first in the queue; what is only for idle moments comes after all others."""
+        waiting = [ask for ask in self._pending.values() if ask.urgent == urgent]
+        return min(waiting, key=lambda ask: ask.idle).slot
+
     def _run(self, urgent: bool) -> None:
         lane = "urgent" if urgent else ""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._may_begin(urgent))
-                slot = next(s for s, a in self._pending.items() if a.urgent == urgent)
-                ask = self._pending.pop(slot)
+                ask = self._pending.pop(self._next_slot(urgent))
+                slot = ask.slot
                 self._urgent_in_hand = self._urgent_in_hand or urgent
                 exhibit = self._exhibits.get(slot.run)
             with self._phases[urgent].during(f"{ask.probe} for {slot.panel}"):
@@ -237,6 +242,8 @@ class Answering:
 
     def _must_yield(self, ask: Ask, elapsed: float) -> bool:
         with self._changed:
+            if ask.idle and any(not other.idle for other in self._pending.values()):
+                return True
             if not ask.urgent:
                 return self._is_urgent()
             later = self._came.get(ask.slot, 0.0) + PATIENCE_SECONDS

@@ -169,6 +169,16 @@ class Panel(QWidget):
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw the answer to one part."""
 
+    def missing_past(self, stored: tuple[int, ...]) -> tuple[str, Question, int] | None:
+        """A part, its question and the stored step that this panel's curves lack most, or None.
+
+        Asked by and by while the panel is on screen, in moments in which nothing else is asked.
+        """
+        return None
+
+    def show_past(self, part: str, answer: Answer) -> None:
+        """Take note of what :meth:`missing_past` wanted; nothing else on screen changes."""
+
     def show_failed(self, part: str, failed: Failed) -> None:
         """Say on the panel what went wrong."""
         self.banner.show_error(failed.message)

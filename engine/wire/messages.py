@@ -289,7 +289,8 @@ class Ask(Record, frozen=True):
     ``cursor`` is ``None`` for the newest snapshot, or a stored training step. While an ``urgent``
     ask is open (something is being dragged) training steps aside for a moment. A ``stream`` is
     answered on a thread of its own by numbered pieces that all arrive, in order, as fast as the
-    window gives credit for them; it ends when it is done, cancelled, or asked anew.
+    window gives credit for them; it ends when it is done, cancelled, or asked anew. An ``idle``
+    one is answered while no other waits, and steps aside for any that comes.
     """
 
     slot: Slot
@@ -300,6 +301,7 @@ class Ask(Record, frozen=True):
     cursor: int | None = None
     urgent: bool = False
     stream: bool = False
+    idle: bool = False
 
 
 class Credit(Record, frozen=True):

@@ -19,7 +19,7 @@ from widgets.look import DARK, Look
 from widgets.panel import Panel
 from widgets.panels.truth import TruthPanel
 from widgets.truth.score_bars import ScoreBars
-from widgets.truth.series import CAPACITY, Series, at_steps
+from widgets.truth.series import CAPACITY, Series, at_steps, most_missing
 from widgets.truth.tiles import Tiles
 from widgets.truth.words import (
     Reading,
@@ -193,11 +193,65 @@ def test_series_keeps_one_row_a_step_and_stays_small() -> None:
     assert series.last_step == CAPACITY + 49
 
 
+def test_what_a_curve_lacks_most_lies_in_the_middle_of_its_longest_gap() -> None:
+    stored = tuple(range(0, 1000, 10))
+    assert most_missing((), ()) is None
+    assert most_missing((7,), ()) == 7
+    assert most_missing((7,), (7,)) is None
+    known: list[int] = []
+    for _ in range(8):
+        step = most_missing(stored, sorted(known))
+        assert step is not None
+        known.append(step)
+    assert max(np.diff([0, *sorted(known), 1000])) <= 260  # the outline comes first
+    while (step := most_missing(stored, sorted(known))) is not None:
+        assert step not in known
+        known.append(step)
+    assert sorted(known) == list(stored)
+    live = [step + 2 for step in stored]
+    assert most_missing(stored, live) is None  # near enough
+    assert most_missing(stored, live[:50]) == 740
+
+
 def test_values_at_other_steps() -> None:
     x, y = np.array([0.0, 10.0]), np.array([1.0, 3.0])
     assert at_steps(np.array([5.0, 11.0]), x, y)[0] == 2.0
     assert np.isnan(at_steps(np.array([5.0, 11.0]), x, y)[1])
     assert np.isnan(at_steps(np.array([5.0]), np.empty(0), np.empty(0))).all()
+
+
+def test_the_past_is_filled_in_without_touching_the_numbers(
+    show_panel: Show, qtbot: QtBot
+) -> None:
+    panel, _ = opened(show_panel)
+    panel.show_answer("divergences", reply("divergences", figures(kl=0.01), 400))
+    stored = (0, 100, 200, 300, 400)
+    asked = []
+    while (lack := panel.missing_past(stored)) is not None:
+        part, question, step = lack
+        assert part == "divergences"
+        assert question.arguments["size"] == 128
+        asked.append(step)
+        panel.show_past(part, reply(part, figures(kl=1.0 / (1 + step)), step))
+    assert sorted(asked) == [0, 100, 200, 300]
+    steps, kl = panel._own.divergences.column("kl")
+    assert steps.tolist() == list(stored)
+    assert kl[-1] == 0.01
+    assert panel._values["divergences"]["kl"] == 0.01
+    qtbot.waitUntil(lambda: panel.curves.plot.value_at("kl", 0) == 1.0)
+
+
+def test_no_past_is_wanted_where_there_is_no_kl_or_no_curve(show_panel: Show) -> None:
+    panel, _ = opened(show_panel)
+    panel.show_answer("divergences", reply("divergences", figures(kl=None), 10))
+    assert panel.missing_past((0, 10)) is None
+    panel, _ = opened(show_panel, "gan")
+    assert panel.missing_past((0, 10)) is None
+    panel, _ = opened(show_panel)
+    panel._on_chosen("view", "scores")
+    assert panel.missing_past((0, 10)) is None
+    resize(panel, 400, 150)
+    assert panel.missing_past((0, 10)) is None
 
 
 def test_the_difference_of_nll_and_kl_is_drawn_beside_the_entropy(show_panel: Show) -> None:

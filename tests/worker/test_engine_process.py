@@ -129,6 +129,29 @@ def test_queued_asks_of_a_slot_are_replaced_by_the_newest(shared: Client) -> Non
     assert len(answered) < 50
 
 
+def test_an_idle_ask_waits_for_all_others_and_steps_aside(shared: Client) -> None:
+    shared.start()
+
+    def idle(generation: int, n: int) -> None:
+        slot = m.Slot("p", "a", f"idle-{generation}")
+        wanted = {"value": n, "seconds": 0.02}
+        shared.send(m.Ask(slot, generation, "count", wanted, idle=True))
+
+    shared.ask(1, part="busy", seconds=0.3)
+    idle(2, 3)
+    shared.ask(3, part="live")
+    shared.wait_for(m.Answer, generation=2, final=True)
+    finals = [r.generation for r in shared.heard if isinstance(r, m.Answer) and r.final]
+    assert finals == [1, 3, 2]
+    idle(4, 100)  # two seconds of work
+    shared.wait_for(m.Answer, generation=4)
+    shared.ask(5, part="live")
+    shared.wait_for(m.Answer, generation=5)
+    done = [r for r in shared.heard if isinstance(r, m.Answer) and r.generation == 4]
+    assert not any(answer.final for answer in done)
+    shared.wait_for(m.Answer, generation=4, final=True)  # it began again
+
+
 def test_asks_name_stored_steps_absolutely(shared: Client) -> None:
     shared.start()
     shared.command(m.StepOnce, "a", 40)

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QResizeEvent, QShowEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
@@ -23,6 +23,7 @@ from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Pointed, Question
 from widgets.truth.curves import Record, TruthCurves
 from widgets.truth.score_bars import ScoreBars
+from widgets.truth.series import most_missing
 from widgets.truth.tiles import Tiles
 from widgets.truth.words import divergence_readings, mass_reading, score_summary, scores_of
 
@@ -33,6 +34,8 @@ N_DRAWS = {False: 16, True: 64}
 COARSE: dict[str, Value] = {"size": 48, "n_draws": 8}
 #: While training a part is asked for again no sooner than so many seconds after its answer.
 PACE = {"divergences": 0.2, "scores": 0.8}
+#: Milliseconds after which points of the past that came in are drawn.
+REDRAW_MS = 150
 #: Points a side of the sample scores, as offered.
 POINTS = (250, 500, 1000, 2000)
 N_POINTS = 500
@@ -85,6 +88,10 @@ class TruthPanel(Panel):
         self._landed: dict[str, float] = {}
         self._n, self._repetitions, self._step = N_POINTS, 0, -1
         self._wish = "identity"
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.setInterval(REDRAW_MS)
+        self._redraw.timeout.connect(self._draw_curves)
         self._table: MetricsTable | None = None
         self.curves.plot.hovered.connect(self._on_hovered)
         self.restyle()
@@ -151,6 +158,32 @@ class TruthPanel(Panel):
             self._own.add_scores(answer.step, scores_of(answer.values))
             self._draw_scores()
             self._draw_curves()
+
+    def missing_past(self, stored: tuple[int, ...]) -> tuple[str, Question, int] | None:
+        """The divergences at the stored step that the curves lack most."""
+        info = self.run
+        if info is None or not self.curves.isVisible() or self.curves.view == "scores":
+            return None
+        question = self.asks(rest=True).get("divergences")
+        step = most_missing(stored, self._own.divergences.steps)
+        if question is None or step is None or self._has_none:
+            return None
+        cost = "costly" if is_costly(info.card) else "cheap"
+        wanted: dict[str, Value] = {"size": SIZES[cost][False], "n_draws": N_DRAWS[False]}
+        return "divergences", Question("divergences", wanted), step
+
+    def show_past(self, part: str, answer: Answer) -> None:
+        """One point more of the curves; the numbers are those of the step in view."""
+        series = self._own.divergences
+        if answer.step not in series.steps:
+            series.add(answer.step, answer.values)
+            self._redraw.start()
+
+    @property
+    def _has_none(self) -> bool:
+        """Whether the answer in view says that there are no divergences to be had."""
+        values = self._values.get("divergences")
+        return values is not None and as_float(values.get("kl")) is None
 
     def _is_coarser(self, answer: Answer) -> bool:
         """Whether a first, coarse answer comes after a finer one of the same step."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,6 +30,11 @@ class Series:
 
     def __len__(self) -> int:
         return len(self._steps)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps that are known, in rising order."""
+        return tuple(self._steps)
 
     @property
     def last_step(self) -> int:
@@ -63,6 +68,39 @@ class Series:
     def clear(self) -> None:
         """Forget everything."""
         self._steps, self._rows = [], []
+
+
+def most_missing(stored: Sequence[int], known: Sequence[int]) -> int | None:
+    """The stored step that a curve through the known ones lacks most; None where none lacks.
+
+    It lies in the middle of the longest stretch of stored steps of which nothing is known, so a
+    curve is complete in outline soon. A step counts as known where a known one is nearer to it
+    than half way to the next stored step.
+    """
+    if not len(stored):
+        return None
+    steps, have = np.asarray(stored, np.float64), np.asarray(known, np.float64)
+    gaps = np.diff(steps, prepend=-math.inf, append=math.inf)
+    reach = np.minimum(gaps[:-1], gaps[1:]) / 2 if len(steps) > 1 else np.full(1, 0.5)
+    if len(have):
+        at = np.searchsorted(have, steps)
+        before = np.where(at > 0, steps - have[np.maximum(at - 1, 0)], math.inf)
+        after = np.where(at < len(have), have[np.minimum(at, len(have) - 1)] - steps, math.inf)
+        missing = np.minimum(before, after) >= reach
+    else:
+        missing = np.ones(len(steps), bool)
+    if not missing.any():
+        return None
+    start, length = _longest(missing)
+    return int(stored[start + (length - 1) // 2])
+
+
+def _longest(flags: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Where the longest run of true ones starts, and its length."""
+    edges = np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8))
+    starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    best = int(np.argmax(ends - starts))
+    return int(starts[best]), int(ends[best] - starts[best])
 
 
 def at_steps(steps: Floats, known: Floats, values: Floats) -> Floats:
