@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -21,6 +22,8 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 #: Observations encoded at rest, and while a run trains or is scrubbed.
 N_REST, N_LIVE = 60_000, 2000
+#: So long after its last move a z counts as dragged.
+HOLD_SECONDS = 0.4
 PROJECTIONS = ("axes", "pca", "3d")
 #: The view holds this share of the points at first, and at least so many prior deviations.
 MIDDLE, LEAST_REACH = 0.995, 3.2
@@ -46,7 +49,7 @@ class Desk(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.projection, self.axes, self.colour_by = "axes", (0, 1), ""
-        self.holds, self._fine = False, True
+        self._moved_at, self._fine = -HOLD_SECONDS, True
         self.open(None)
 
     # --- run ----------------------------------------------------------------------------------
@@ -107,15 +110,22 @@ class Desk(QObject):
         """Where the data lie."""
         fine = self.is_fine(rest=rest)
         wanted: dict[str, Value] = {"n": N_REST if fine else N_LIVE, "latent": self.latent}
-        return Question("latent_encodings", wanted)
+        return Question("latent_encodings", wanted, live=not self.holds)
 
     def is_fine(self, *, rest: bool) -> bool:
         """Whether detail is wanted; while a z is dragged what was asked last stays as it is."""
-        if rest:
-            self.holds = False
-        if not self.holds:
+        if rest or not self.holds:
             self._fine = rest
         return self._fine
+
+    @property
+    def holds(self) -> bool:
+        """Whether a z is being dragged: all else waits until it has come to rest."""
+        return time.monotonic() - self._moved_at < HOLD_SECONDS
+
+    def hold(self) -> None:
+        """A z was moved just now."""
+        self._moved_at = time.monotonic()
 
     def plane_arrays(self) -> dict[str, Floats]:
         """The plane as probes take it."""
@@ -226,7 +236,7 @@ class Desk(QObject):
 
     def move(self, z: Floats | None, index: int | None = None) -> None:
         """Choose a z, maybe that of an observation."""
-        self.holds = True
+        self.hold()
         self.z = None if z is None else np.asarray(z, np.float64)
         if index != self.index:
             self.index = index

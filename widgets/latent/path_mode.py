@@ -344,7 +344,7 @@ class PathMode(Mode):
         z = tuple(map(float, self.desk.lift(np.array(place))))
         key = Key(z) if row is None else self._key_of(row)
         if held:
-            self.desk.holds = True
+            self.desk.hold()
             self.keys[-1] = key
             self._keys_changed()
         else:

@@ -127,7 +127,8 @@ class PlaneMode(Mode):
         asked["decoded"] = decoded
         fine = self.desk.is_fine(rest=rest)
         wanted: dict[str, Any] = {"latent": self.desk.latent, "n": N_QS if fine else 1000}
-        asked["likely"] = Question("latent_decode", wanted, {"z": z[None]}, coarse=None)
+        if not self.desk.holds:
+            asked["likely"] = Question("latent_decode", wanted, {"z": z[None]}, coarse=None)
         at = self._asked if self._asked is not None else self.desk.index
         if at is not None and self.desk.encodes:
             asked["point"] = Question("latent_point", {"index": at, "latent": self.desk.latent})

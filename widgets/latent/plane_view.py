@@ -95,8 +95,11 @@ class PlaneView(QWidget):
             "low": low.tolist(), "high": high.tolist(), "latent": self.desk.latent,
             "size": SIZES[fine] if self.desk.dims == 2 else 400, "n": N_QS[fine],
         }  # fmt: skip
-        coarse = {} if self.desk.holds else COARSE
-        return Question("latent_density", wanted, self.desk.plane_arrays(), coarse=coarse)
+        held = self.desk.holds
+        return Question(
+            "latent_density", wanted, self.desk.plane_arrays(), live=not held,
+            coarse={} if held else COARSE,
+        )  # fmt: skip
 
     # --- drawing ------------------------------------------------------------------------------
 
