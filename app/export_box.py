@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,14 @@ WIDTH = 460
 
 @dataclass(frozen=True)
 class Order:
-    """What the user wants: which panel, into which file, how large, how long."""
+    """What the user wants: which panel, into which file, how large, how long, of which time."""
 
     panel: str
     path: Path
     scale: float
     frames: int
     seconds: float
+    own: bool = False
 
 
 class ExportBox(QFrame):
@@ -78,6 +79,8 @@ class ExportBox(QFrame):
         self.scale = QDoubleSpinBox()
         self.frames = QSpinBox()
         self.seconds = QDoubleSpinBox()
+        self.time = QComboBox()
+        self._own: dict[str, int] = {}
         self.path = QLineEdit()
         self.browse = QToolButton()
         self.words = QLabel()
@@ -90,9 +93,15 @@ class ExportBox(QFrame):
         self.restyle()
         self.hide()
 
-    def open(self, panels: Sequence[tuple[str, str]], current: str, folder: Path) -> None:
-        """Show the form for some (name, title) panels."""
-        self._folder = folder
+    def open(
+        self,
+        panels: Sequence[tuple[str, str]],
+        current: str,
+        folder: Path,
+        own: Mapping[str, int] | None = None,
+    ) -> None:
+        """Show the form for some (name, title) panels; ``own`` are frames of their own by name."""
+        self._folder, self._own = folder, dict(own or {})
         with QSignalBlocker(self.panel):
             self.panel.clear()
             for name, title in panels:
@@ -113,6 +122,7 @@ class ExportBox(QFrame):
             self.scale.value(),
             self.frames.value(),
             self.seconds.value(),
+            own=self.time.isEnabled() and self.time.currentData() == "own",
         )
 
     def say(self, text: str, *, is_error: bool = False) -> None:
@@ -178,12 +188,19 @@ class ExportBox(QFrame):
         self.seconds.setValue(6.0)
         self.seconds.setSuffix(" s")
         self.seconds.setToolTip("How long the film takes")
+        for words, name in (("stored steps of the run", "steps"), ("the panel's own time", "own")):
+            self.time.addItem(words, name)
+        self.time.setToolTip(
+            "What goes by in a film: the training, or what the panel plays itself"
+        )
         self.browse.setText("…")
         self.browse.setToolTip("Choose where to")
         self.path.setToolTip("The file to write")
         self.words.setWordWrap(True)
         self.progress.setTextVisible(False)
-        for widget in (self.panel, self.kind, self.scale, self.frames, self.seconds, self.path):
+        for widget in (
+            self.panel, self.kind, self.scale, self.time, self.frames, self.seconds, self.path,
+        ):  # fmt: skip
             widget.setAccessibleName(widget.toolTip())
 
     def _lay_out(self) -> None:
@@ -191,6 +208,7 @@ class ExportBox(QFrame):
         form.addRow("Panel", self.panel)
         form.addRow("As", self.kind)
         form.addRow("Scale", self.scale)
+        form.addRow("Film of", self.time)
         film = QHBoxLayout()
         film.addWidget(self.frames)
         film.addWidget(self.seconds)
@@ -230,6 +248,9 @@ class ExportBox(QFrame):
         self.scale.setEnabled(ending in SCALED)
         for widget in (self.frames, self.seconds):
             widget.setEnabled(ending in FILMS)
+        own = self._own.get(str(self.panel.currentData()), 0)
+        self.time.setEnabled(ending in FILMS and own > 0)
+        self.time.setCurrentIndex(self.time.findData("own" if own else "steps"))
         self.say("")
 
     def _on_stop(self) -> None:

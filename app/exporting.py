@@ -16,7 +16,7 @@ from app.export_box import ExportBox, Order
 from app.export_pictures import WRITERS, ExportError, write_png
 from app.export_script import script_title, write_script
 from app.film_files import FILES
-from app.filming import FilmJob
+from app.filming import FilmJob, OwnFilmJob
 from app.reel import Scene
 from app.run_view import RunView
 from engine.wire.messages import Ack, Failed, TellRecipe
@@ -80,7 +80,8 @@ class Exports(QObject):
             self._window.notices.info("There is no panel to export; show one first.")
             return
         titles = [(name, panel.title) for name, panel in panels.items()]
-        self.box.open(titles, current.name, folder)
+        own = {name: panel.own_frames for name, panel in panels.items() if panel.own_frames}
+        self.box.open(titles, current.name, folder, own)
 
     def export(self, order: Order) -> None:
         """Take a panel away; what comes of it is said in the form and as a notice."""
@@ -143,10 +144,11 @@ class Exports(QObject):
         view = self._view()
         if view.info is None or view.state is None:
             raise ExportError("the run has no timeline yet; train it first")
+        kind = OwnFilmJob if order.own else FilmJob
         runs = tuple(other.info for other in self._window.session.runs if other.info is not None)
         point = self._window.workspace.point
         scene = Scene(view.info, view.title, view.state, view.metrics, runs, point)
-        self.job = FilmJob(
+        self.job = kind(
             self._window.link,
             panel,
             scene,

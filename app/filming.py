@@ -18,7 +18,16 @@ from PySide6.QtCore import QCoreApplication, QObject, QTimer, Signal
 from app.engine_pool import EnginePool
 from app.export_pictures import ExportError
 from app.film_files import FILES, FilmFile, Pixels
-from app.reel import Reel, Scene, Twin, chosen_steps, cursor_of, timeline
+from app.reel import (
+    LEAST_FRAMES,
+    Actor,
+    Reel,
+    Scene,
+    Twin,
+    chosen_steps,
+    cursor_of,
+    timeline,
+)
 from engine.wire.messages import Answer, Ask, Cancel, Credit, Failed, Slot
 from widgets.panel import Panel, Question
 
@@ -65,10 +74,10 @@ class FilmJob(QObject):
         super().__init__()
         self._link = link
         self._path, self._scale = path, scale
-        self._reel = Reel(chosen_steps(timeline(scene.state), n_frames))
+        self._reel = self._make_reel(panel, scene, n_frames)
         self._part = part_of(path)
         self._file = open_film(path, self._part, frame_seconds(self._reel, seconds))
-        self._twin = Twin(panel, scene, name=f"{SLOT}-{panel.name}")
+        self._twin = self._make_twin(panel, scene)
         self._waiting: dict[Slot, tuple[Question, int]] = {}
         self._pool = ThreadPoolExecutor(1, "film")
         self._is_over = False
@@ -77,6 +86,12 @@ class FilmJob(QObject):
         link.failed.connect(self._on_failed)
         link.died.connect(self._on_died)
         self._encoded.connect(self._on_encoded)
+
+    def _make_reel(self, panel: Panel, scene: Scene, n_frames: int) -> Reel:
+        return Reel(chosen_steps(timeline(scene.state), n_frames))
+
+    def _make_twin(self, panel: Panel, scene: Scene) -> Twin | Actor:
+        return Twin(panel, scene, name=f"{SLOT}-{panel.name}")
 
     def start(self) -> None:
         """Begin with the first frame."""
@@ -203,6 +218,18 @@ class FilmJob(QObject):
     def _later(self, call: Callable[[], None]) -> None:
         """After all events that wait: the twin has its layout by then."""
         QTimer.singleShot(0, self, lambda: None if self._is_over else call())
+
+
+class OwnFilmJob(FilmJob):
+    """A film of a panel's own frames, such as an interpolation's, as they are on screen."""
+
+    def _make_reel(self, panel: Panel, scene: Scene, n_frames: int) -> Reel:
+        if panel.own_frames < LEAST_FRAMES:
+            raise ExportError(f"'{panel.title}' has no frames of its own now; wanted a path there")
+        return Reel(chosen_steps(range(panel.own_frames), n_frames))
+
+    def _make_twin(self, panel: Panel, scene: Scene) -> Actor:
+        return Actor(panel, scene)
 
 
 def ask_of(slot: Slot, generation: int, question: Question, cursor: int | None) -> Ask:

@@ -115,6 +115,7 @@ class Twin:
         twin.resize(QSize(panel.width(), panel.height()))
         twin.restore_state(panel.save_state())
         twin.open_run(self.scene.info)
+        twin.copy_choices(panel)
         if twin.compares:
             twin.open_runs(self.scene.runs)
         twin.show()
@@ -172,6 +173,39 @@ class Twin:
         self.panel.close()
         self.panel.deleteLater()
         QCoreApplication.sendPostedEvents(self.panel, QEvent.Type.DeferredDelete.value)
+
+
+class Actor:
+    """A panel on the screen that goes through its own frames; nothing is asked for them.
+
+    Args:
+        panel: With ``own_frames``.
+        scene: The run that it shows.
+    """
+
+    def __init__(self, panel: Panel, scene: Scene) -> None:
+        self.scene = scene
+        self._panel = panel
+
+    def go_to(self, step: int) -> None:
+        """Show one of the panel's frames."""
+        self._panel.show_own_frame(step)
+
+    def open_questions(self, step: int) -> dict[str, Question]:
+        """Nothing: the frames are there."""
+        return {}
+
+    def answer(self, part: str, answer: Answer, *, live: bool) -> None:
+        """No answer is waited for."""
+
+    def frame(self, step: int, scale: float) -> QImage:
+        """The panel now."""
+        return picture(self._panel, scale=scale)
+
+    def close(self) -> None:
+        """Back to the first frame."""
+        if self._panel.own_frames:
+            self._panel.show_own_frame(0)
 
 
 @dataclass

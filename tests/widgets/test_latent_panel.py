@@ -64,7 +64,9 @@ def test_dragging_the_cross_decodes_the_place_under_it(panel: Any, qtbot: QtBot)
     qtbot.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=mouse(mode.plane, (1.2, -0.7)))
     z = wishes[-1].arrays["z"]
     np.testing.assert_allclose(z, [[1.2, -0.7]], atol=0.05)
-    assert panel_asks["encodings"] == before
+    assert panel_asks["encodings"].arguments == before.arguments
+    assert not panel_asks["encodings"].live
+    assert "likely" not in panel_asks
     serve(panel, info)
     np.testing.assert_allclose(mode.decoded.dot._points, z, atol=1e-5)
 
@@ -229,3 +231,33 @@ def test_a_zoom_redraws_the_points_at_the_new_resolution(panel: Any) -> None:
     assert plane.points._kept is not None
     assert plane.points._kept[0] != before[0]
     assert plane.frame.to_canvas((0.0, 0.0)) != QPointF(0, 0)
+
+
+@pytest.mark.gl
+def test_three_axes_are_a_cloud_that_turns(panel: Any) -> None:
+    info = info_of(z=5)
+    opened(panel, info)
+    mode = panel.modes["plane"]
+    panel.desk.set(projection="3d")
+    serve(panel, info)
+    cloud = mode.cloud
+    assert mode.stage.currentWidget() is cloud
+    assert cloud.count == 1600
+    before = cloud.azimuth
+    cloud.turn()
+    assert cloud.azimuth > before
+    panel.desk.set(projection="axes")
+    assert mode.stage.currentWidget() is mode.plane
+    cloud.close_canvas()
+
+
+def test_without_opengl_the_cloud_is_a_plane_that_says_so(panel: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("widgets.latent.plane_mode.has_opengl", lambda: False)
+    info = info_of(z=3)
+    opened(panel, info)
+    panel.desk.set(projection="3d")
+    serve(panel, info)
+    mode = panel.modes["plane"]
+    assert mode.stage.currentWidget() is mode.plane
+    assert "no OpenGL" in panel.chips.chips[0].text
+    np.testing.assert_allclose(mode.plane.places, panel.desk.means[:, :2], atol=1e-6)

@@ -155,8 +155,13 @@ class Desk(QObject):
     def _begin(self, size: int) -> None:
         """Another latent: start at its first two axes."""
         self.axes = self.axes if max(self.axes) < size else (0, min(1, max(size - 1, 0)))
-        self.z, self.index = np.zeros(size), None
+        if self.z is None or len(self.z) != size:
+            self.z, self.index = np.zeros(size), None
         self.moved.emit()
+
+    def copy(self, desk: Desk) -> None:
+        """Look at what another desk looks at."""
+        self.latent, self.z, self.index = desk.latent, desk.z, desk.index
 
     # --- the plane ----------------------------------------------------------------------------
 

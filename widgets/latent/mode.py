@@ -77,5 +77,16 @@ class Mode(QWidget):
         """Act on a key that nothing else wanted; ``only_ask`` says whether it would."""
         return False
 
+    def copy(self, mode: Mode) -> None:
+        """Take over what was chosen in another mode of this class."""
+
+    @property
+    def own_frames(self) -> int:
+        """Frames of a time of its own; 0 without one."""
+        return 0
+
+    def show_own_frame(self, index: int) -> None:
+        """Show one of them."""
+
     def restyle(self) -> None:
         """Take colours and fonts from the look."""

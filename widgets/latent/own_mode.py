@@ -116,6 +116,12 @@ class OwnMode(Mode):
         self._draw_own()
         self.asks_changed.emit()
 
+    def copy(self, mode: Mode) -> None:
+        """The same picture."""
+        if isinstance(mode, OwnMode):
+            self.picture, self.n = mode.picture, mode.n
+            self._draw_own()
+
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The picture's posterior, reconstruction and neighbours."""
         fine = self.desk.is_fine(rest=rest)

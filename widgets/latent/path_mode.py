@@ -69,7 +69,7 @@ class PathMode(Mode):
         self.clock = Clock(self)
         self.transport = PixelTransport(look, self.clock, tips=TIPS, things="Frames")
         self._answer: Answer | None = None
-        self._size = 0
+        self._size, self._share = 0, 0.0
         self._build()
 
     def _build(self) -> None:
@@ -125,7 +125,7 @@ class PathMode(Mode):
 
     def open(self) -> None:
         """Another run: its keyframes are yet to be chosen."""
-        self.keys, self._answer, self._size = [], None, 0
+        self.keys, self._answer, self._size, self._share = [], None, 0, 0.0
         self.clock.open(0)
         self.plane.open()
         self.plane.shown = {"points", "prior", "shading"}
@@ -144,7 +144,7 @@ class PathMode(Mode):
     def refresh(self) -> None:
         """Keyframes that are observations move with their encodings."""
         desk = self.desk
-        if any(len(key.z) != desk.size for key in self.keys):
+        if desk.size and any(len(key.z) != desk.size for key in self.keys):
             self.keys = []
         self.keys = [self._moved_key(key) for key in self.keys]
         if not self.keys and desk.is_real and len(desk.means) > 1:
@@ -183,7 +183,7 @@ class PathMode(Mode):
 
     def _take(self, answer: Answer) -> None:
         """Another path; the scrubber stays at its share of the time."""
-        share = self.clock.place / max(self.clock.size, 1)
+        share = self.clock.place / self.clock.size if self.clock.size else self._share
         playing = self.clock.is_playing
         self._answer = answer
         size = len(answer.arrays["frames"]) - 1
@@ -223,6 +223,15 @@ class PathMode(Mode):
         if not only_ask:
             act()
         return True
+
+    def copy(self, mode: Mode) -> None:
+        """The same keyframes, the same kind of path, at the same place."""
+        if isinstance(mode, PathMode):
+            self.keys, self.n_frames = list(mode.keys), mode.n_frames
+            self.kind.set_current(mode.kind.current)
+            self.tools.set_choice("frames", mode.n_frames)
+            self.tools.set_on("loop", mode.tools.is_checked("loop"))
+            self._share = mode.clock.place / max(mode.clock.size, 1)
 
     # --- the panel's own film -----------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QBoxLayout
+from PySide6.QtWidgets import QBoxLayout, QStackedWidget
 
 from engine.wire.messages import Answer, Failed
 from widgets.controls.chips import Chip
@@ -20,6 +20,7 @@ from widgets.latent.plane_view import PlaneView
 from widgets.latent.words import first, number, spaced, vector
 from widgets.look import Look
 from widgets.panel import Pointed, Question
+from widgets.plots.cloud import Cloud, has_opengl
 
 TOGGLES = (
     Toggle("points", "points", "Posterior means of the data; draws of the prior where there is "
@@ -56,7 +57,8 @@ class PlaneMode(Mode):
         self._point: Answer | None = None
         self._hovered: int | None = None
         self._asked: int | None = None
-        self._cloud: Any = None
+        self.stage = QStackedWidget()
+        self.cloud: Cloud | None = None
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -64,14 +66,15 @@ class PlaneMode(Mode):
         self._build()
 
     def _build(self) -> None:
-        self.picks = PlaneTools(self.tools, self.desk)
+        self.picks = PlaneTools(self.tools, self.desk, clouds=True)
         for toggle in TOGGLES:
             self.tools.add_toggle(toggle)
         self.tools.add_button("middle", "middle", "The middle of the prior as z", "0")
         self.tools.add_button("reset", "reset", "Show all points again; or double-click", "Home")
         self.row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self.row.setSpacing(8)
-        self.row.addWidget(self.plane, 3)
+        self.stage.addWidget(self.plane)
+        self.row.addWidget(self.stage, 3)
         self.row.addWidget(self.decoded, 2)
         self.column.addLayout(self.row, 1)
         self.tools.toggled.connect(lambda *_: self._on_toggled())
@@ -108,7 +111,32 @@ class PlaneMode(Mode):
         """Draw the encodings and the cross anew."""
         self.picks.show()
         self.plane.refresh()
+        self._draw_cloud()
         self.chips_changed.emit()
+
+    @property
+    def wants_cloud(self) -> bool:
+        """Whether three axes are asked for, and there are three."""
+        return self.desk.projection == "3d" and self.desk.size >= 3
+
+    def _draw_cloud(self) -> None:
+        """The cloud in the place of the plane, where it is wanted and can be drawn."""
+        desk = self.desk
+        if not self.wants_cloud or not has_opengl():
+            self.stage.setCurrentWidget(self.plane)
+            return
+        if self.cloud is None:
+            self.cloud = Cloud(self.look)
+            self.stage.addWidget(self.cloud)
+        centre, basis = desk.components(3) if desk.size > 3 else (np.zeros(3), np.eye(3))
+        points = (desk.means - centre) @ basis.T
+        self.cloud.set_points(points, desk.colours(dark=self.look.palette.name == "dark"))
+        name = str(desk.values.get("latent") or "z")
+        own = tuple(f"{name}{subscript(i)}" for i in range(3))
+        names = own if desk.size == 3 else tuple(f"component {i + 1}" for i in range(3))
+        reach = float(np.quantile(np.abs(points), 0.99)) if len(points) else 3.0
+        self.cloud.set_names(names, max(reach, 1e-3))
+        self.stage.setCurrentWidget(self.cloud)
 
     def follow(self) -> None:
         """Move the cross."""
@@ -175,7 +203,10 @@ class PlaneMode(Mode):
         desk, palette = self.desk, self.look.palette
         if not desk.is_real or desk.z is None:
             return ()
-        chips = [Chip(f"z = {vector(desk.z)}", "The chosen z; drag the cross, click, or nudge it "
+        chips = [Chip("no OpenGL on this machine: two axes instead of the 3-D cloud", "A cloud "
+                      "that turns needs OpenGL", palette.warning, "dot", framed=True)
+                 ] if self.wants_cloud and not has_opengl() else []  # fmt: skip
+        chips += [Chip(f"z = {vector(desk.z)}", "The chosen z; drag the cross, click, or nudge it "
                       "with the arrow keys", palette.accent, "dot", framed=True)]  # fmt: skip
         fresh = self._likely is not None and self._is_of(self._likely)
         prior = first(self._likely if fresh else self._decoded, "log_prior")
@@ -293,5 +324,7 @@ class PlaneMode(Mode):
         self.plane.restyle()
         self.decoded.restyle()
         self.picks.restyle()
+        if self.cloud is not None:
+            self.cloud.restyle()
         if self._decoded is not None:
             self.decoded.show_answer(self._decoded)

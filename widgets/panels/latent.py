@@ -191,6 +191,22 @@ class LatentPanel(Panel):
             mode.restyle()
         self._show_chips()
 
+    def copy_choices(self, panel: Panel) -> None:
+        """The chosen z, the keyframes and the picture of one's own."""
+        if isinstance(panel, LatentPanel):
+            self.desk.copy(panel.desk)
+            for name, mode in self.modes.items():
+                mode.copy(panel.modes[name])
+
+    @property
+    def own_frames(self) -> int:
+        """Those of the interpolation, while it is in front."""
+        return self.mode.own_frames
+
+    def show_own_frame(self, index: int) -> None:
+        """Scrub to one of them."""
+        self.mode.show_own_frame(index)
+
     def save_state(self) -> dict[str, Value]:
         """The mode, and how the plane is looked at."""
         return {"mode": self.switch.current} | self.desk.save()
