@@ -34,6 +34,8 @@ class ModelCard(msgspec.Struct, frozen=True):
         features: What the model is made of that can be shown beyond its capabilities:
             ``"components"`` (a mixture, whose responsibilities can be asked), ``"half_steps"``
             (fitted by EM, whose next E- and M-steps the probe ``em_bars`` takes).
+        supports: The supports of events that it learns (see :class:`engine.wire.event.Event`);
+            none: any.
     """
 
     name: str
@@ -46,6 +48,7 @@ class ModelCard(msgspec.Struct, frozen=True):
     fields: tuple[FieldSpec, ...] = ()
     lacks: dict[Capability, str] = {}
     features: tuple[str, ...] = ()
+    supports: tuple[str, ...] = ()
 
 
 class DatasetCard(msgspec.Struct, frozen=True):

@@ -20,11 +20,12 @@ from engine.checkpoint import CheckpointError, load, save
 from engine.container import LONGEST_HEADER
 from engine.header import FORMAT, program_version
 from engine.model import GenerativeModel
-from engine.registry import build_dataset, build_model, model_names
+from engine.registry import build_dataset, build_model
 from engine.training import Trainer
 from engine.wire.messages import RunSpec
+from tests.engine.choice import POINT_MODELS
 
-MODELS = model_names()
+MODELS = POINT_MODELS
 DATA = {"n_samples": 300, "seed": 2}
 
 

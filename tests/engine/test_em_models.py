@@ -21,7 +21,7 @@ from engine.models.latent.bernoulli_mixture import BernoulliMixture
 from engine.models.latent.factor_analysis import FactorAnalysis
 from engine.models.latent.gaussian import Gaussian
 from engine.registry import build_dataset, build_model
-from engine.training import fit, held_out_nll
+from engine.training import Trainer, fit, held_out_nll
 from tests.engine.test_gaussian_mixture import blobs
 from tests.engine.test_laws import Blots
 
@@ -231,6 +231,15 @@ def test_templates_beat_independent_pixels_on_held_out_pictures() -> None:
     first, second = (held_out_nll(model, data.test) or np.nan for model in (alone, many))
     assert first == pytest.approx(-float(independent.flatten(1).sum(1).mean()), abs=1e-3)
     assert second < first - 0.1
+
+
+def test_a_capture_restores_the_templates() -> None:
+    trainer = Trainer(build_model("bernoulli_mixture", event_shape=(1, 4, 3)), Blots())
+    trainer.step()
+    keyframe = trainer.capture()
+    ahead = [float(trainer.step()["nll"]) for _ in range(3)]
+    trainer.restore(keyframe)
+    assert [float(trainer.step()["nll"]) for _ in range(3)] == ahead
 
 
 @pytest.mark.parametrize(("levels", "given"), [(None, "real values"), (17, "17 levels")])

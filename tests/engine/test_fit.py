@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from engine.registry import build_dataset, build_model, model_names
+from engine.registry import build_dataset, build_model
 from engine.training import Trainer, fit
 from tests.architecture.source import ROOT
+from tests.engine.choice import POINT_MODELS
 
 SMALL: dict[str, Any] = {"n_samples": 60}
 
@@ -48,7 +49,7 @@ def test_a_rate_of_zero_is_a_rate() -> None:
     assert all(map(torch.equal, before, trainer.model.parameters()))
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 @pytest.mark.parametrize("batch_size", [1, 100])
 def test_few_points_and_no_held_out_ones(name: str, batch_size: int) -> None:
     data = build_dataset("two_moons", n_samples=10, valid_fraction=0.0, test_fraction=0.0)
@@ -62,10 +63,11 @@ def test_few_points_and_no_held_out_ones(name: str, batch_size: int) -> None:
 SCRIPT = """
 import hashlib, torch
 torch.set_num_threads(1)
-from engine.registry import build_dataset, build_model, model_names
+from engine.registry import build_dataset, build_model
 from engine.training import fit
+from tests.engine.choice import POINT_MODELS
 digest = hashlib.sha256()
-for name in model_names():
+for name in POINT_MODELS:
     torch.rand({n})
     data = build_dataset("pinwheel", n_samples=60)
     model = build_model(name, event_shape=(2,), seed=5, dataset=data)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.registry import model_names
 from engine.run import Run
 from engine.shelf import LOG, Shelf, load_past
 from engine.wire.messages import RunSpec
+from tests.engine.choice import POINT_MODELS
 
 STEPS = 60
 SMALL = {"n_samples": 400}
@@ -36,7 +36,7 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("model", model_names())
+@pytest.mark.parametrize("model", POINT_MODELS)
 def test_unchanged_fork_repeats_its_parent_bit_for_bit(model: str) -> None:
     parent = make(model)
     train(parent, STEPS)

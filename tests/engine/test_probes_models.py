@@ -21,12 +21,12 @@ from engine.registry import (
     dataset_card,
     dataset_names,
     datasets,
-    model_names,
     models,
     probes,
 )
 from engine.wire.capability import Capability
 from engine.wire.fields import field_specs
+from tests.engine.choice import POINT_MODELS
 
 #: Small settings, applied where a configuration has them.
 TINY: dict[str, object] = {"hidden_features": (16, 16), "n_samples": 300, "chain_steps": 3}
@@ -64,7 +64,7 @@ def ask(name: str, model_name: str, dataset: str, **arguments: Any) -> Result:
 
 
 def window(dataset: str) -> dict[str, list[float]]:
-    values = ask("data_points", model_names()[0], dataset).values
+    values = ask("data_points", POINT_MODELS[0], dataset).values
     return {"low": values["low"], "high": values["high"]}  # type: ignore[dict-item]
 
 
@@ -72,7 +72,7 @@ def window(dataset: str) -> dict[str, list[float]]:
 FEW_SETS = ("gaussian_1d", "two_moons")
 PAIRS = [
     (name, dataset)
-    for name in model_names()
+    for name in POINT_MODELS
     for dataset in POINT_SETS
     if name == "made" or models()[name].card.family != "autoregressive" or dataset in FEW_SETS
 ]
@@ -125,7 +125,7 @@ def test_numbers_at_a_point_add_up(name: str, dataset: str) -> None:
     assert len(values["terms"]) == len(terms)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 @pytest.mark.parametrize("dataset", ["gaussian_1d", "two_moons"])
 def test_samples_and_draws(name: str, dataset: str) -> None:
     points = ask("samples", name, dataset, n=7, chain_steps=3).numpy()["points"]
@@ -135,7 +135,7 @@ def test_samples_and_draws(name: str, dataset: str) -> None:
     assert np.isfinite(events).all()
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 @pytest.mark.parametrize("dataset", ["gaussian_1d", "two_moons"])
 def test_warped_grid(name: str, dataset: str) -> None:
     kind = model(name, dataset)
@@ -150,10 +150,10 @@ def test_warped_grid(name: str, dataset: str) -> None:
     assert np.isfinite(lines).all()
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 def test_responsibilities(name: str) -> None:
     latents = getattr(model(name, "two_moons"), "latents", None)
-    if not latents or latents[0].kind != "category":
+    if not latents or latents[0].kind == "real":
         with pytest.raises(ValueError, match=r"latent|mixture"):
             ask("responsibilities", name, "two_moons")
         return
@@ -165,7 +165,7 @@ def test_responsibilities(name: str) -> None:
     assert np.linalg.eigvalsh(arrays["covariances"]).min() > 0.0
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 @pytest.mark.parametrize("plane", ["axes", "pca"])
 def test_pictures_are_drawn_on_a_plane(name: str, plane: str) -> None:
     where = {"plane": plane, "axes": [20, 27]}

@@ -11,11 +11,12 @@ from scipy import integrate
 
 from engine.capabilities import capabilities_of
 from engine.estimators.quadrature import kl_divergence
-from engine.registry import build_dataset, build_model, model_names, models
+from engine.registry import build_dataset, build_model, models
 from engine.target import Target
 from engine.training import Trainer, fit
 from engine.variational import free_energy
 from engine.wire.capability import Capability
+from tests.engine.choice import POINT_MODELS
 
 ENERGIES = ("U1", "U2", "U3", "U4")
 
@@ -102,7 +103,7 @@ def test_a_flow_is_fitted_to_the_energy_alone(name: str) -> None:
     assert after < min(0.35, before / 3)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 def test_models_without_a_path_are_refused_with_the_reason(name: str) -> None:
     model = build_model(name, event_shape=(2,), dataset=target("U3"))
     if Capability.FLOW_PATH in capabilities_of(models()[name]):

@@ -13,8 +13,9 @@ from torch import Tensor
 from engine.capabilities import Bound, Critic, Energy, LogProb, Sampling
 from engine.dataset import box_margin
 from engine.model import GenerativeModel
-from engine.registry import build_model, model_names, models
+from engine.registry import build_model, models
 from engine.training import fit
+from tests.engine.choice import POINT_MODELS
 from tests.engine.toys import Table
 
 N_POINTS = 200
@@ -52,7 +53,7 @@ def scores(model: Any, x: Tensor) -> Tensor:
 
 def densities() -> list[str]:
     wanted = (LogProb, Bound, Energy)
-    return [n for n, kind in models().items() if any(issubclass(kind, w) for w in wanted)]
+    return [n for n in POINT_MODELS if any(issubclass(models()[n], w) for w in wanted)]
 
 
 @pytest.mark.parametrize("name", densities())
@@ -65,7 +66,7 @@ def test_log_density_follows_the_unit(name: str, scale: float, shift: float) -> 
     assert float((here - there - 2.0 * math.log(scale)).abs().max()) < 0.02
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 def test_float64_points_are_scored_by_float32_weights(name: str) -> None:
     data = crescent()
     model = trained(name, data, steps=2)
@@ -74,7 +75,7 @@ def test_float64_points_are_scored_by_float32_weights(name: str) -> None:
     assert torch.allclose(given, scores(model, data.train), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [n for n, k in models().items() if issubclass(k, Sampling)])
+@pytest.mark.parametrize("name", [n for n in POINT_MODELS if issubclass(models()[n], Sampling)])
 @pytest.mark.parametrize("shape", [(1,), (2,), (1, 2, 2)])
 def test_no_draws_are_an_empty_batch(name: str, shape: tuple[int, ...]) -> None:
     model: Any = build_model(name, event_shape=shape)
@@ -82,7 +83,7 @@ def test_no_draws_are_an_empty_batch(name: str, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("constant", [0.0, 7.0, 1e6])
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 def test_a_constant_column_is_left_unscaled(name: str, constant: float) -> None:
     x = torch.randn(N_POINTS, 2, generator=seeded())
     x[:, 1] = constant

@@ -17,8 +17,9 @@ from engine.estimators.precision import in_double
 from engine.estimators.terms import log_mean_error
 from engine.model import GenerativeModel
 from engine.probe import Result, View
-from engine.registry import build_dataset, build_model, model_names, models, probes
+from engine.registry import build_dataset, build_model, models, probes
 from engine.training import fit
+from tests.engine.choice import POINT_MODELS
 from tests.engine.toys import GaussianData, GaussianToy
 
 DATA = ("eight_gaussians", "two_moons", "bimodal_1d")
@@ -50,7 +51,7 @@ def points(dataset: Dataset) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", POINT_MODELS)
 def test_terms_add_up_to_the_number_shown(name: str, data: str) -> None:
     model, dataset = trained(name, data)
     for point in points(dataset):
@@ -63,7 +64,7 @@ def test_terms_add_up_to_the_number_shown(name: str, data: str) -> None:
         assert all(values["term_words"])
 
 
-EXACT = tuple(n for n in model_names() if hasattr(models()[n], "log_prob"))
+EXACT = tuple(n for n in POINT_MODELS if hasattr(models()[n], "log_prob"))
 
 
 @pytest.mark.parametrize("name", EXACT)

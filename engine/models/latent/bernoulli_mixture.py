@@ -95,6 +95,7 @@ class BernoulliMixture(MixtureModel):
             title="Latent Structure Analysis",
         ),
         features=("components", "half_steps"),
+        supports=("binary",),
     )
 
     logits: Tensor
