@@ -24,6 +24,7 @@ from widgets.controls.status import StatusLine
 from widgets.controls.tool_row import Toggle, ToolRow
 from widgets.controls.transport import PACES, SLOW_PACE, TransportBar
 from widgets.controls.typesetting import (
+    SHORT_EM,
     WIDEST_EM,
     Job,
     Typesetter,
@@ -266,6 +267,25 @@ def test_breaks_only_outside_brackets() -> None:
         "a", "= -b", r"+ \frac{c - d}{2}", r"- \left(e + f\right)",
     ]  # fmt: skip
     assert split_parts(r"a = b,\quad c = d") == ["a = b", "c = d"]
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"y=\tanh(W_f*x+V_f^{\top}h)\odot\sigma(W_g*x+V_g^{\top}h)",
+        r"p(x)=\prod_{i=1}^{n^2}p(x_{i,R}\mid x_{<i})\,p(x_{i,G}\mid x_{<i},x_{i,R})\,"
+        r"p(x_{i,B}\mid x_{<i},x_{i,R},x_{i,G})",
+        r"p(x)=\prod_{i=1}^{s^2}p(x^{s}_i\mid x^{s}_{<i})\prod_{j\notin s}p(x_j\mid x_{<j},x^{s})",
+    ],
+)
+def test_no_line_is_a_lone_letter_and_products_are_broken_last(latex: str) -> None:
+    job = Job(latex, "#ffffff", 15.0)
+    lines = set_lines(job)
+    assert len(lines) > 1
+    for line in lines:
+        assert SHORT_EM * 15.0 < line.width <= WIDEST_EM * 15.0
+    sum_of_two = r"\log p(x)\ge\mathbb{E}\left[\log p(x|z)\right]-\beta\,\mathrm{KL}(q(z|x)\|p(z))"
+    assert len(set_lines(Job(sum_of_two, "#ffffff", 15.0))) == 2
 
 
 def test_chips_wrap_or_hide(look: Look, qapp: object) -> None:

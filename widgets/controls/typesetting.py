@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Set
 from dataclasses import dataclass
 
 _LOG = logging.getLogger(__name__)
@@ -12,9 +13,13 @@ _TOKEN = re.compile(r"\\left\b|\\right\b|\\[A-Za-z]+|\\.|.", re.DOTALL)
 _SEPARATOR = re.compile(r"[,;]?\s*\\q?quad\s*|[,;]?\s*\\\\\s*")
 _RELATIONS = {"=", r"\le", r"\leq", r"\ge", r"\geq", r"\approx", r"\propto", r"\sim", r"\to"}
 _SIGNS = {"+", "-"}
+#: What parts the factors of a product: a line is broken there where nothing else helps.
+_FACTORS = {r"\odot", r"\prod", r"\,"}
 
 #: Lines longer than this many times the font size are broken where that is possible.
 WIDEST_EM = 17.0
+#: A line as short as this is not left alone: what follows is broken instead.
+SHORT_EM = 4.0
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,8 @@ def split_parts(latex: str) -> list[str]:
     return [part.strip() for part in _SEPARATOR.split(latex) if part.strip()]
 
 
-def split_pieces(latex: str) -> list[str]:
-    """A part cut before each relation and each sign that stands outside all brackets."""
+def split_pieces(latex: str, marks: Set[str] = _RELATIONS | _SIGNS) -> list[str]:
+    """A part cut before each relation and sign (or other marks) that stands outside brackets."""
     pieces, depth, previous = [""], 0, ""
     for token in _TOKEN.findall(latex):
         if token in ("{", "(", "[", r"\left"):
@@ -97,7 +102,7 @@ def split_pieces(latex: str) -> list[str]:
         elif token in ("}", ")", "]", r"\right"):
             depth -= 1
         opening = previous in _RELATIONS | _SIGNS | {"", r"\left", r"\right", "^", "_"}
-        if depth == 0 and token in _RELATIONS | _SIGNS and not opening:
+        if depth == 0 and token in marks and not opening:
             pieces.append("")
         pieces[-1] += token
         previous = token if token.strip() else previous
@@ -107,12 +112,22 @@ def split_pieces(latex: str) -> list[str]:
 def _packed(part: str, job: Job) -> list[str]:
     """Pieces put back together as long as a line holds them; later lines are indented."""
     lines: list[str] = []
-    for piece in split_pieces(part):
+    waiting = split_pieces(part)
+    while waiting:
+        piece = waiting.pop(0)
         longer = f"{lines[-1]} {piece}" if lines else piece
-        if lines and set_line(longer, job).width > WIDEST_EM * job.size:
-            lines.append(rf"\quad {{}} {piece}")
-        elif lines:
-            lines[-1] = longer
+        if set_line(longer, job).width <= WIDEST_EM * job.size:
+            lines[-1:] = [longer]
+            continue
+        factors = split_pieces(piece, _FACTORS)
+        if len(factors) > 1 and (not lines or _wants_more(lines[-1], piece, job)):
+            waiting = factors + waiting
         else:
-            lines.append(piece)
+            lines.append(rf"\quad {{}} {piece}" if lines else piece)
     return lines
+
+
+def _wants_more(line: str, piece: str, job: Job) -> bool:
+    """Whether a line is too short to stand alone, or the next piece too long for any."""
+    short = set_line(line, job).width < SHORT_EM * job.size
+    return short or set_line(piece, job).width > WIDEST_EM * job.size

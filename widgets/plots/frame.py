@@ -230,7 +230,9 @@ class Frame(QWidget, Recalled):
         self._left.showLabel(y_named)
         self._bottom.setHeight(bottom)
         self._left.setWidth(px(LEFT_WIDTH if y_named else BARE_WIDTH))
-        edge = px(TIGHT_EDGE if self.is_tight else EDGE)
+        # Half of the topmost tick's label stands above the axis.
+        half = QFontMetrics(self._font()).ascent() // 2 + 1
+        edge = max(px(TIGHT_EDGE), half) if self.is_tight else px(EDGE)
         self.grid.layout.setRowMinimumHeight(0, edge)
         self.grid.layout.setColumnMinimumWidth(2, px(EDGE))
 
