@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.files import ASSETS
 from app.film import write_film, write_stills
 from app.panel_manager import panel_kinds
 from app.render import Sitting, easel, save
@@ -20,12 +21,17 @@ SIZES = ((1280, 720), (1920, 1080))
 
 @dataclass(frozen=True)
 class Stop:
-    """A run worth showing."""
+    """A run worth showing: trained on the spot, or one that comes with the program.
+
+    ``panels`` are those that it is shown in, and no other run is in the tour; () is all others.
+    """
 
     model: str
     data: str
     steps: int
     config: dict[str, Value] = field(default_factory=dict)
+    file: str = ""
+    panels: tuple[str, ...] = ()
 
     @property
     def spec(self) -> RunSpec:
@@ -44,6 +50,7 @@ STOPS = (
     Stop("made", "pinwheel", 400),
     Stop("maf", "checkerboard", 400),
     Stop("ppca", "banana", 30),
+    Stop("gated_pixelcnn", "digits", 900, file="digits", panels=("pixels",)),
 )
 
 
@@ -76,12 +83,19 @@ def run_shots(folder: Path = Path("shots")) -> int:
     with ShellEngine() as engine, easel(look):
         sitting = Sitting(engine, look)
         for stop in STOPS:
-            sitting.start(stop.spec)
-            sitting.train(stop.steps)
-            _shoot(sitting, look, folder, stop.model)
+            _begin(sitting, stop)
+            _shoot(sitting, look, folder, stop)
     write_stills(folder, SIZES)
     _say(f"{len(list(folder.glob('*.png')))} pictures are in {folder}/")
     return 0
+
+
+def _begin(sitting: Sitting, stop: Stop) -> None:
+    if stop.file:
+        sitting.open(str(ASSETS / "pretrained" / f"{stop.file}.safetensors"))
+    else:
+        sitting.start(stop.spec)
+        sitting.train(stop.steps)
 
 
 def make_folder(folder: Path) -> None:
@@ -95,26 +109,29 @@ def _show_stops(sitting: Sitting, folder: Path) -> None:
     for stop in STOPS:
         if not left:
             return
-        sitting.start(stop.spec)
-        sitting.train(stop.steps)
-        for name in left & set(_serving(sitting)):
+        _begin(sitting, stop)
+        for name in left & set(_serving(sitting, stop)):
             save(sitting.picture(name, SIZES[0]), folder / f"{name}.png")
             left.discard(name)
 
 
-def _serving(sitting: Sitting) -> list[str]:
-    """Names of the panels that can serve the run in hand."""
+def _serving(sitting: Sitting, stop: Stop | None = None) -> list[str]:
+    """Names of the panels that can serve the run in hand, of those that are its own."""
     card = sitting.run.card
-    return [name for name, kind in panel_kinds().items() if not kind.refusal(card)]
+    taken = {name for other in STOPS for name in other.panels}
+    names = [name for name, kind in panel_kinds().items() if not kind.refusal(card)]
+    if stop is None:
+        return names
+    return [n for n in names if (n in stop.panels if stop.panels else n not in taken)]
 
 
-def _shoot(sitting: Sitting, look: Look, folder: Path, model: str) -> None:
+def _shoot(sitting: Sitting, look: Look, folder: Path, stop: Stop) -> None:
     """The run in hand in every panel that serves it, in every theme and size."""
     for theme, palette in PALETTES.items():
         look.set(palette=palette)
         with easel(look):
-            for name, size in itertools.product(_serving(sitting), SIZES):
-                file = folder / f"{name}-{model}-{theme}-{size[0]}x{size[1]}.png"
+            for name, size in itertools.product(_serving(sitting, stop), SIZES):
+                file = folder / f"{name}-{stop.model}-{theme}-{size[0]}x{size[1]}.png"
                 save(sitting.picture(name, size), file)
 
 

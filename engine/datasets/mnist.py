@@ -89,6 +89,7 @@ class Mnist(IdxPictures):
             str,
             Field(
                 choices=("static", "dynamic", "threshold"),
+                when=("levels", 2),
                 help="How two levels come about: the published fixed draws, drawn anew for every "
                 "batch with the grey value as probability, or cut at the middle.",
             ),

@@ -36,6 +36,7 @@ Binarisation = Annotated[
     str,
     Field(
         choices=("dynamic", "threshold"),
+        when=("levels", 2),
         help="How two levels come about: drawn anew for every batch with the grey value as "
         "probability, or cut at the middle.",
     ),

@@ -77,6 +77,7 @@ class Sprites(Pixels):
             str,
             Field(
                 choices=("threshold", "dynamic"),
+                when=("levels", 2),
                 help="How two levels come about: cut at the middle, or drawn anew for every batch "
                 "with the covered share of the pixel as probability.",
             ),

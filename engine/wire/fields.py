@@ -44,6 +44,8 @@ class Field(msgspec.Struct, frozen=True):
         live: Whether it may change while training without a restart.
         derived: Whether the data decide it, so that no form shows it (see
             :func:`engine.registry.build_model`).
+        when: Another field and the value that it must have, or this one does nothing and the form
+            hides it.
         optional: Whether ``None`` is allowed (set by :func:`field_specs`).
     """
 
@@ -56,6 +58,7 @@ class Field(msgspec.Struct, frozen=True):
     choices: tuple[str, ...] = ()
     live: bool = False
     derived: bool = False
+    when: tuple[str, bool | int | str] | None = None
 
 
 class FieldSpec(msgspec.Struct, frozen=True):

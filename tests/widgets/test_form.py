@@ -100,6 +100,29 @@ def test_optional_number(form: Any, qtbot: QtBot) -> None:
     assert caught.args == [{"levels": 2}]
 
 
+def test_a_setting_that_does_nothing_is_hidden(qtbot: QtBot, look: Look) -> None:
+    @dataclass(frozen=True)
+    class Pictures:
+        levels: Annotated[int | None, Field(2, 256, help="Grey levels.")] = 2
+        cut: Annotated[str, Field(choices=("a", "b"), when=("levels", 2), help="How.")] = "a"
+
+    form = ConfigForm(look)
+    form.set_fields(field_specs(Pictures))
+    shown(form, qtbot)
+    cut = form.editor("cut")
+    assert cut.isVisible()
+    form.set_values({"levels": 17})
+    assert not cut.isVisible()
+    form.set_values({"levels": 2})
+    assert cut.isVisible()
+    qtbot.mouseClick(form.editor("levels").box, Qt.MouseButton.LeftButton)  # none: real values
+    assert not cut.isVisible()
+    look.set(scale=2.0)
+    assert not form.editor("cut").isVisible()
+    form.set_fields(field_specs(Pictures))
+    assert form.editor("cut").isVisible()
+
+
 def test_path_is_taken(form: Any, qtbot: QtBot) -> None:
     editor = form.editor("path")
     assert isinstance(editor, PathEditor)

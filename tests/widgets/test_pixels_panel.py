@@ -17,7 +17,7 @@ from engine.wire.event import Event
 from tests.widgets import pixel_fakes
 from tests.widgets.fakes import resize
 from tests.widgets.pixel_runs import EVENTS, info_of, pieces, serve, spot
-from widgets.look import LIGHT
+from widgets.look import LIGHT, Look
 from widgets.panel import Panel, Pointed
 from widgets.panels.pixels import MODES, PixelsPanel
 
@@ -223,6 +223,21 @@ def test_completions_keep_what_is_known_and_the_sentence_is_honest(
     inpaint.painter.occlude("")
     assert "completions" not in panel.asks(rest=True)
     assert inpaint.wall.count == 0
+
+
+def test_on_paper_the_whole_picture_is_there(qtbot: QtBot, look: Look) -> None:
+    panel = PixelsPanel(look)
+    qtbot.addWidget(panel)
+    panel.resize(700, 500)
+    panel.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    panel.show()
+    info = info_of()
+    panel.open_run(info)
+    serve(panel, info)
+    grow: Any = panel.modes["grow"]
+    assert not grow.clock.is_playing
+    assert grow.clock.place == 64
+    assert grow.transport.label.text().startswith("64 / 64")
 
 
 def test_an_order_agnostic_model_shows_what_conditioning_on_all_is_worth(

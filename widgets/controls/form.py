@@ -35,6 +35,7 @@ class ConfigForm(QWidget):
         self._specs: tuple[FieldSpec, ...] = ()
         self._editors: dict[str, Editor] = {}
         self._widgets: list[QWidget] = []
+        self._rows: dict[str, tuple[QWidget, ...]] = {}
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(5)
@@ -59,6 +60,7 @@ class ConfigForm(QWidget):
         if specs == self._specs:
             for spec in specs:
                 self._editors[spec.name].set_value(spec.default)
+            self._hide_idle()
             return
         self._specs = specs
         self._make_rows()
@@ -73,6 +75,16 @@ class ConfigForm(QWidget):
             editor = self._editors.get(name)
             if editor is not None and not editor.is_typing and editor.value != value:
                 editor.set_value(value)
+        self._hide_idle()
+
+    def _hide_idle(self) -> None:
+        """A row is there only while its setting does something."""
+        for spec in self._specs:
+            if spec.field.when is not None:
+                name, value = spec.field.when
+                other = self._editors.get(name)
+                for widget in self._rows[spec.name]:
+                    widget.setVisible(other is None or other.value == value)
 
     def _rebuild(self) -> None:
         values = self.values()
@@ -84,11 +96,12 @@ class ConfigForm(QWidget):
             self._grid.removeWidget(widget)
             widget.hide()
             widget.deleteLater()
-        self._widgets, self._editors = [], {}
+        self._widgets, self._editors, self._rows = [], {}, {}
         self._grid.setColumnStretch(0, 1 if self._wraps else 0)
         self._grid.setColumnStretch(1, 0 if self._wraps else 1)
         for row, spec in enumerate(self._specs):
             self._make_row(row, spec)
+        self._hide_idle()
 
     @property
     def _wraps(self) -> bool:
@@ -105,12 +118,18 @@ class ConfigForm(QWidget):
         label.setBuddy(editor.focusProxy() or editor)
         label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         label.setContentsMargins(0, self._look.px(4), 0, 0)
-        self._place(row, label, editor, self._mark(spec))
+        mark = self._mark(spec)
+        self._place(row, label, editor, mark)
+        self._rows[spec.name] = label, editor, mark
         self._editors[spec.name] = editor
         focus = editor.focusProxy() or editor
         focus.setAccessibleName(label_of(spec))
         focus.setAccessibleDescription(tooltip)
-        editor.edited.connect(lambda value, name=spec.name: self.edited.emit({name: value}))
+        editor.edited.connect(lambda value, name=spec.name: self._on_edited(name, value))
+
+    def _on_edited(self, name: str, value: Value) -> None:
+        self._hide_idle()
+        self.edited.emit({name: value})
 
     def _place(self, row: int, label: QLabel, editor: Editor, mark: QLabel) -> None:
         top = Qt.AlignmentFlag.AlignTop

@@ -92,6 +92,7 @@ class GrowMode(Mode, Recalled):
         self._curve, self._hover = None, None
         cells = self.desk.cells
         self.clock.open(cells.size if cells is not None else 0)
+        self.transport.show_clock("")
         hint = "The first values are being drawn …"
         self.canvas.set_hint(hint if cells is not None else "")
         self._fresh = True
@@ -134,9 +135,16 @@ class GrowMode(Mode, Recalled):
             self.clock.set_ready(self.desk.film.n if self.desk.film is not None else 0)
             if self._fresh and self.isVisible():
                 self._fresh = False
-                self.clock.play()
+                self._begin()
             if not self.clock.is_playing or self.clock.place >= self.clock.size:
                 self._draw()
+
+    def _begin(self) -> None:
+        """The pictures grow; on paper, where nothing moves, all of them is there."""
+        if self.window().testAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen):
+            self.clock.go(self.clock.size)
+        else:
+            self.clock.play()
 
     def leave(self) -> None:
         """Time stands still while another mode is in front."""
