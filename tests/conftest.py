@@ -36,6 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["QT_QPA_PLATFORM"] = "xcb" if os.environ.get("DISPLAY") else "offscreen"
 
 
+def pytest_collection_finish() -> None:
+    """Put what the imports made out of the collector's sight.
+
+    It lives as long as the process, and every look for timers, and every collection, would walk
+    through its hundreds of thousands of objects again.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest folder; skip what needs OpenGL where the platform has none.
 
