@@ -111,7 +111,7 @@ class Gestures(QObject):
 
     def _on_key(self, event: QKeyEvent) -> bool:
         """True for undo and redo where an editor would take them and do nothing with them."""
-        widget = QApplication.focusWidget()
+        widget = QApplication.focusWidget() or QApplication.activeWindow()
         if any(event.matches(key) for key in UNDO_KEYS):
             event.ignore()
             return _has_nothing_to_undo(widget)

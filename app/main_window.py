@@ -204,8 +204,8 @@ class MainWindow(QMainWindow):
     def _watch_undo(self) -> None:
         """What the user does to the window can be undone too, and the menu says what."""
         self.layout_undo = LayoutUndo(self.undo_stack, self.workspace)
-        layout = (self._layout, self._put_layout)
-        self.panel_undo = PanelUndo(self.undo_stack, self.workspace, self.layout_undo, layout)
+        parts = self.workspace, self.layout_undo, (self._layout, self._put_layout), self.travel
+        self.panel_undo = PanelUndo(self.undo_stack, *parts)
         self.panel_undo.gestures.watch(self)
         for dock in (self.setup_dock, self.inspector_dock):
             self.layout_undo.watch(dock)

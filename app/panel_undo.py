@@ -1,8 +1,9 @@
-"""Undo and redo of what the hand does in panels and to docks: one entry for each gesture.
+"""Undo and redo of what the hand does in panels, to docks, and in time: one entry a gesture.
 
 When a gesture begins its panel's state is noted, and when it is over what differs is one entry.
 Nothing here knows a control: choices come from ``Panel.save_state``, views, masks and the like
-from :class:`~widgets.recall.Recalled`, the chosen point and the docks from the workspace.
+from :class:`~widgets.recall.Recalled`, the chosen point and the docks from the workspace, the
+run and the step in view from the window's cursor.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QWidget
 
 from app.gestures import Gestures
 from app.layout_undo import LayoutUndo, Switch
+from app.time_travel import Place, TimeTravel
 from app.workspace import Workspace
 from widgets.panel import Panel, Point
 from widgets.recall import Recalled, parts_of, same
@@ -28,7 +30,7 @@ RESIZE, TABS, MOVE = "resize the panels", "switch tabs", "move {}"
 
 @dataclass(eq=False)
 class Moment:
-    """What can be brought back of one panel, or of the docks."""
+    """What can be brought back of one panel, of the docks, or of the place in time."""
 
     saved: dict[str, Any] = field(default_factory=dict)
     parts: dict[Recalled, Any] = field(default_factory=dict)
@@ -36,6 +38,7 @@ class Moment:
     layout: object = None
     shown: frozenset[QDockWidget] = frozenset()
     floating: frozenset[QDockWidget] = frozenset()
+    place: Place | None = None
 
     def __eq__(self, other: object) -> bool:
         """Whether everything is the same; arrays count as a whole."""
@@ -43,12 +46,12 @@ class Moment:
 
     def _facts(self) -> tuple[Any, ...]:
         pairs = (*sorted(self.saved.items()), *self.parts.items())
-        return pairs, self.point, self.layout, self.shown, self.floating
+        return pairs, self.point, self.layout, self.shown, self.floating, self.place
 
 
 @dataclass
 class _Begun:
-    """A gesture that is on: where, and how it was there before."""
+    """A gesture that is on: where, and how it was before; ``words`` if it is on the docks."""
 
     panel: Panel | None
     words: str
@@ -63,6 +66,7 @@ class PanelUndo(QObject):
         workspace: Whose panels and docks.
         layout_undo: Writes switches down by itself and can be kept quiet.
         layout: Tells how all docks lie, and lays them so again.
+        travel: Tells which run and step are in view, and goes back to them.
     """
 
     def __init__(
@@ -71,10 +75,12 @@ class PanelUndo(QObject):
         workspace: Workspace,
         layout_undo: LayoutUndo,
         layout: tuple[Callable[[], object], Callable[[Any], None]],
+        travel: TimeTravel,
     ) -> None:
         super().__init__(workspace)
         self._undo, self._workspace, self._watcher = undo_stack, workspace, layout_undo
         self._layout, self._put_layout = layout
+        self._travel = travel
         self._begun: _Begun | None = None
         self.gestures = Gestures(self)
         self.gestures.began.connect(self._on_began)
@@ -102,18 +108,19 @@ class PanelUndo(QObject):
 
     def _on_began(self, widget: QWidget) -> None:
         panel = _around(widget, Panel)
-        words = "" if panel is not None else _dock_words(widget)
+        pressed = panel is None and self.gestures.kind == "press"
+        words = _dock_words(widget) if pressed else ""
         self._take()
-        if panel is not None:
-            self._begun = _Begun(panel, "", self._moment(panel))
-        elif words:
+        if words:
             self._begun = _Begun(None, words, self._arrangement())
             self._watcher.hold()  # a dock that floats hides for a moment: that is no closing
+        else:
+            self._begun = _Begun(panel, "", self._moment(panel))
 
     def _take(self) -> _Begun | None:
         """What was begun, which ends with this."""
         begun, self._begun = self._begun, None
-        if begun is not None and begun.panel is None:
+        if begun is not None and begun.words:
             self._watcher.let_go()
             self._watcher.sync()
         return begun
@@ -122,7 +129,7 @@ class PanelUndo(QObject):
         begun = self._take()
         if begun is None:
             return
-        if begun.panel is None:
+        if begun.words:
             self._push_layout(begun)
         else:
             self._push_panel(begun.panel, begun.before)
@@ -133,19 +140,30 @@ class PanelUndo(QObject):
             words = _arranged(begun.before, after) or begun.words
             self._watcher.push(Switch(words, partial(self._put, None), begun.before, after))
 
-    def _push_panel(self, panel: Panel, before: Moment) -> None:
+    def _push_panel(self, panel: Panel | None, before: Moment) -> None:
         after = self._moment(panel)
         saved = [n for n, value in after.saved.items() if not same(before.saved.get(n), value)]
         both = [part for part in after.parts if part in before.parts]
         parts = [p for p in both if not p.is_same(before.parts[p], after.parts[p])]
         moved = before.point != after.point
-        if not (saved or parts or moved):
+        went = self._how(before, after)
+        words = _words(panel, before, after, parts, saved) or went
+        if not words:
             return
-        words = _words(panel, before, after, parts, saved)
         old, new = (_only(moment, saved, parts, moved) for moment in (before, after))
+        if went:
+            old.place, new.place = before.place, after.place
         slides = self.gestures.last_kind != "press" or _is_amount(after, saved)
-        merges = f"{panel.name} {saved} {[id(part) for part in parts]} {moved}" if slides else ""
-        self._watcher.push(Switch(words, partial(self._put, panel), old, new, merges))
+        name = panel.name if panel is not None else ""
+        merges = f"{name} {saved} {[id(part) for part in parts]} {moved} {bool(went)}"
+        put = partial(self._put, panel)
+        self._watcher.push(Switch(words, put, old, new, merges if slides else ""))
+
+    def _how(self, before: Moment, after: Moment) -> str:
+        """What the user did to get to another place in time, or ""."""
+        if before.place is None or after.place is None:
+            return ""
+        return self._travel.how(before.place, after.place)
 
     # --- to and fro ---------------------------------------------------------------------------
 
@@ -155,16 +173,25 @@ class PanelUndo(QObject):
         floating = frozenset(dock for dock in shown if dock.isFloating())
         return Moment(layout=self._layout(), shown=shown, floating=floating)
 
-    def _moment(self, panel: Panel) -> Moment:
+    def _moment(self, panel: Panel | None) -> Moment:
+        place = self._travel.place
+        if panel is None:
+            return Moment(place=place)
         parts = {part: part.kept() for part in parts_of(panel)}
-        return Moment(dict(panel.save_state()), parts, (self._workspace.point,))
+        point = (self._workspace.point,)
+        return Moment(dict(panel.save_state()), parts, point, place=place)
 
     def _put(self, panel: Panel | None, moment: Moment) -> None:
-        if panel is None:
+        if moment.layout is not None:
             with self._watcher.quietly():
                 self._put_layout(moment.layout)
             self._watcher.sync()
-            return
+        if moment.place is not None:
+            self._travel.return_to(moment.place)
+        if panel is not None:
+            self._put_panel(panel, moment)
+
+    def _put_panel(self, panel: Panel, moment: Moment) -> None:
         with self._watcher.quietly():
             if moment.saved:
                 panel.restore_state(panel.save_state() | moment.saved)
@@ -186,9 +213,11 @@ def _only(moment: Moment, saved: list[str], parts: list[Recalled], moved: bool) 
 
 
 def _words(
-    panel: Panel, before: Moment, after: Moment, parts: list[Recalled], saved: list[str]
+    panel: Panel | None, before: Moment, after: Moment, parts: list[Recalled], saved: list[str]
 ) -> str:
-    """What the user did, in the words of what changed first."""
+    """What the user did in a panel, in the words of what changed first; "" for nothing."""
+    if panel is None or not (parts or saved or before.point != after.point):
+        return ""
     if parts:
         words = parts[0].what_changed(before.parts[parts[0]], after.parts[parts[0]])
     elif saved:

@@ -6,6 +6,7 @@ Nothing here trains: live work goes on beside it and never moves the cursor.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, QTimer, Signal
@@ -20,6 +21,19 @@ from widgets.controls.transport import TransportBar
 
 #: Milliseconds between two moves of the cursor while it plays by itself.
 FRAME_MS = 40
+
+
+@dataclass(frozen=True)
+class Place:
+    """What the window looks at: a run, a step of it (None is the newest), and how time is spaced.
+
+    A place where ``moves`` is on is on its way by itself.
+    """
+
+    run: str
+    step: int | None
+    log: bool
+    moves: bool = False
 
 
 class TimeTravel(QObject):
@@ -77,6 +91,33 @@ class TimeTravel(QObject):
     def wanted(self) -> int | None:
         """A step that is being repeated, since it is not stored."""
         return self._wanted[1] if self._wanted is not None else None
+
+    @property
+    def place(self) -> Place:
+        """Where the user is, for undo."""
+        view = self._session.current
+        step = self.wanted if self.wanted is not None else self._session.cursor
+        return Place(view.run if view is not None else "", step, self.log, self.is_playing)
+
+    def return_to(self, place: Place) -> None:
+        """Go back to where the user was, as far as that is still there."""
+        if self._session.find(place.run) is not None:
+            self._session.select(place.run)
+            self.go(place.step)
+        if place.log != self.log:
+            self.set_log(place.log)
+
+    def how(self, before: Place, after: Place) -> str:
+        """What the user did to get from one place to another; "" where nothing was done."""
+        if "" in (before.run, after.run) or after.moves:
+            return ""
+        if before.run != after.run:
+            view = self._session.find(after.run)
+            return f"show {view.title}" if view is not None else ""
+        if before.step != after.step:
+            newest = "back to the newest step"
+            return newest if after.step is None else f"look at step {spaced(after.step)}"
+        return "space the timeline" if before.log != after.log else ""
 
     def go(self, step: int | None) -> None:
         """Look at a step; one between the stored ones is repeated, meanwhile the nearest shows."""

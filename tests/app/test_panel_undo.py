@@ -13,9 +13,14 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QSpinBox, QWidget
 
 from app.layout_undo import LayoutUndo
 from app.panel_undo import PanelUndo
+from app.session import Session
+from app.time_travel import TimeTravel
 from app.workspace import Workspace
+from engine.wire import messages as m
+from tests.app.conftest import FakeLink
 from tests.widgets.fakes import run_info
 from tests.widgets.pixel_runs import info_of, serve, spot
+from widgets.controls.transport import TransportBar
 from widgets.look import Look
 from widgets.plots.layers import Box
 from widgets.race.lineup import Rule
@@ -79,9 +84,21 @@ def stack(workspace: Workspace) -> QUndoStack:
 
 
 @pytest.fixture
-def watch(workspace: Workspace, stack: QUndoStack) -> PanelUndo:
+def travel(session: Session, link: FakeLink, qtbot: Any) -> TimeTravel:
+    """Two runs with a past, the second in view."""
+    bar = TransportBar(Look())
+    qtbot.addWidget(bar)
+    for _ in range(2):
+        view = session.start(m.RunSpec("toy", "points"), playing=False)
+        link.admit()
+        link.tell(view.run, "paused", 300, stored=(0, 100, 200, 300))
+    return TimeTravel(session, bar)
+
+
+@pytest.fixture
+def watch(workspace: Workspace, stack: QUndoStack, travel: TimeTravel) -> PanelUndo:
     layout = workspace.saveState, workspace.restoreState
-    made = PanelUndo(stack, workspace, LayoutUndo(stack, workspace), layout)
+    made = PanelUndo(stack, workspace, LayoutUndo(stack, workspace), layout, travel)
     made.gestures.watch(workspace)
     return made
 
@@ -369,3 +386,40 @@ def test_race_is_set_up_and_set_back(
     assert panel.picker.what_changed(before, changed) == "the rule"
     panel.picker.keep(before)
     assert panel.picker.kept() == before
+
+
+def test_moves_of_the_cursor_and_the_run_in_view_are_taken_back(
+    workspace: Workspace,
+    watch: PanelUndo,
+    stack: QUndoStack,
+    travel: TimeTravel,
+    session: Session,
+) -> None:
+    first, second = (view.run for view in session.runs)
+    at = workspace.dock("density")  # any widget: what counts is what a key does
+    for step in (100, 200):
+        watch.gestures.begin("keys", at)
+        travel.go(step)
+    watch.gestures.settle()
+    assert stack.count() == 1
+    assert stack.undoText() == "look at step 200"
+    watch.gestures.begin("press", at.widget())
+    session.select(first)
+    watch.gestures.settle()
+    assert stack.undoText() == "show Toy · Data"
+    stack.undo()
+    assert (session.current and session.current.run, session.cursor) == (second, 200)
+    stack.undo()
+    assert session.cursor is None
+    stack.redo()
+    assert session.cursor == 200
+
+
+def test_a_cursor_that_plays_by_itself_is_no_entry(
+    workspace: Workspace, watch: PanelUndo, stack: QUndoStack, travel: TimeTravel
+) -> None:
+    watch.gestures.begin("keys", workspace.dock("density").widget())
+    travel.play()
+    watch.gestures.settle()
+    travel.stop()
+    assert stack.count() == 0
