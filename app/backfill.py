@@ -27,7 +27,7 @@ REST_PAUSE, TRAINING_PAUSE = 1.0, 40.0
 #: Seconds until the next look when nothing is missing.
 COMPLETE_SECONDS = 0.5
 #: An answer that has not come for so long will not; the window asks for another.
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
