@@ -27,6 +27,7 @@ from widgets.plots.colours import rgb, table
 from widgets.plots.heatmap import HeatMap
 from widgets.plots.layers import Box
 from widgets.plots.mark import Mark
+from widgets.why.components import ComponentTable
 from widgets.why.waterfall import Bar, Waterfall, signed
 
 Show = Callable[[type[Panel]], Any]
@@ -195,6 +196,22 @@ def test_why_says_a_bound_and_its_error_and_asks_for_other_draws(show_panel: Sho
     assert "standard error 0.031 nats" in [chip.text for chip in panel.chips.chips]
     panel.tools.chosen.emit("draws", 4096)
     assert panel.asks(rest=True)["why"].arguments["n_draws"] == 4096
+
+
+def test_components_give_as_many_decimals_as_fit(look: Look, qtbot: QtBot) -> None:
+    made = ComponentTable(look)
+    qtbot.addWidget(made)
+    made.set_components(np.log([0.3, 0.7]), np.array([-12.34567, -3.5]), np.array([0.0, 1.0]))
+    found = []
+    for width in (600, 300, 210, 120):
+        made.resize(width, 200)
+        found.append(made._digits())
+    assert found[0] == 4
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == 0
+    wide = made.fontMetrics().horizontalAdvance
+    made.resize(210, 200)
+    assert wide(signed(-12.34567, made._digits())) <= 0.2 * 210
 
 
 def test_why_shows_a_mixtures_components(show_panel: Show) -> None:

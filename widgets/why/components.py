@@ -18,6 +18,8 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 #: Pixels at scale 1 of a row; so many components are shown, the likeliest first.
 ROW, MOST = 21, 24
+#: Decimals where there is room.
+MOST_DIGITS = 4
 #: Shares of the width: number, log π, log N, their sum; the rest is the bar.
 COLUMNS = (0.08, 0.18, 0.20, 0.20)
 HEADS = ("k", "log π", "log N(x)", "sum", "responsibility")
@@ -80,8 +82,9 @@ class ComponentTable(QWidget):
         painter.setPen(QColor(self._look.palette.muted))
         for column, head in enumerate(HEADS):
             self._write(painter, 0, column, head)
+        digits = self._digits()
         for place, row in enumerate(self._rows, 1):
-            self._draw_row(painter, place, row)
+            self._draw_row(painter, place, row, digits)
         painter.setPen(QColor(self._look.palette.text))
         painter.setFont(self._look.font(0.9, bold=True))
         line = self._look.px(ROW)
@@ -91,15 +94,26 @@ class ComponentTable(QWidget):
         words = f"log Σ exp of the sums{more} = {signed(self._total)} nats"
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, words)
 
+    def _digits(self) -> int:
+        """Decimals of all numbers: as many as the columns have room for."""
+        wide = self.fontMetrics().horizontalAdvance
+        numbers = [(row[1], row[2], row[1] + row[2]) for row in self._rows]
+        rooms = [share * self.width() - 4 for share in COLUMNS[1:]]
+        for digits in range(MOST_DIGITS, 0, -1):
+            texts = ([signed(value, digits) for value in row] for row in numbers)
+            if all(wide(t) <= r for row in texts for t, r in zip(row, rooms, strict=True)):
+                return digits
+        return 0
+
     def _draw_row(
-        self, painter: QPainter, place: int, row: tuple[int, float, float, float]
+        self, painter: QPainter, place: int, row: tuple[int, float, float, float], digits: int
     ) -> None:
         palette = self._look.palette
         k, weight, density, share = row
         colour = part_colour(k, dark=palette.name == "dark")
         painter.setPen(QColor(palette.text))
         for column, text in enumerate(
-            (str(k + 1), signed(weight), signed(density), signed(weight + density))
+            (str(k + 1), *(signed(x, digits) for x in (weight, density, weight + density)))
         ):
             self._write(painter, place, column, text)
         line, left = self._look.px(ROW), sum(COLUMNS) * self.width()

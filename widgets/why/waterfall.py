@@ -221,12 +221,12 @@ class Waterfall(QWidget):
         return [i * spacing for i in range(first, last + 1)]
 
 
-def signed(value: float) -> str:
-    """A summand for people: its sign, and four decimals while they mean something."""
+def signed(value: float, digits: int = 4) -> str:
+    """A summand for people: its sign, and some decimals while they mean something."""
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("+∞" if value > 0 else "−∞")
     tiny, huge = 0.0 < abs(value) < 5e-5, abs(value) >= 1e5
-    text = f"{value:+.1e}" if tiny else f"{value:+.5e}" if huge else f"{value:+.4f}"
+    text = f"{value:+.1e}" if tiny else f"{value:+.5e}" if huge else f"{value:+.{digits}f}"
     return text.replace("-", "−")
 
 
