@@ -115,7 +115,6 @@ class Twin:
         twin.resize(QSize(panel.width(), panel.height()))
         twin.restore_state(panel.save_state())
         twin.open_run(self.scene.info)
-        twin.copy_choices(panel)
         if twin.compares:
             twin.open_runs(self.scene.runs)
         twin.show()

@@ -201,9 +201,6 @@ class Panel(QWidget):
     def restyle(self) -> None:
         """Theme or UI scale changed: take colours and fonts from ``self.look`` again."""
 
-    def copy_choices(self, panel: Panel) -> None:
-        """Take over what was chosen in another panel of this class for the run that both show."""
-
     @property
     def own_frames(self) -> int:
         """Frames of a time of the panel's own, such as an interpolation's; 0 without one."""

@@ -192,3 +192,41 @@ def test_levels_appear_for_several_latents_only(panel: Any) -> None:
     assert panel.asks(rest=True)["level z"].arguments["seed"] == 1
     mode.tools.chosen.emit("start", "data")
     assert panel.asks(rest=True)["level z"].arguments["index"] == 1
+
+
+def test_keyframes_the_chosen_z_and_a_picture_can_be_taken_back(
+    panel: Any, show_panel: Show, tmp_path: Path
+) -> None:
+    info = info_of(event="digits")
+    opened(panel, info, "path")
+    path, plane, own = (panel.modes[name] for name in ("path", "plane", "own"))
+    before = path.kept(), plane.kept(), own.kept()
+    path.add_key(Key((1.0, -1.0)))
+    panel.desk.move(np.array([0.5, 0.25]))
+    own.read(picture(tmp_path))
+    after = path.kept(), plane.kept(), own.kept()
+    for mode, was, now in zip((path, plane, own), before, after, strict=True):
+        assert not mode.is_same(was, now)
+        assert mode.what_changed(was, now)
+    other = show_panel(LatentPanel)
+    other.open_run(info)
+    for name, now in zip(("path", "plane", "own"), after, strict=True):
+        other.modes[name].keep(now)
+    opened_keys = other.modes["path"].keys
+    serve(other, info)
+    assert other.modes["path"].keys == opened_keys == path.keys
+    np.testing.assert_array_equal(other.desk.z, [0.5, 0.25])
+    np.testing.assert_array_equal(other.modes["own"].picture, own.picture)
+    for mode, was in zip((path, plane, own), before, strict=True):
+        mode.keep(was)
+        assert mode.is_same(was, mode.kept())
+
+
+def test_encodings_that_move_are_no_change_of_the_keyframes(panel: Any) -> None:
+    opened(panel, info_of(), "path")
+    mode = panel.modes["path"]
+    before = mode.kept()
+    panel.desk.means = panel.desk.means + np.float32(1.0)
+    mode.refresh()
+    assert mode.kept() != before
+    assert mode.is_same(before, mode.kept())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
 from tests.widgets import latent_fakes
@@ -107,6 +109,24 @@ def test_hovering_names_the_point_and_draws_its_q(panel: Any, qtbot: QtBot) -> N
     plane.frame.hovered.emit(None)
     assert told[-1] is None
     assert plane.lines["ellipse"].is_empty
+
+
+def test_colours_have_a_legend(panel: Any) -> None:
+    info = info_of(event="digits")
+    opened(panel, info)
+    legend = panel.modes["plane"].legend
+    assert [chip.text for chip in legend.chips] == list("0123456789")
+    assert len({chip.colour for chip in legend.chips}) == 10
+    panel.desk.factors = np.linspace(2.0, 4.0, len(panel.desk.means))[:, None]
+    data = msgspec.structs.replace(info.data, factors=("scale",))
+    panel.desk.info = msgspec.structs.replace(info, data=data)
+    panel.desk.set(colour_by="factor 0")
+    assert [chip.text for chip in legend.chips] == ["scale 2", "3", "4"]
+    shades = panel.desk.colours(dark=True)
+    assert legend.chips[0].colour == QColor(*map(int, shades[0])).name()
+    assert legend.chips[2].colour == QColor(*map(int, shades[-1])).name()
+    panel.desk.set(colour_by="position")
+    assert legend.isHidden()
 
 
 def test_more_latents_are_seen_on_axes_or_components(panel: Any) -> None:

@@ -159,10 +159,6 @@ class Desk(QObject):
             self.z, self.index = np.zeros(size), None
         self.moved.emit()
 
-    def copy(self, desk: Desk) -> None:
-        """Look at what another desk looks at."""
-        self.latent, self.z, self.index = desk.latent, desk.z, desk.index
-
     # --- the plane ----------------------------------------------------------------------------
 
     @property
@@ -266,17 +262,25 @@ class Desk(QObject):
             found += [(name, f"factor {i}") for i, name in enumerate(self.info.data.factors)]
         return (*found, ("position", "position"), ("one colour", "none"))
 
+    @property
+    def colouring(self) -> str:
+        """By what points are coloured now; "none" where they are not."""
+        if not len(self.means) or self.values.get("kind") == "prior":
+            return "none"
+        known = [name for _, name in self.colourings()]
+        return self.colour_by if self.colour_by in known else known[0]
+
     def colours(self, *, dark: bool) -> Floats | None:
         """(N, 3) bytes, or None for one colour."""
-        by = self.colour_by or self.colourings()[0][1]
-        if not len(self.means) or by == "none" or self.values.get("kind") == "prior":
+        by = self.colouring
+        if by == "none":
             return None
         if by == "label" and self.labels is not None:
             parts = np.array([rgb(part_colour(k, dark=dark)) for k in range(12)], np.uint8)
             return np.asarray(parts[np.maximum(self.labels, 0) % 12])
         if by.startswith("factor") and self.factors is not None:
             column = self.factors[:, min(int(by.split()[1]), self.factors.shape[1] - 1)]
-            return _shades(column)
+            return shades_of(column)
         return _wheel(self.project(self.means))
 
     # --- layout file --------------------------------------------------------------------------
@@ -315,7 +319,7 @@ def _principal(means: Floats, size: int) -> Floats:
     return found
 
 
-def _shades(values: Floats) -> Floats:
+def shades_of(values: Floats) -> Floats:
     """Low to high through an even map."""
     low, high = float(np.min(values)), float(np.max(values))
     level = np.clip(255 * (values - low) / max(high - low, 1e-30), 0, 255).astype(np.int64)

@@ -77,9 +77,6 @@ class Mode(QWidget):
         """Act on a key that nothing else wanted; ``only_ask`` says whether it would."""
         return False
 
-    def copy(self, mode: Mode) -> None:
-        """Take over what was chosen in another mode of this class."""
-
     @property
     def own_frames(self) -> int:
         """Frames of a time of its own; 0 without one."""

@@ -20,6 +20,7 @@ from widgets.look import Look
 from widgets.panel import Pointed, Question
 from widgets.pixels.canvas import PixelCanvas
 from widgets.pixels.picker import read_own
+from widgets.recall import Recalled
 
 COUNTS = (5, 8, 12, 16)
 #: Training observations that neighbours are looked for among, at rest and while a run trains.
@@ -28,7 +29,7 @@ HINT = "Drop a picture file here, or open one with the button above."
 PATTERNS = "Pictures (*.png *.jpg *.jpeg *.bmp *.gif *.webp)"
 
 
-class OwnMode(Mode):
+class OwnMode(Mode, Recalled):
     """What the model makes of an observation: one's own, or the chosen one of the data."""
 
     def __init__(self, look: Look, desk: Desk) -> None:
@@ -116,11 +117,19 @@ class OwnMode(Mode):
         self._draw_own()
         self.asks_changed.emit()
 
-    def copy(self, mode: Mode) -> None:
-        """The same picture."""
-        if isinstance(mode, OwnMode):
-            self.picture, self.n = mode.picture, mode.n
-            self._draw_own()
+    def kept(self) -> tuple[Any, ...]:
+        """The picture of one's own, for undo and for a film's twin."""
+        return (self.picture,)
+
+    def keep(self, value: tuple[Any, ...]) -> None:
+        """Take it back."""
+        self.picture = value[0]
+        self._draw_own()
+        self.asks_changed.emit()
+
+    def what_changed(self, before: Any, after: Any) -> str:
+        """Which picture is encoded."""
+        return "a picture of your own" if after[0] is not None else "an observation"
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The picture's posterior, reconstruction and neighbours."""

@@ -26,6 +26,7 @@ from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.clock import Clock
 from widgets.pixels.transport import PixelTransport
+from widgets.recall import Recalled
 
 Floats: TypeAlias = npt.NDArray[Any]
 
@@ -56,7 +57,7 @@ class Key:
     index: int | None = None
 
 
-class PathMode(Mode):
+class PathMode(Mode, Recalled):
     """An interpolation with keyframes and a time of its own."""
 
     def __init__(self, look: Look, desk: Desk) -> None:
@@ -224,14 +225,30 @@ class PathMode(Mode):
             act()
         return True
 
-    def copy(self, mode: Mode) -> None:
-        """The same keyframes, the same kind of path, at the same place."""
-        if isinstance(mode, PathMode):
-            self.keys, self.n_frames = list(mode.keys), mode.n_frames
-            self.kind.set_current(mode.kind.current)
-            self.tools.set_choice("frames", mode.n_frames)
-            self.tools.set_on("loop", mode.tools.is_checked("loop"))
-            self._share = mode.clock.place / max(mode.clock.size, 1)
+    # --- undo ---------------------------------------------------------------------------------
+
+    def kept(self) -> tuple[tuple[Key, ...], float]:
+        """Keyframes and the share of the way, for undo and for a film's twin."""
+        return tuple(self.keys), self.clock.place / max(self.clock.size, 1)
+
+    def keep(self, value: tuple[tuple[Key, ...], float]) -> None:
+        """Take them back."""
+        self.keys, self._share = list(value[0]), value[1]
+        self.clock.go(round(self._share * self.clock.size))
+        self._keys_changed()
+
+    def is_same(self, before: Any, after: Any) -> bool:
+        """Keyframes that are observations move by themselves; so does the time."""
+        names = ([key.index if key.index is not None else key.z for key in one[0]]
+                 for one in (before, after))  # fmt: skip
+        return bool(next(names) == next(names))
+
+    def what_changed(self, before: Any, after: Any) -> str:
+        """What the user did to the keyframes."""
+        more = len(after[0]) - len(before[0])
+        return (
+            "add a keyframe" if more > 0 else "take keyframes away" if more else "move a keyframe"
+        )
 
     # --- the panel's own film -----------------------------------------------------------------
 

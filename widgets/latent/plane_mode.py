@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QStackedWidget
+from PySide6.QtGui import QColor, QResizeEvent
+from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout
 
 from engine.wire.messages import Answer, Failed
-from widgets.controls.chips import Chip
+from widgets.controls.chips import Chip, ChipRow
 from widgets.controls.tool_row import Toggle
 from widgets.latent.decoded_view import DecodedView
-from widgets.latent.desk import Desk, subscript
+from widgets.latent.desk import Desk, shades_of, subscript
 from widgets.latent.mode import Mode
 from widgets.latent.plane_tools import PlaneTools
 from widgets.latent.plane_view import PlaneView
@@ -21,6 +21,8 @@ from widgets.latent.words import first, number, spaced, vector
 from widgets.look import Look
 from widgets.panel import Pointed, Question
 from widgets.plots.cloud import Cloud, has_opengl
+from widgets.plots.colours import part_colour
+from widgets.recall import Recalled, same
 
 TOGGLES = (
     Toggle("points", "points", "Posterior means of the data; draws of the prior where there is "
@@ -45,7 +47,7 @@ UNLIKELY = 5.0
 TALL = 1.15
 
 
-class PlaneMode(Mode):
+class PlaneMode(Mode, Recalled):
     """The latent plane beside what the chosen z decodes to."""
 
     def __init__(self, look: Look, desk: Desk) -> None:
@@ -57,7 +59,7 @@ class PlaneMode(Mode):
         self._point: Answer | None = None
         self._hovered: int | None = None
         self._asked: int | None = None
-        self.stage = QStackedWidget()
+        self.stage, self.legend = QStackedWidget(), ChipRow(look)
         self.cloud: Cloud | None = None
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
@@ -74,7 +76,11 @@ class PlaneMode(Mode):
         self.row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self.row.setSpacing(8)
         self.stage.addWidget(self.plane)
-        self.row.addWidget(self.stage, 3)
+        left = QVBoxLayout()
+        left.setSpacing(2)
+        left.addWidget(self.stage, 1)
+        left.addWidget(self.legend)
+        self.row.addLayout(left, 3)
         self.row.addWidget(self.decoded, 2)
         self.column.addLayout(self.row, 1)
         self.tools.toggled.connect(lambda *_: self._on_toggled())
@@ -112,7 +118,27 @@ class PlaneMode(Mode):
         self.picks.show()
         self.plane.refresh()
         self._draw_cloud()
+        self.legend.set_chips(self._legend())
+        self.legend.setVisible(bool(self.legend.chips))
         self.chips_changed.emit()
+
+    def _legend(self) -> tuple[Chip, ...]:
+        """What the points' colours mean."""
+        desk, dark = self.desk, self.look.palette.name == "dark"
+        by = desk.colouring
+        if by == "label" and desk.labels is not None:
+            present = [int(k) for k in np.unique(desk.labels) if k >= 0]
+            return tuple(Chip(desk.label_words(k), "A label of the data",
+                              part_colour(k, dark=dark), "dot") for k in present)  # fmt: skip
+        if by.startswith("factor") and desk.factors is not None and desk.info is not None:
+            column = desk.factors[:, min(int(by.split()[1]), desk.factors.shape[1] - 1)]
+            name = desk.info.data.factors[int(by.split()[1])]
+            ends = np.array([column.min(), (column.min() + column.max()) / 2, column.max()])
+            shades = [QColor(*map(int, shade)).name() for shade in shades_of(ends)]
+            words = (f"{name} {number(float(ends[0]))}", *(number(float(v)) for v in ends[1:]))
+            return tuple(Chip(w, f"Values of {name}", shade, "dot")
+                         for w, shade in zip(words, shades, strict=True))  # fmt: skip
+        return ()
 
     @property
     def wants_cloud(self) -> bool:
@@ -195,6 +221,25 @@ class PlaneMode(Mode):
         _, basis = self.desk.plane()
         flat = None if wide is None else basis @ wide @ basis.T
         self.plane.set_ellipse(self.desk.project(mean), flat)
+
+    # --- undo ---------------------------------------------------------------------------------
+
+    def kept(self) -> tuple[Any, int | None]:
+        """The chosen z, and the observation whose it is, for undo and for a film's twin."""
+        return self.desk.z, self.desk.index
+
+    def keep(self, value: tuple[Any, int | None]) -> None:
+        """Choose it again."""
+        if value[0] is not None:
+            self.desk.move(*value)
+
+    def is_same(self, before: Any, after: Any) -> bool:
+        """A z that there was none before was not chosen by the user."""
+        return before[0] is None or after[0] is None or same(before, after)
+
+    def what_changed(self, before: Any, after: Any) -> str:
+        """What was chosen."""
+        return f"observation {after[1]}" if after[1] is not None else "move z"
 
     # --- words --------------------------------------------------------------------------------
 
@@ -324,6 +369,7 @@ class PlaneMode(Mode):
         self.plane.restyle()
         self.decoded.restyle()
         self.picks.restyle()
+        self.legend.set_chips(self._legend())
         if self.cloud is not None:
             self.cloud.restyle()
         if self._decoded is not None:

@@ -45,7 +45,7 @@ class PlaneTools:
         tools.set_choice("projection", desk.projection)
         tools.show_choice("projection", desk.size > 2)
         tools.set_choices("colour", desk.colourings())
-        tools.set_choice("colour", desk.colour_by or desk.colourings()[0][1])
+        tools.set_choice("colour", desk.colouring)
         for box, action, axis in zip(self.boxes, self._actions, desk.axes, strict=True):
             with QSignalBlocker(box):
                 box.setRange(1, max(desk.size, 1))

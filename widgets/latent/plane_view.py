@@ -58,8 +58,8 @@ class PlaneView(QWidget):
         self.shown = {"points", "shading", "prior", "aggregate"}
         self.frame, self.bar = Frame(look, equal=False, parent=self), ColourBar(look, self)
         self._image = ImageLayer(0)
-        self.lines = {name: LinesLayer(2 + i) for i, name in enumerate(
-            ("aggregate", "prior", "path", "ellipse"))}  # fmt: skip
+        self.lines = {name: LinesLayer(12 + i) for i, name in enumerate(
+            ("aggregate", "prior", "under", "path", "ellipse"))}  # fmt: skip
         self.points, self.keys, self.ring = CloudLayer(10), DotsLayer(20), DotsLayer(21)
         for layer in (self._image, *self.lines.values(), self.points, self.keys, self.ring):
             self.frame.add(layer)
@@ -219,7 +219,8 @@ class PlaneView(QWidget):
 
     def set_path(self, places: Floats, keys: Floats) -> None:
         """A curve (T, d) and its keyframes (K, d)."""
-        self.lines["path"].set_lines(_two(places))
+        for name in ("under", "path"):
+            self.lines[name].set_lines(_two(places))
         self.keys.set_points(_two(keys))
 
     def set_ring(self, row: int | None) -> None:
@@ -251,7 +252,8 @@ class PlaneView(QWidget):
         strong = "#ffffff" if dark else palette.text
         self.lines["aggregate"].set_pen(with_alpha(strong, 0.55), 1.0)
         self.lines["prior"].set_pen(with_alpha(palette.truth, 0.95), 1.0, dashed=True)
-        self.lines["path"].set_pen(with_alpha(palette.accent, 1.0), px(2) * 1.0)
+        self.lines["under"].set_pen(with_alpha(palette.panel, 1.0), px(5) * 1.0)
+        self.lines["path"].set_pen(with_alpha(strong, 1.0), px(2) * 1.0)
         self.lines["ellipse"].set_pen(with_alpha(strong, 1.0), px(1.6) * 1.0)
         size = self.devicePixelRatioF() * self.look.scale
         self.keys.set_dots(Dots(palette.accent, KEY_DOT * size, 1.0, rim=palette.panel))

@@ -191,13 +191,6 @@ class LatentPanel(Panel):
             mode.restyle()
         self._show_chips()
 
-    def copy_choices(self, panel: Panel) -> None:
-        """The chosen z, the keyframes and the picture of one's own."""
-        if isinstance(panel, LatentPanel):
-            self.desk.copy(panel.desk)
-            for name, mode in self.modes.items():
-                mode.copy(panel.modes[name])
-
     @property
     def own_frames(self) -> int:
         """Those of the interpolation, while it is in front."""
