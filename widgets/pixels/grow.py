@@ -169,7 +169,7 @@ class GrowMode(Mode, Recalled):
         )
         chips = [Chip(words, meaning, palette.model, "dot", framed=True)]
         index = film.index_at(self._place_shown())
-        if place > 0 and self.desk.cells is not None:
+        if self._place_shown() < place and self.desk.cells is not None:
             h = float(film.entropies[watch, index])
             kind = "exact" if self.desk.cells.levels is not None else "quadrature"
             chips.append(
@@ -292,6 +292,9 @@ class GrowMode(Mode, Recalled):
         words = f"p(x | earlier), {cells.words(index)}"
         if value is not None:
             words += f": drew {cells.value_words(value)}"
+        elif place >= film.n:
+            self.bars.clear()
+            words += ": not drawn yet"
         tip = "The conditional of this value given those drawn before it; the drawn one is bright"
         self.bars.set_heading(words, tip)
         if film.probabilities is not None and place < film.n:

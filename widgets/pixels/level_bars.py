@@ -53,7 +53,7 @@ class LevelBars(QWidget):
             self.frame.add(layer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
+        layout.setSpacing(2)
         layout.addWidget(self.heading)
         layout.addWidget(self.frame, 1)
         self.frame.clicked.connect(self._on_clicked)

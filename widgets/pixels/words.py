@@ -13,8 +13,8 @@ def plain(value: float, digits: int = 4) -> str:
 
 
 def fixed(value: float, decimals: int = 2) -> str:
-    """A number with so many decimals."""
-    return f"{value:.{decimals}f}".replace("-", "−") if math.isfinite(value) else "–"
+    """A number with so many decimals; what rounds to zero has no sign."""
+    return f"{value:z.{decimals}f}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def nats_and_bits(value: float) -> str:
