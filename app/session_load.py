@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -77,10 +77,23 @@ class Plan:
     lost: list[str]
 
 
+@dataclass
+class FoundPast:
+    """The past of a run is in its folder.
+
+    Attributes:
+        of: The run, with all that is lost of it.
+        lost: What is lost of its past alone.
+    """
+
+    of: FoundRun
+    lost: list[str]
+
+
 def load(
     source: Source, folder: Path, new_id: Callable[[], str], keep: bool = False
-) -> Iterator[Plan | FoundRun]:
-    """First the :class:`Plan`, then each run with its past, the one in view first.
+) -> Iterator[Plan | FoundRun | FoundPast]:
+    """First the :class:`Plan`, then all runs, then the past of each; the one in view comes first.
 
     Args:
         source: The stored session.
@@ -105,8 +118,11 @@ def load(
     yield Plan(source.name, record, {run.record.run: run.run for run in good}, lost)
     for run in good:
         _bring_figures(source, folder, run)
+        yield replace(run, lost=[*run.lost])  # it goes to another thread
+    for run in good:
+        said = len(run.lost)
         _bring_past(source, folder, run, entries.get(run.record.run, {}))
-        yield run
+        yield FoundPast(run, run.lost[said:])
 
 
 def _whole(run: FoundRun) -> str:

@@ -1,4 +1,7 @@
-"""One session being opened: a thread unpacks it run by run, the engine opens each as it comes."""
+"""One session being opened: a thread unpacks it run by run, the engine opens each as it comes.
+
+First all runs as they were last, so that they are soon to be seen and can train; then their past.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from app.reviving import catch_up, restore
 from app.run_view import RunView
 from app.session import Session
 from app.session_file import RunRecord, SessionError
-from app.session_load import FoundRun, Plan, load
+from app.session_load import FoundPast, FoundRun, Plan, load
 from app.session_source import open_source
-from engine.wire.messages import Ack, Command, Failed, OpenRun, StartRun
+from engine.wire.messages import Ack, Command, Failed, OpenRun, StartRun, TakePast
 
 
 class Opening(QObject):
@@ -36,10 +39,12 @@ class Opening(QObject):
 
     Signals:
         planned: The file can be read; nothing was changed yet, see :meth:`go_on`.
+        in_view: All runs are open; their stored steps follow.
         finished: All is open ("") or why not.
     """
 
     planned = Signal()
+    in_view = Signal()
     finished = Signal(str)
     _came = Signal(object)
 
@@ -53,9 +58,12 @@ class Opening(QObject):
         self.aside = ""
         self._session, self._folder = session, folder
         self._queue: list[FoundRun] = []
+        self._pasts: list[FoundPast] = []
         self._waiting: set[str] = set()
-        self._n_opened = 0
-        self._has_room = self._is_unpacked = self._is_over = False
+        self._remembering: set[str] = set()
+        self._without_past: dict[str, FoundRun] = {}
+        self._n_found = self._n_opened = 0
+        self._has_room = self._is_unpacked = self._is_in_view = self._is_over = False
         self._came.connect(self._on_came)
         session.catalogue_changed.connect(self._work_off)
 
@@ -110,7 +118,11 @@ class Opening(QObject):
             self.lost += item.lost
             self.planned.emit()
         elif isinstance(item, FoundRun):
+            self._n_found += 1
             self._queue.append(item)
+            self._work_off()
+        elif isinstance(item, FoundPast):
+            self._pasts.append(item)
             self._work_off()
         elif isinstance(item, SessionError):
             if self.plan is None:
@@ -128,8 +140,19 @@ class Opening(QObject):
             return
         while self._queue:
             self._open(self._queue.pop(0))
-        if self._is_unpacked and not self._waiting:
-            self._end("")
+        all_found = self.plan is not None and self._n_found == len(self.plan.ids)
+        if self._waiting or not (all_found or self._is_unpacked):
+            return
+        if not self._is_in_view:
+            self._is_in_view = True
+            self.in_view.emit()
+        while self._pasts:
+            self._remember(self._pasts.pop(0))
+        if self._is_unpacked:
+            for found in [*self._without_past.values()]:  # reading stopped before theirs
+                self._remember(FoundPast(found, []))
+            if not self._remembering:
+                self._end("")
 
     def _open(self, found: FoundRun) -> None:
         record = found.record
@@ -144,7 +167,7 @@ class Opening(QObject):
         name = self._session.link.next_id()
         command: Command = StartRun(name, view.run, spec)
         if kept:
-            command = OpenRun(name, view.run, kept, spec.device, False, past, False)
+            command = OpenRun(name, view.run, kept, spec.device, fetches=False, past_follows=True)
         done = partial(self._on_admitted, view, found)
         self._session.take_in(view)
         restore(self._session, view, command, done, partial(self._on_refused, record, view))
@@ -154,13 +177,13 @@ class Opening(QObject):
         if info is None or plan is None:
             return
         self._n_opened += 1
+        if found.file is not None:
+            self._without_past[view.run] = found
         if found.figures is not None:
             view.metrics.append(found.figures)
             view.metrics = view.metrics.until(info.step)
         parent = plan.ids.get(record.parent, "")
         view.info = msgspec.structs.replace(info, parent=parent, forked_at=record.forked_at)
-        if info.missing:
-            self.lost.append(f"{view.title}: {info.missing}")
         if view.pace != record.pace:
             self._session.set_pace(view, record.pace)
         if self.leftover is not None:
@@ -168,8 +191,35 @@ class Opening(QObject):
         first = self._session.current is None
         if record.run == plan.record.current or (first and not plan.record.current):
             self._session.select(view.run)
-            self._session.set_cursor(plan.record.cursor)
         self._session.metrics_changed.emit(view)
+        self._settle(view.run)
+
+    def _remember(self, found: FoundPast) -> None:
+        """Let the engine read a run's past, now that it is in its folder."""
+        run, folder = found.of.run, found.of.past
+        if found.lost:
+            self.lost.append(f"{found.of.record.title or run}: {', '.join(found.lost)} lost")
+        view = self._session.find(run)
+        if self._without_past.pop(run, None) is None or view is None or folder is None:
+            return  # refused, never trained, or closed meanwhile
+        self._remembering.add(run)
+        command = TakePast(self._session.link.next_id(), run, str(folder))
+        came = partial(self._on_remembered, view, found.of)
+        self._session.command(command, came, partial(self._on_forgotten, view))
+
+    def _on_remembered(self, view: RunView, found: FoundRun, ack: Ack) -> None:
+        plan = self.plan
+        if ack.info is not None and ack.info.missing:
+            self.lost.append(f"{view.title}: {ack.info.missing}")
+        if plan is not None and found.record.run == plan.record.current:
+            current = self._session.current
+            if current is view and self._session.cursor is None:
+                self._session.set_cursor(plan.record.cursor)
+        self._settle(view.run)
+
+    def _on_forgotten(self, view: RunView, failed: Failed) -> None:
+        if self._session.find(view.run) is view:
+            self.lost.append(f"the past of {view.title} could not be read: {failed.message}")
         self._settle(view.run)
 
     def _on_refused(self, record: RunRecord, view: RunView, failed: Failed) -> None:
@@ -177,13 +227,15 @@ class Opening(QObject):
         self._settle(view.run)
 
     def _on_died(self, _: str, how: str) -> None:
-        if self._waiting:
+        if self._waiting or self._remembering:
             self.lost.append(how)
             self._waiting.clear()
+            self._remembering.clear()
             self._work_off()
 
     def _settle(self, run: str) -> None:
         self._waiting.discard(run)
+        self._remembering.discard(run)
         self._work_off()
 
     def _end(self, error: str) -> None:

@@ -49,11 +49,13 @@ class Sessions(QObject):
 
     Signals:
         saved: A session was written (its path).
+        in_view: All runs of a session are in view; their stored steps follow.
         opened: A session is open; what could not be read of it, in words (a list).
         recovered: What a crash left is open again.
     """
 
     saved = Signal(str)
+    in_view = Signal()
     opened = Signal(object)
     recovered = Signal()
 
@@ -192,6 +194,7 @@ class Sessions(QObject):
             return
         self._opening = Opening(window.session, path, self._folder(), leftover)
         self._opening.planned.connect(self._on_planned)
+        self._opening.in_view.connect(self.in_view)
         self._opening.finished.connect(self._on_opened)
         self._opening.start()
 

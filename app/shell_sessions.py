@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from app.session_file import SUFFIX, SessionError
-from app.session_load import FoundRun, Plan, load
+from app.session_load import FoundPast, FoundRun, Plan, load
 from app.session_source import open_source
 from app.shell_engine import ShellError
 
@@ -48,7 +48,7 @@ def run_out_of(path: Path) -> str:
     plan = next(item for item in found if isinstance(item, Plan))
     for words in plan.lost:
         sys.stderr.write(f"genscope: {path.name}: {words}\n")
-    return str(_choose(path.name, [item for item in found if isinstance(item, FoundRun)]))
+    return str(_choose(path.name, [item.of for item in found if isinstance(item, FoundPast)]))
 
 
 def _choose(name: str, runs: list[FoundRun]) -> Path:

@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -79,7 +80,7 @@ class Run:
         self._next_due = 0.0
         self._build(keyframe)
         if history:
-            self._remember(Path(history))
+            self.remember(Path(history))
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -121,21 +122,15 @@ class Run:
         keyframe.meta["seconds"] = self.seconds
         return keyframe
 
-    def _remember(self, folder: Path) -> None:
-        """Take back the past that lies on disk, up to the step of the keyframe."""
+    def remember(self, folder: Path) -> None:
+        """Take back the past that lies on disk, up to the step with which the run began here."""
         past = load_past(folder, self.exhibit.replica)
         self.missing = past.missing
-        self.changes = past.changes
-        self.changes.cut(self.step)
-        now = self.history
-        self.history = past.history.until(self.step)
-        self.history.set_budget(self._budget)
-        for snapshot in now.snapshots.entries:
-            self.history.add(snapshot)
-        self._mark_safe()
-        self.history.add_keyframe(self._safe)
-        self.exhibit.history = self.history
-        if past.log.dataset and any(change.dataset for change in self.changes.entries):
+        self.history, changes = past.before(self.history, self.changes)
+        older = len(changes.entries) - len(self.changes.entries)
+        self._safe = replace(self._safe, n_changes=self._safe.n_changes + older)
+        self.changes, self.exhibit.history = changes, self.history
+        if past.log.dataset and any(change.dataset for change in changes.entries[:older]):
             self.first_data = build_dataset(past.log.dataset, **past.log.config)
 
     def log(self) -> Log:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,6 +77,19 @@ class Past:
     changes: Changes
     log: Log
     missing: str = ""
+
+    def before(self, now: History, changes: Changes) -> tuple[History, Changes]:
+        """What is on disk up to the step with which ``now`` begins, and all that came since."""
+        first = now.keyframes.steps[0]
+        self.changes.cut(first)
+        n = len(self.changes.entries)
+        later = [replace(k, n_changes=k.n_changes + n) for k in now.keyframes.entries]
+        history = self.history.until(first - 1)
+        history.snapshots.replace([*history.snapshots.entries, *now.snapshots.entries])
+        history.keyframes.replace([*history.keyframes.entries, *later])
+        history.snapshots.held = now.snapshots.held
+        history.set_budget(now.budget)
+        return history, Changes([*self.changes.entries, *changes.entries])
 
 
 class Shelf:

@@ -86,11 +86,13 @@ class Worker:
         self._asked_to_keep: dict[str, float] = {}
         self._kept: dict[str, int] = {}
         self._news: set[str] = set()
+        self._awaiting_past: set[str] = set()
         self._leaving = False
         self._phases = (self._training, answering)
         self._handlers: dict[type[m.Command], Callable[[Any], Outcome]] = {
             m.StartRun: self._start,
             m.OpenRun: self._open,
+            m.TakePast: self._take_past,
             m.Play: self._play,
             m.SetFinish: self._set_finish,
             m.SetHold: self._set_hold,
@@ -212,7 +214,18 @@ class Worker:
     def _open(self, command: m.OpenRun) -> m.RunInfo:
         run = Run.open(command.run, command.path, command.device, command.history)
         self._shelving.adopt(run.name, command.history, run.history)
+        if command.past_follows:
+            self._awaiting_past.add(run.name)
         return self._admit(run, command.playing)
+
+    def _take_past(self, command: m.TakePast) -> m.RunInfo:
+        run = self._run(command.run)
+        if run.name in self._awaiting_past:
+            self._awaiting_past.discard(run.name)
+            self._recalls.drop(run.name)
+            run.remember(Path(command.history))
+            self._shelving.adopt(run.name, command.history, run.history)
+        return run.info()
 
     def _admit(self, run: Run, playing: bool) -> m.RunInfo:
         run.used = min((other.used for other in self._runs.values()), default=0.0)
@@ -277,6 +290,7 @@ class Worker:
     def _reset(self, command: m.Reset) -> m.RunInfo:
         run = self._run(command.run)
         self._recalls.drop(run.name)
+        self._awaiting_past.discard(run.name)
         run.reset()
         self._answering.show(run.name, run.exhibit)
         return run.info()
@@ -337,6 +351,7 @@ class Worker:
         del self._runs[command.run]
         self._kept.pop(command.run, None)
         self._asked_to_keep.pop(command.run, None)
+        self._awaiting_past.discard(command.run)
         self._answering.hide(command.run)
         self._recalls.drop(command.run)
         self._share_budget()
@@ -393,7 +408,9 @@ class Worker:
         if now - self._reported < REPORT_SECONDS:
             return
         self._reported = now
-        self._shelving.show([_shown(run) for run in self._runs.values()])
+        # The folder of a run that awaits its past is another's for so long.
+        ours = [run for run in self._runs.values() if run.name not in self._awaiting_past]
+        self._shelving.show([_shown(run) for run in ours])
         for run in self._runs.values():
             if run.is_training:
                 self._tell(run)

@@ -106,6 +106,18 @@ class OpenRun(Command, frozen=True):
     history: str = ""
     #: Whether missing files of its data are fetched first; else they are when it is to train.
     fetches: bool = True
+    #: Its stored steps come later, with ``TakePast``; until then none are written to the disk.
+    past_follows: bool = False
+
+
+class TakePast(Command, frozen=True):
+    """Give a run that was opened with ``past_follows`` its stored steps; it may train meanwhile.
+
+    Of a run that was reset or went back before its beginning nothing is taken.
+    """
+
+    run: str
+    history: str
 
 
 class Play(Command, frozen=True):
@@ -461,6 +473,7 @@ ToEngine: TypeAlias = (
     | Recall
     | SetDevice
     | SaveRun
+    | TakePast
     | TellRecipe
     | PreviewTable
     | SampleDataset

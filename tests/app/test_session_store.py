@@ -28,7 +28,7 @@ from app.session_file import (
     program_version,
     write_session,
 )
-from app.session_load import FoundRun, Plan, load
+from app.session_load import FoundPast, FoundRun, Plan, load
 from app.session_source import FileSource, FolderSource, open_source
 from app.sessions import renamed
 from app.shell_engine import ShellError
@@ -87,7 +87,7 @@ def opened(path: Path, folder: Path, keep: bool = False) -> tuple[Plan, list[Fou
     finally:
         source.close()
     assert isinstance(plan, Plan)
-    return plan, [run for run in runs if isinstance(run, FoundRun)]
+    return plan, [found.of for found in runs if isinstance(found, FoundPast)]
 
 
 def lost(plan: Plan, runs: list[FoundRun]) -> list[str]:

@@ -377,3 +377,43 @@ def test_save_writes_what_a_draft_would(tmp_path: Path) -> None:
     assert ours == theirs
     assert mine.keys() == other.keys()
     assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+# --- a past that comes later ------------------------------------------------------------------
+
+
+def test_past_that_comes_later_joins_what_came_since(tmp_path: Path) -> None:
+    run = train(make("realnvp"), 20)
+    first_rate = run.report().live["learning_rate"]
+    run.set_live({"learning_rate": 3e-4})
+    train(run, 60)
+    run.save(str(tmp_path / "run.safetensors"))
+    folder = tmp_path / "run.history"
+    Shelf(folder).sync(*run.past())
+    again = Run.open("again", str(tmp_path / "run.safetensors"), "cpu")
+    assert again.history.steps == (60,)
+    train(again, 70)
+    again.set_live({"learning_rate": 1e-4})
+    train(again, 110)
+    again.history.hold(65)
+    again.remember(folder)
+    assert again.missing == ""
+    assert again.exhibit.history is again.history
+    assert again.history.steps[: len(run.history.steps)] == run.history.steps
+    assert again.history.steps[-1] > 100
+    assert again.history.snapshots.held == 65
+    assert [change.step for change in again.changes.entries] == [20, 70]
+    train(run, 70)
+    run.set_live({"learning_rate": 1e-4})
+    train(run, 110)
+    for start, rate in ((15, first_rate), (65, 3e-4)):
+        child = train(again.fork("child", start, {}, playing=True), start + 9)
+        assert child.report().live["learning_rate"] == rate
+    far = again.replay(105)
+    while not far.is_done:
+        far.advance()
+    wanted = run.replay(105)
+    while not wanted.is_done:
+        wanted.advance()
+    ours, theirs = (r.trainer.model.state_dict().values() for r in (far, wanted))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
