@@ -62,6 +62,7 @@ class Opening(QObject):
         self._waiting: set[str] = set()
         self._remembering: set[str] = set()
         self._without_past: dict[str, FoundRun] = {}
+        self._remembered: dict[str, FoundRun] = {}
         self._n_found = self._n_opened = 0
         self._has_room = self._is_unpacked = self._is_in_view = self._is_over = False
         self._came.connect(self._on_came)
@@ -75,6 +76,8 @@ class Opening(QObject):
         """The window is empty now: open the runs."""
         self.aside, self._has_room = aside, True
         self._session.link.died.connect(self._on_died)
+        self._session.state_changed.connect(self._on_state)
+        self._session.runs_changed.connect(self._work_off)
         self._work_off()
 
     def give_up(self, why: str) -> None:
@@ -151,7 +154,7 @@ class Opening(QObject):
         if self._is_unpacked:
             for found in [*self._without_past.values()]:  # reading stopped before theirs
                 self._remember(FoundPast(found, []))
-            if not self._remembering:
+            if not any(self._session.find(run) for run in self._remembering):
                 self._end("")
 
     def _open(self, found: FoundRun) -> None:
@@ -208,12 +211,16 @@ class Opening(QObject):
         self._session.command(command, came, partial(self._on_forgotten, view))
 
     def _on_remembered(self, view: RunView, found: FoundRun, ack: Ack) -> None:
-        plan = self.plan
         if ack.info is not None and ack.info.missing:
             self.lost.append(f"{view.title}: {ack.info.missing}")
-        if plan is not None and found.record.run == plan.record.current:
-            current = self._session.current
-            if current is view and self._session.cursor is None:
+        self._remembered[view.run] = found  # its state, which names the steps, comes next
+
+    def _on_state(self, view: RunView) -> None:
+        found, plan = self._remembered.pop(view.run, None), self.plan
+        if found is None or plan is None:
+            return
+        if found.record.run == plan.record.current and self._session.current is view:
+            if self._session.cursor is None:
                 self._session.set_cursor(plan.record.cursor)
         self._settle(view.run)
 

@@ -107,11 +107,12 @@ def write_container(
             if durable:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, ValueError) as error:
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if not isinstance(error, OSError | ValueError):
+            raise
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{path} cannot be written: {reason}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _pieces(

@@ -103,6 +103,7 @@ class Shelf:
         self.folder = folder
         self._written: dict[str, object] = {}
         self._log = b""
+        self._plain: tuple[object, dict[str, Value]] = (None, {})
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -147,8 +148,22 @@ class Shelf:
                     return
                 if self._written.get(name) is not entry:
                     if not self._link(name, entry, others):
-                        _write(self.folder / name, entry)
+                        self._write(self.folder / name, entry)
                     self._written[name] = entry
+
+    def _write(self, path: Path, entry: Snapshot | Milestone) -> None:
+        if isinstance(entry, Snapshot):
+            if self._plain[0] is not entry.config:  # most have the same
+                self._plain = entry.config, plain_config(entry.config)
+            head = _Head(entry.step, self._plain[1])
+            tensors = {str(kind): value for kind, value in entry.packed.items()}
+        else:
+            tensors, places = _joined(entry.keyframe.tensors)
+            meta, n_changes = entry.keyframe.meta, entry.n_changes
+            head = _Head(entry.step, meta=meta, n_changes=n_changes, places=places)
+        text = msgspec.json.encode(head).decode()
+        # Not forced to the disk one by one: a power cut may cost an entry, not the run's file.
+        write_container(path, tensors, {KEY: text}, durable=False)
 
     def _link(self, name: str, entry: object, others: Sequence[Shelf]) -> bool:
         """Take over the file of another shelf that has the same entry; False where none has."""
@@ -326,19 +341,6 @@ def _apart(
         for (name, _), shape, part in zip(entries, shapes, parts, strict=True):
             found[name] = part.view(shape)
     return found
-
-
-def _write(path: Path, entry: Snapshot | Milestone) -> None:
-    if isinstance(entry, Snapshot):
-        head = _Head(entry.step, plain_config(entry.config))
-        tensors = {str(kind): value for kind, value in entry.packed.items()}
-    else:
-        tensors, places = _joined(entry.keyframe.tensors)
-        meta, n_changes = entry.keyframe.meta, entry.n_changes
-        head = _Head(entry.step, meta=meta, n_changes=n_changes, places=places)
-    text = msgspec.json.encode(head).decode()
-    # Not forced to the disk one by one: a power cut may cost an entry, not the run's file.
-    write_container(path, tensors, {KEY: text}, durable=False)
 
 
 def _name(kind: str, step: int) -> str:
