@@ -77,7 +77,7 @@ class Opening(QObject):
         self.aside, self._has_room = aside, True
         self._session.link.died.connect(self._on_died)
         self._session.state_changed.connect(self._on_state)
-        self._session.runs_changed.connect(self._work_off)
+        self._session.runs_changed.connect(self._on_runs_changed)
         self._work_off()
 
     def give_up(self, why: str) -> None:
@@ -157,6 +157,11 @@ class Opening(QObject):
             if not any(self._session.find(run) for run in self._remembering):
                 self._end("")
 
+    def _on_runs_changed(self) -> None:
+        """A run may have been closed whose past is waited for."""
+        if self._is_in_view:
+            self._work_off()
+
     def _open(self, found: FoundRun) -> None:
         record = found.record
         kept, past = (str(p) if p is not None else "" for p in (found.file, found.past))
@@ -219,9 +224,9 @@ class Opening(QObject):
         found, plan = self._remembered.pop(view.run, None), self.plan
         if found is None or plan is None:
             return
-        if found.record.run == plan.record.current and self._session.current is view:
-            if self._session.cursor is None:
-                self._session.set_cursor(plan.record.cursor)
+        is_looked_at = found.record.run == plan.record.current and self._session.current is view
+        if is_looked_at and self._session.cursor is None:
+            self._session.set_cursor(plan.record.cursor)
         self._settle(view.run)
 
     def _on_forgotten(self, view: RunView, failed: Failed) -> None:

@@ -1,4 +1,7 @@
-"""How long a saved race of six families takes to open: all in view, the first picture drawn."""
+"""How long a saved race of six families takes to open: all in view, the first picture drawn.
+
+The stored steps follow then; when the last of them can be shown the note says.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ import numpy as np
 
 from app.bootstrap import open_window
 from app.session_file import new_folder
-from engine.wire.messages import RunSpec
+from engine.wire.messages import Answer, RunSpec
 from tests.benchmarks.desk import FLOW, SIZE, Desk, figure
 from tests.benchmarks.gui_delay import measure
 
@@ -45,17 +48,19 @@ def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
             with program(root) as desk:
                 waits.append(opening(desk, path))
         size = path.stat().st_size / 2**20
-    middle = statistics.median(waits)
+    seen, whole = (statistics.median(column) for column in zip(*waits, strict=True))
+    slowest = max(wait for wait, _ in waits)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     note = (
-        f"median of {len(waits)}, slowest {max(waits):.2f} s; {size:.0f} MB, "
-        f"{stored} stored steps of {len(MODELS)} runs"
+        f"median of {len(waits)}, slowest {slowest:.2f} s; all stored steps after {whole:.2f} s; "
+        f"{size:.0f} MB, {stored} stored steps of {len(MODELS)} runs; load {load:.0f}"
     )
     yield figure(
         "session of a six-run race → all in view, first picture",
-        middle,
+        seen,
         "s",
         f"≤ {OPEN_BAR:.0f} s",
-        middle <= OPEN_BAR,
+        seen <= OPEN_BAR,
         note,
     )
 
@@ -107,17 +112,25 @@ def saving(desk: Desk, path: Path) -> dict[str, Any]:
     return figure("delay of GUI events while saving, p99", p99, "ms", bar, p99 <= FRAME_MS, note)
 
 
-def opening(desk: Desk, path: Path) -> float:
-    """Seconds from the wish until all runs are open and the one in view is drawn."""
-    drawn: list[float] = []
-    desk.window.asker.pictured.connect(
-        lambda panel, part, _: drawn.append(time.monotonic()) if part == "density" else None
-    )
+def opening(desk: Desk, path: Path) -> tuple[float, float]:
+    """Seconds until all runs are in view and the chosen one is drawn, and until all is open.
+
+    All is open when every stored step of every run can be shown.
+    """
+    drawn: dict[str, float] = {}
+    in_view: list[float] = []
     opened: list[float] = []
+
+    def on_pictured(_: str, part: str, answer: Answer) -> None:
+        if part == "density":
+            drawn.setdefault(answer.slot.run, time.monotonic())
+
+    desk.window.asker.pictured.connect(on_pictured)
+    desk.window.sessions.in_view.connect(lambda: in_view.append(time.monotonic()))
     desk.window.sessions.opened.connect(lambda _: opened.append(time.monotonic()))
     began = time.monotonic()
     desk.window.files.open_path(str(path))
-    desk.wait(lambda: opened and drawn)
-    if len(desk.session.runs) != len(MODELS):
+    desk.wait(lambda: opened and desk.session.current and desk.session.current.run in drawn)
+    if len(desk.session.runs) != len(MODELS) or desk.session.current is None:
         raise RuntimeError(f"{len(desk.session.runs)} runs are open; {desk.window.banner.text}")
-    return max(opened[0], drawn[0]) - began
+    return max(in_view[0], drawn[desk.session.current.run]) - began, opened[0] - began
