@@ -143,6 +143,25 @@ def test_rewind_beside_the_old_run_has_the_same_initial_weights(flow: Client) ->
     assert "there is no run 'ghost'" in refused.message
 
 
+def test_stored_steps_of_an_opened_run_follow(flow: Client, tmp_path: Path) -> None:
+    path, folder = str(tmp_path / "a.safetensors"), str(tmp_path / "a.history")
+    flow.command(m.SaveRun, "a", path, folder)
+    stored = newest(flow).stored
+    flow.command(m.OpenRun, "b", path, "cpu", past_follows=True)
+    flow.command(m.StepOnce, "b", 40)
+    early = flow.wait_for(m.RunState, run="b", state="paused", step=240)
+    assert early.stored[0] == 200 > stored[-1]
+    ack = flow.command(m.TakePast, "b", folder)
+    assert isinstance(ack, m.Ack), ack
+    assert ack.info.missing == ""
+    assert flow.wait_for(m.RunState, run="b").stored == (*stored, *early.stored)
+    step = stored[len(stored) // 2]
+    one, other = density(flow, 1, step), density(flow, 2, step, run="b")
+    assert np.array_equal(one.arrays["log_density"], other.arrays["log_density"])
+    again = flow.command(m.TakePast, "b", folder)
+    assert isinstance(again, m.Ack), "what it has already it does not take again"
+
+
 def test_step_that_is_looked_at_is_not_thinned_out_and_the_budget_holds(tmp_path: Path) -> None:
     budget = 300_000
     client = Client(launch(plugins=[PLUGIN], history_budget=budget))
