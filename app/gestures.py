@@ -113,6 +113,7 @@ class Gestures(QObject):
         """True for undo and redo where an editor would take them and do nothing with them."""
         widget = QApplication.focusWidget() or QApplication.activeWindow()
         if any(event.matches(key) for key in UNDO_KEYS):
+            self.settle()  # what is taken back may be what is going on
             event.ignore()
             return _has_nothing_to_undo(widget)
         if widget is not None and event.key() not in MODIFIERS:

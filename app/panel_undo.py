@@ -195,8 +195,10 @@ class PanelUndo(QObject):
         with self._watcher.quietly():
             if moment.saved:
                 panel.restore_state(panel.save_state() | moment.saved)
+            there = parts_of(panel)  # a panel may have made its parts anew
             for part, value in moment.parts.items():
-                part.keep(value)
+                if part in there:
+                    part.keep(value)
         for point in moment.point:
             self._workspace.choose_point(point)
         if moment.saved or moment.parts:
