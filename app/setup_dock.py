@@ -99,8 +99,18 @@ class SetupDock(QScrollArea):
             self._spec = view.info.spec
             self._fill(view.info.spec)
             data = view.info.data
+            self._refuse_models(data.event.support)
             self._notes.setText("\n".join(filter(None, (data.values, *data.notes))))
             self._notes.setVisible(bool(self._notes.text()))
+
+    def _refuse_models(self, support: str) -> None:
+        """Grey out the models that cannot learn values like the run's."""
+        wanted = {name: card.supports for name, card in self._models.items()}
+        self._model.set_refused({
+            name: f"It learns {' or '.join(supports)} values, and these data are {support}."
+            for name, supports in wanted.items()
+            if supports and support not in supports
+        })  # fmt: skip
 
     @property
     def spec(self) -> RunSpec | None:

@@ -33,7 +33,8 @@ class Recorder:
         """
         step = trainer.steps_done
         row: dict[str, Tensor | float] = {**losses, "seconds": seconds}
-        if step % GRADIENT_EVERY == 0 or step == 1:
+        # What is fitted without a gradient has none to show.
+        if trainer.state.optimisers and (step % GRADIENT_EVERY == 0 or step == 1):
             row["gradient_norm"] = trainer.gradient_norm()
         every = 1 if trainer.model.full_batch else HELD_OUT_EVERY
         if step % every == 0 or step == 1:

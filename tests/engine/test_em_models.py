@@ -20,7 +20,8 @@ from engine.models.latent.bernoulli_gaussian import BernoulliGaussian
 from engine.models.latent.bernoulli_mixture import BernoulliMixture
 from engine.models.latent.factor_analysis import FactorAnalysis
 from engine.models.latent.gaussian import Gaussian
-from engine.registry import build_dataset, build_model
+from engine.probe import View
+from engine.registry import build_dataset, build_model, probes
 from engine.training import Trainer, fit, held_out_nll
 from tests.engine.test_gaussian_mixture import blobs
 from tests.engine.test_laws import Blots
@@ -146,6 +147,24 @@ def test_a_hidden_coin_finds_what_one_gaussian_misses() -> None:
     assert losses[1] == pytest.approx(entropy, abs=0.02)
     assert isinstance(two, BernoulliGaussian)
     assert min(float(two.mu_z), 1.0 - float(two.mu_z)) == pytest.approx(0.3, abs=0.03)
+
+
+def test_curves_of_the_components_add_up_to_the_density() -> None:
+    data = build_dataset("two_components_1d", n_samples=300)
+    model = build_model("bernoulli_gaussian", event_shape=(1,))
+    fit(model, data, steps=5, device="cpu")
+    window = {"low": [-3.0], "high": [3.0], "size": 40}
+    view = View(model.eval(), data, 5)
+    (result,) = probes()["responsibilities"].ask(view, {"n": 5, **window})
+    arrays = result.numpy()
+    nodes = torch.from_numpy(arrays["nodes"])[:, None]
+    assert arrays["log_curves"].shape == (2, 40)
+    with torch.no_grad():
+        density = model.log_prob(nodes).exp().numpy()
+    np.testing.assert_allclose(np.exp(arrays["log_curves"]).sum(0), density, rtol=1e-5)
+    for wrong in ({"size": 0}, {"size": 10_000}, {"high": [-4.0]}):
+        with pytest.raises(ValueError, match="given"):
+            list(probes()["responsibilities"].ask(view, {"n": 5, **window, **wrong}))
 
 
 # --- Bernoulli templates ----------------------------------------------------------------------

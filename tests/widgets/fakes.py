@@ -235,6 +235,10 @@ class FakeEngine:
         return {"lines": (bent * (1.9 / (0.6 + radius))).astype(np.float32)}, {}
 
     def _responsibilities(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Value]]:
+        if "low" in wanted:
+            x = nodes(wanted["low"][0], wanted["high"][0], wanted["size"])
+            curves = np.log(0.5 * pdf_1d(x)) * np.ones((2, 1))
+            return {"nodes": x, "log_curves": curves, "weights": np.full(2, 0.5)}, {}
         points = self._draw_points(2000, 2)
         distance = ((points[:, None] - CENTRES[None]) ** 2).sum(2) / (2 * SIGMA**2)
         shares = np.exp(-distance)

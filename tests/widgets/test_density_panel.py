@@ -159,6 +159,22 @@ def test_one_dimension_draws_curves(show_panel: Show) -> None:
     assert {"density", "truth", "data"} <= set(panel.faces["line"].plot.names)
 
 
+def test_one_dimension_draws_the_curve_of_each_component(show_panel: Show) -> None:
+    panel, engine = opened(show_panel, "gaussian_mixture", shape=(1,))
+    engine.serve(panel)
+    plot = panel.faces["line"].plot
+    assert {"component 1", "component 2"} <= set(plot.names)
+    half = plot.value_at("component 2", -1.0)
+    assert half is not None
+    assert half == pytest.approx(0.5 * (plot.value_at("density", -1.0) or 0.0), rel=0.03)
+    used = {plot.stroke_of(name).colour for name in ("data", "density", "truth")}
+    assert plot.stroke_of("component 1").colour not in used
+    panel.tools._toggles["components"][1].trigger()
+    assert not {"component 1", "component 2"} & set(plot.names)
+    panel.open_run(run_info("realnvp", (1,)))
+    assert "components" not in panel.asks(rest=True)
+
+
 def test_pictures_draw_grids(show_panel: Show) -> None:
     panel, engine = opened(show_panel, "vae", (1, 8, 8))
     engine.serve(panel)

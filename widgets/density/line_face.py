@@ -1,4 +1,4 @@
-"""The density over one axis: the model's curve, the truth's, the data as a histogram and a rug."""
+"""The density over one axis: curves of model, truth and components, data as bars and a rug."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from widgets.density.words import density_chips, exact_reading, quick_reading
 from widgets.look import Look
 from widgets.panel import Point, Question
 from widgets.plots.bars import bar_outline
+from widgets.plots.colours import FIRST_ON_A_LINE, part_colour
 from widgets.plots.curves import CurvePlot, Stroke
 from widgets.plots.mark import Mark
 from widgets.plots.strips import centres
@@ -25,6 +26,9 @@ Floats: TypeAlias = npt.NDArray[Any]
 SIZE = {False: 256, True: 1024}
 N_BINS = 60
 N_RUG = 300
+#: Curves of components by this name and a number; of more than so many none is in the legend.
+COMPONENT = "component "
+N_NAMED = 4
 
 
 class LineFace(Face):
@@ -72,6 +76,8 @@ class LineFace(Face):
             asked["truth"] = Question(
                 "truth", {**window, "size": SIZE[True], "contours": False}, live=False
             )
+        if "components" in self.shown:
+            asked["components"] = Question("responsibilities", {"n": 1, **window})
         return asked | self.at_question()
 
     def show_answer(self, part: str, answer: Answer) -> None:
@@ -88,7 +94,7 @@ class LineFace(Face):
     def set_shown(self, names: frozenset[str]) -> None:
         """Switch layers."""
         super().set_shown(names)
-        for part in ("data", "samples", "truth", "density"):
+        for part in ("data", "samples", "truth", "density", "components"):
             self._draw(part)
         self.plot.fit()
 
@@ -127,6 +133,8 @@ class LineFace(Face):
             self._draw_density(answer)
         elif part == "truth":
             self._draw_truth(answer)
+        elif part == "components":
+            self._draw_components(answer)
         else:
             self._draw_histogram(part, answer)
 
@@ -154,6 +162,22 @@ class LineFace(Face):
         log = "log" in self.shown
         values = answer.arrays["log_density"] if log else _density(answer)
         self.plot.set_curve("truth", self._nodes(answer), values, stroke)
+
+    def _draw_components(self, answer: Answer) -> None:
+        """π_k p(x given k) of each component: they add up to the model's curve."""
+        for name in [name for name in self.plot.names if name.startswith(COMPONENT)]:
+            self.plot.remove(name)
+        curves = answer.arrays.get("log_curves")
+        if "components" not in self.shown or curves is None:
+            return
+        dark = self.look.palette.name == "dark"
+        for k, curve in enumerate(np.asarray(curves, np.float64)):
+            label = f"component {k + 1}" if len(curves) <= N_NAMED else ""
+            words = f"Component {k + 1} times its weight; all of them add up to the model's curve"
+            colour = part_colour(k + FIRST_ON_A_LINE, dark=dark)
+            stroke = Stroke(label, colour, 1.6, tooltip=words)
+            values = curve if "log" in self.shown else np.exp(curve)
+            self.plot.set_curve(f"{COMPONENT}{k + 1}", answer.arrays["nodes"], values, stroke)
 
     def _draw_histogram(self, part: str, answer: Answer) -> None:
         points = answer.arrays["points"]

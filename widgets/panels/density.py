@@ -31,7 +31,8 @@ TOGGLES = (
     Toggle("marginals", "marginals", "Densities along each axis, model and truth", "model", True),
     Toggle("grid", "grid", "The warped grid: a lattice of the latent space, decoded", "model"),
     Toggle("components", "components",
-           "Each component at one and two standard deviations; data coloured by responsibility",
+           "Each component: an ellipse at one and two standard deviations, with the data coloured "
+           "by responsibility; on a line its curve times its weight",
            "text"),
     Toggle("difference", "diff",
            "Model − truth: blue where the model's density is too high, red where too low; "
@@ -41,7 +42,7 @@ TOGGLES = (
 #: What a face can draw; the other switches are hidden.
 USES = {
     "map": {toggle.name for toggle in TOGGLES},
-    "line": {"data", "samples", "truth", "log"},
+    "line": {"data", "samples", "truth", "components", "log"},
     "pictures": {"data", "samples"},
 }
 #: What a mixture's card calls its parts.
@@ -326,8 +327,9 @@ def _usable(info: RunInfo) -> dict[str, tuple[bool, str]]:
 
 def _defaults(card: ModelCard, kind: str) -> set[str]:
     on = {toggle.name for toggle in TOGGLES if toggle.on}
+    parts = {"components"} if COMPONENTS in card.features else set()
     if kind != "map":
-        return on | {"samples" if kind == "pictures" else "truth"}
+        return on | ({"samples"} if kind == "pictures" else {"truth"} | parts)
     if not has_density(card):
         return (on - {"contours"}) | {"samples", "grid"}
-    return on | ({"components"} if COMPONENTS in card.features else set())
+    return on | parts

@@ -90,6 +90,21 @@ GROUPS = (
                "−log p(x) of data never trained on; rising while train falls: over-fitting",
                False),
     )),
+    Group("half_steps", "half-steps of EM", "nats per event", (
+        Figure("log_prob_after_m", "log p after M", "model",
+               "Mean log p(x) of the training data, exact; L lies below it by the gap", False),
+        Figure("elbo_after_e", "L after E", "text",
+               "The bound once q is improved: it touches log p where q may be the posterior",
+               False),
+        Figure("elbo_after_m", "L after M", "data",
+               "The bound once the parameters are improved, q being the same", False),
+    )),
+    Group("gap", "gap of EM", "KL(q‖posterior), nats", (
+        Figure("kl_after_e", "gap after E", "model",
+               "What q still misses after the E-step, exact; 0 where EM is exact", False),
+        Figure("kl_after_m", "gap after M", "data",
+               "The gap once the parameters have moved away from under q", False),
+    )),
     Group("loss", "loss", "loss", (Figure("total", "loss", "model", "What training minimises"),)),
 )  # fmt: skip
 GRADIENT = Figure("gradient_norm", "gradient norm", "muted", "‖∇loss‖ over all weights")
@@ -412,7 +427,8 @@ class TrainingPanel(Panel):
         if self._starts_late is None:
             self._starts_late = float(table.steps[0]) > LATE
         free = self._starts_late or self.tools.is_checked("log")
-        self.losses.set_pinned(x=None if free else 0.0)
+        least = 0.0 if self._group == "gap" else None  # a KL is never below 0
+        self.losses.set_pinned(x=None if free else 0.0, y=least)
         self.gradient.set_pinned(x=None if free else 0.0, y=0.0)
 
     def _on_chosen(self, _: str, value: object) -> None:

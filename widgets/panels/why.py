@@ -26,6 +26,7 @@ from widgets.controls.tool_row import ToolRow
 from widgets.density.words import KINDS, SYMBOLS, as_float, number
 from widgets.look import Look
 from widgets.panel import Panel, Point, Question
+from widgets.plots.colours import FIRST_ON_A_LINE
 from widgets.why.components import ComponentTable
 from widgets.why.conditionals import ConditionalCurves
 from widgets.why.coordinates import CoordinateBoxes
@@ -82,6 +83,8 @@ class WhyPanel(Panel):
         if info is not None:
             bound = Capability.LOG_PROB not in info.card.capabilities
             self.tools.setVisible(bound and Capability.BOUND in info.card.capabilities)
+            on_a_line = info.data.event.size == 1
+            self.components.first_colour = FIRST_ON_A_LINE if on_a_line else 0
             pictures = info.data.event.kind == "picture"
             self._empty.say("No point is chosen", HINT_PICTURES if pictures else HINT)
         self._show_point()

@@ -19,6 +19,10 @@ PART_COLOURS = (
 )  # fmt: skip
 
 
+#: On a line parts are drawn beside data, model and truth, whose colours the first ones resemble:
+#: there they begin with this one.
+FIRST_ON_A_LINE = 3
+
 #: Our own maps; lightness runs evenly from stop to stop in Oklab. A density has the model's hue,
 #: the truth its own; a critic goes from the model's hue ("made") to the data's ("real").
 STOPS = {

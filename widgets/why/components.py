@@ -20,9 +20,9 @@ Floats: TypeAlias = npt.NDArray[Any]
 ROW, MOST = 21, 24
 #: Decimals where there is room.
 MOST_DIGITS = 4
-#: Shares of the width: number, log π, log N, their sum; the rest is the bar.
+#: Shares of the width: number, log π, log p(x|k), their sum; the rest is the bar.
 COLUMNS = (0.08, 0.18, 0.20, 0.20)
-HEADS = ("k", "log π", "log N(x)", "sum", "responsibility")
+HEADS = ("k", "log π", "log p(x|k)", "sum", "responsibility")
 
 
 class ComponentTable(QWidget):
@@ -34,8 +34,10 @@ class ComponentTable(QWidget):
         self._rows: list[tuple[int, float, float, float]] = []
         self._n = 0
         self._total = 0.0
+        #: The place of the first component's colour among those of parts.
+        self.first_colour = 0
         self.setToolTip(
-            "log p(x) = log Σ exp(log π + log N(x; μ, Σ)) over all components, in nats; the "
+            "log p(x) = log Σ exp(log π + log p(x | k)) over all components k, in nats; the "
             "responsibility r is a component's share of that sum"
         )
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
@@ -110,7 +112,7 @@ class ComponentTable(QWidget):
     ) -> None:
         palette = self._look.palette
         k, weight, density, share = row
-        colour = part_colour(k, dark=palette.name == "dark")
+        colour = part_colour(k + self.first_colour, dark=palette.name == "dark")
         painter.setPen(QColor(palette.text))
         for column, text in enumerate(
             (str(k + 1), *(signed(x, digits) for x in (weight, density, weight + density)))
