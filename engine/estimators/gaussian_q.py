@@ -68,19 +68,27 @@ def gaussian_of(distribution: Distribution) -> GaussianQ | None:
 
 
 class BoundOfQ:
-    """L(q) of one event, by Gauss–Hermite quadrature.
+    """L(q) of one event: by Gauss–Hermite quadrature, or as a mean over given noise.
 
     Args:
         log_joint: log p(x, z) of (P, Z) float64, with gradient to z.
-        size: Z, 1 or 2.
+        size: Z; 1 or 2 for quadrature.
         diagonal: Whether q's family has no correlations.
+        noise: Standard normal draws (N, Z) that take the place of the quadrature's nodes.
     """
 
-    def __init__(self, log_joint: LogJoint, size: int, *, diagonal: bool) -> None:
-        if size not in NODES:
-            raise ValueError(f"the best q: given {size} latents, wanted 1 or 2")
+    def __init__(
+        self, log_joint: LogJoint, size: int, *, diagonal: bool, noise: Tensor | None = None
+    ) -> None:
         self._log_joint = log_joint
         self.size, self.diagonal = size, diagonal
+        self._below = torch.tril_indices(size, size, -1)
+        if noise is not None:
+            self.nodes = noise
+            self.weights = torch.full((len(noise),), 1.0 / len(noise), dtype=torch.float64)
+            return
+        if size not in NODES:
+            raise ValueError(f"the best q: given {size} latents, wanted 1 or 2")
         nodes, weights = np.polynomial.hermite_e.hermegauss(NODES[size])
         axis = torch.tensor(nodes, dtype=torch.float64)
         share = torch.tensor(weights / weights.sum(), dtype=torch.float64)
@@ -94,24 +102,24 @@ class BoundOfQ:
         entropy = 0.5 * self.size * math.log(2.0 * math.pi * math.e)
         return expected + entropy + q.factor.diagonal().log().sum()
 
-    # --- free parameters: μ, log L_jj, and L_21 where there are correlations ---------------------
+    # --- free numbers: μ, log L_jj, and what is below the diagonal where there are correlations --
 
     def pack(self, q: GaussianQ) -> Tensor:
         """q as free numbers; correlations are left out where the family has none."""
         scales = q.covariance.diagonal().sqrt() if self.diagonal else q.factor.diagonal()
         parts = [q.mean, scales.log().clamp(*LOG_SCALE_BOUNDS)]
-        if not self.diagonal and self.size == 2:
-            parts.append(q.factor[1, 0][None])
+        if not self.diagonal:
+            parts.append(q.factor[self._below[0], self._below[1]])
         return torch.cat(parts)
 
     def unpack(self, free: Tensor) -> GaussianQ:
         """The q of free numbers."""
         mean, log_scales = free[: self.size], free[self.size : 2 * self.size]
         factor = torch.diag(log_scales.clamp(*LOG_SCALE_BOUNDS).exp())
-        if not self.diagonal and self.size == 2:
-            lower = torch.zeros(2, 2, dtype=free.dtype)
-            lower[1, 0] = 1.0
-            factor = factor + lower * free[-1]
+        if not self.diagonal:
+            lower = torch.zeros(self.size, self.size, dtype=free.dtype)
+            factor = factor + lower.index_put((self._below[0], self._below[1]),
+                                              free[2 * self.size :])  # fmt: skip
         return GaussianQ(mean, factor)
 
     def gradient(self, free: Tensor) -> tuple[float, Tensor]:
@@ -134,7 +142,11 @@ class BestQ:
 
 
 def best_q(
-    bound: BoundOfQ, starts: Sequence[GaussianQ], *, cancelled: Cancelled | None = None
+    bound: BoundOfQ,
+    starts: Sequence[GaussianQ],
+    *,
+    most_steps: int = MOST_STEPS,
+    cancelled: Cancelled | None = None,
 ) -> BestQ:
     """Climb L from every start by quasi-Newton steps and keep the highest.
 
@@ -145,17 +157,17 @@ def best_q(
     for start in starts:
         if cancelled is not None and cancelled():
             raise CancellationError
-        found.append(_climbed(bound, bound.pack(start)))
+        found.append(_climbed(bound, bound.pack(start), most_steps))
     values = [value for value, _ in found]
     best = max(range(len(found)), key=lambda i: values[i])
     agreeing = sum(values[best] - value < 1e-3 for value in values)
     return BestQ(bound.unpack(found[best][1]), values[best], len(found), agreeing)
 
 
-def _climbed(bound: BoundOfQ, start: Tensor) -> tuple[float, Tensor]:
+def _climbed(bound: BoundOfQ, start: Tensor, most_steps: int) -> tuple[float, Tensor]:
     free = start.detach().clone().requires_grad_()
     climber = torch.optim.LBFGS(
-        [free], max_iter=MOST_STEPS, tolerance_grad=ARRIVED, tolerance_change=ARRIVED,
+        [free], max_iter=most_steps, tolerance_grad=ARRIVED, tolerance_change=ARRIVED,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 

@@ -33,21 +33,29 @@ class SingleEvent:
     context: Tensor | None = None
 
     @classmethod
-    def of(cls, model: GenerativeModel, x: Tensor, context: Tensor | None = None) -> SingleEvent:
+    def of(
+        cls,
+        model: GenerativeModel,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        most: int = MOST_LATENTS,
+    ) -> SingleEvent:
         """Copy a model into double precision for one event.
 
         Raises:
-            ValueError: It has no decoder, or its latents are not one or two real numbers.
+            ValueError: It has no decoder, or its latents are not 1 to ``most`` real numbers.
         """
         if not isinstance(model, Decoding):
             raise ValueError(f"{model.card.title} has no decoder")
         flat = FlatLatents(model.latents)
         if not flat.are_real:
             raise ValueError("the posterior on a grid: given discrete latents, wanted real ones")
-        if not 1 <= flat.size <= MOST_LATENTS:
+        if not 1 <= flat.size <= most:
+            wanted = "1 or 2" if most == MOST_LATENTS else f"1 to {most}"
             raise ValueError(
-                f"the posterior on a grid: given {flat.size} latents, wanted 1 or 2; choose a "
-                f"smaller latent_features"
+                f"the posterior on a grid: given {flat.size} latents, wanted {wanted}; choose a "
+                "smaller latent_features"
             )
         twin, event = in_double(model, x)
         twin.requires_grad_(False)

@@ -14,14 +14,17 @@ from engine.capabilities import Bound
 from engine.estimators.contours import MASSES, highest_density_levels, trace_contours
 from engine.estimators.density import CancellationError
 from engine.estimators.evidence import measured_elbo
+from engine.estimators.gaps_by_draws import gaps_by_draws
 from engine.estimators.gaussian_q import BestQ, BoundOfQ, GaussianQ, Walk, best_q, walk
 from engine.estimators.latent_grid import LatentGrid, latent_grid
-from engine.estimators.single_event import SingleEvent, moments
+from engine.estimators.single_event import MOST_LATENTS, SingleEvent, moments
 from engine.probe import Result, View, probe
 from engine.probes.elbo_bars import EventArguments, chosen_event, label_of
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 
+#: Most latents of any posterior that is looked at.
+MOST_VALUES = 512
 #: Most steps of the walk, and the pictures' nodes a side at most.
 MOST_STEPS = 1000
 DRAWN = 192
@@ -44,7 +47,7 @@ class Arguments(EventArguments, frozen=True):
     needs=(Capability.BOUND, Capability.ENCODING, Capability.DECODING),
 )
 def posterior_truth(view: View, arguments: Arguments) -> Iterator[Result]:
-    r"""Of one event, for latents of one or two real numbers, in double precision.
+    r"""Of one event, in double precision; a picture for latents of one or two real numbers.
 
     .. math::
         \log p(x) - \mathcal L(q) =
@@ -63,16 +66,23 @@ def posterior_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     ``family``, ``names``, ``low`` and ``high`` of what is worth drawing, ``n_starts`` and
     ``n_agreeing``.
 
+    More latents have no picture: ``kind`` is then ``"estimate"`` instead of ``"quadrature"``, both
+    gaps come from draws with ``…_error`` (one standard error each), log p(x) is importance
+    weighted with q* as proposal, and of the arrays there is ``walk_elbo``.
+
     Raises:
-        ValueError: The event has another shape, the latents are not one or two real numbers, or
-            an argument is out of range.
+        ValueError: The event has another shape, the latents are not real or too many, or an
+            argument is out of range.
     """
     _check(arguments)
     x = chosen_event(view, arguments)
     if x is None:
         raise ValueError("posterior_truth: given no event, wanted one")
-    event = SingleEvent.of(view.model, x, label_of(view, arguments))
+    event = SingleEvent.of(view.model, x, label_of(view, arguments), most=MOST_VALUES)
     with suppress(CancellationError):
+        if event.flat.size > MOST_LATENTS:
+            yield _by_draws(view, event, arguments)
+            return
         grid = latent_grid(
             event.log_joint, event.room(view.generator(1)), cancelled=view.cancelled
         )
@@ -143,6 +153,7 @@ def _starts(q: GaussianQ, grid: LatentGrid) -> list[GaussianQ]:
 
 def _numbers(event: SingleEvent, grid: LatentGrid, best: BestQ) -> dict[str, Value]:
     return {
+        "kind": "quadrature",
         "names": list(event.flat.names),
         "low": list(grid.shown.low),
         "high": list(grid.shown.high),
@@ -153,6 +164,7 @@ def _numbers(event: SingleEvent, grid: LatentGrid, best: BestQ) -> dict[str, Val
         "best_elbo": best.elbo,
         "n_starts": best.n_starts,
         "n_agreeing": best.n_agreeing,
+        "approximation_gap_error": grid.error,
         "approximation_gap": grid.log_prob - best.elbo,
     }
 
@@ -171,15 +183,56 @@ def _gaps(
             context=event.context, cancelled=view.cancelled,
         )  # fmt: skip
         elbo, error = float(measured.total[0]), float(measured.total_error[0])
-    family = "Gaussian without correlations" if bound.diagonal else "Gaussian"
     return {
         "elbo": elbo,
         "elbo_error": error,
         "amortisation_gap": best.elbo - elbo,
+        "amortisation_gap_error": error,
         "gap": grid.log_prob - elbo,
-        "family": family,
+        "family": _family(bound.diagonal),
         "is_gaussian": q.is_gaussian,
     }
+
+
+def _by_draws(view: View, event: SingleEvent, arguments: Arguments) -> Result:
+    """Both gaps of many latents, without a picture."""
+    q = _own_q(event, view)
+    if not q.is_gaussian:
+        raise ValueError(
+            "the posterior on a grid: given a q that is no Gaussian over many latents"
+        )
+    start = q.gaussian if arguments.start == "encoder" else _standard(event.flat.size)
+    found = gaps_by_draws(
+        event, q.gaussian, start, view.generator(5), n_steps=arguments.n_steps,
+        learning_rate=arguments.learning_rate, cancelled=view.cancelled,
+    )  # fmt: skip
+    values: dict[str, Value] = {
+        "kind": "estimate",
+        "names": list(event.flat.names),
+        "low": [],
+        "high": [],
+        "log_prob": found.log_prob,
+        "error": found.log_prob_error,
+        "elbo": found.elbo,
+        "elbo_error": found.elbo_error,
+        "best_elbo": found.best_elbo,
+        "amortisation_gap": found.amortisation,
+        "amortisation_gap_error": found.amortisation_error,
+        "approximation_gap": found.log_prob - found.best_elbo,
+        "approximation_gap_error": found.log_prob_error + found.best_error,
+        "gap": found.log_prob - found.elbo,
+        "family": _family(q.is_diagonal),
+        "is_gaussian": True,
+        "n_starts": 1,
+        "n_agreeing": 1,
+        "start": arguments.start,
+    }
+    arrays = _ellipse("q", q.gaussian) | _ellipse("best", found.best)
+    return Result(arrays | {"walk_elbo": found.walk.elbo}, values)
+
+
+def _family(diagonal: bool) -> str:
+    return "Gaussian without correlations" if diagonal else "Gaussian"
 
 
 def _pictures(grid: LatentGrid) -> dict[str, Any]:

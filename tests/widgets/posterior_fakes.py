@@ -57,7 +57,7 @@ def posterior_truth(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Fo
         "walk_elbo": -2.6 + 0.12 * share[:, 0],
     }  # fmt: skip
     values: dict[str, Value] = {
-        "names": ["z1", "z2"], "low": [-1.0, -3.0], "high": [2.0, 0.5],
+        "kind": "quadrature", "names": ["z1", "z2"], "low": [-1.0, -3.0], "high": [2.0, 0.5],
         "masses": [0.25, 0.5, 0.75, 0.95], "log_prob": -2.4, "error": 1e-12, "edge_mass": 0.0,
         "elbo": -2.6, "elbo_error": 0.0, "best_elbo": -2.48, "amortisation_gap": 0.12,
         "approximation_gap": 0.08, "gap": 0.2, "family": "Gaussian without correlations",
@@ -76,6 +76,14 @@ def truth_of_one(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found
     density = -4.5 * (x - 0.4) ** 2 + 0.5 * np.log(9.0 / (2 * np.pi))
     line |= {"x": x, "log_posterior": density, "walk_elbo": found["walk_elbo"]}
     return line, values | {"names": ["z"], "low": [-1.0], "high": [2.0]}
+
+
+def truth_of_many(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """The same for twelve latents, without a picture."""
+    found, values = posterior_truth(info, wanted, arrays)
+    values |= {"kind": "estimate", "names": [f"z{i + 1}" for i in range(12)],
+               "amortisation_gap_error": 0.01, "error": 0.05}  # fmt: skip
+    return {name: found[name] for name in ("q_mean", "q_covariance", "walk_elbo")}, values
 
 
 def latent_units(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:

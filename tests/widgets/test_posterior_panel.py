@@ -259,15 +259,42 @@ def test_a_single_latent_has_curves(panel: PosteriorPanel) -> None:
     assert not panel.grab().isNull()
 
 
+def test_many_latents_have_gaps_and_the_ascent_but_no_picture(panel: PosteriorPanel) -> None:
+    info = info_of()
+    panel.open_run(info)
+    panel.set_mode("truth")
+    serve(panel, info)
+    truth: Any = panel.modes["truth"]
+    assert truth.plot.isVisible()
+    found = posterior_fakes.truth_of_many(info, {"n_steps": 40, "start": "prior"}, {})
+    panel.show_answer("truth", piece("truth", found, final=True))
+    assert not truth.plot.isVisible()
+    assert "amortisation gap 0.12 ± 0.01 nats" in panel.chips.accessibleName()
+    assert "12 latents: no picture, from draws" in panel.chips.accessibleName()
+    assert not panel.grab().isNull()
+    serve(panel, info)
+    panel.show_answer("truth", piece("truth", posterior_fakes.posterior_truth(
+        info, {"n_steps": 40, "start": "prior"}, {})))  # fmt: skip
+    assert truth.plot.isVisible()
+
+
+def test_discrete_latents_are_asked_nothing(panel: PosteriorPanel) -> None:
+    info = info_of(model="gaussian_mixture")
+    panel.open_run(info)
+    panel.set_mode("truth")
+    assert "truth" not in serve(panel, info)
+    assert "latents of this model are discrete" in panel.modes["truth"].empty.text  # type: ignore[attr-defined]
+
+
 def test_latents_without_a_grid_are_said_in_words(panel: PosteriorPanel) -> None:
     info = info_of()
     panel.open_run(info)
     panel.set_mode("truth")
-    words = "the posterior on a grid: given 12 latents, wanted 1 or 2"
+    words = "the posterior on a grid: given 900 latents, wanted 1 to 512"
     slot = Slot("posterior", "run-1", "truth")
     panel.show_failed("truth", Failed("probe posterior_truth", "ValueError", words, slot=slot))
     assert panel.banner.text == ""
-    assert "given 12 latents, wanted 1 or 2" in panel.modes["truth"].empty.text  # type: ignore[attr-defined]
+    assert "given 900 latents, wanted 1 to 512" in panel.modes["truth"].empty.text  # type: ignore[attr-defined]
 
 
 # --- units -------------------------------------------------------------------------------------

@@ -106,6 +106,7 @@ class BarsMode(Mode):
             return {}
         wanted: dict[str, Value] = {
             "n_draws": self.n_draws if rest else min(self.n_draws, LIVE_DRAWS),
+            "integrate": rest,
             "n_set": N_SET if rest else LIVE_SET,
             "set_draws": SET_DRAWS if rest else 8,
         }

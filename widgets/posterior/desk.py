@@ -177,15 +177,10 @@ class Desk(QObject):
         if self.units is None:
             return ""
         values = self.units.values
-        kinds, sizes = values.get("kinds"), values.get("n_units")
-        if not isinstance(kinds, list) or not isinstance(sizes, list):
-            return ""
-        if any(kind != "real" for kind in kinds):
+        kinds = values.get("kinds")
+        if isinstance(kinds, list) and any(kind != "real" for kind in kinds):
             return "The latents of this model are discrete; Bars has their exact gap."
-        total = sum(int(size) for size in sizes)
-        return (
-            f"This model has {total} latents; choose one or two on the left." if total > 2 else ""
-        )
+        return ""
 
     # --- alarms ---------------------------------------------------------------------------------
 

@@ -112,6 +112,7 @@ class EmView(QWidget):
         bound, total = float(elbo[place]), float(log_prob[place])
         words = f"half-step {place + 1} of {len(elbo)}: after an {labels[place]}-step"
         self.bars.set_title(words, "")
+        self.bars.hold(float(np.nanmin(elbo)), float(np.nanmax(log_prob)))
         self.bars.set_levels((
             Level("log p, exact", total, total, plain(total), "truth", "Mean over the events"),
             Level("KL(q‖posterior)", bound, total, plain(total - bound), "warning",

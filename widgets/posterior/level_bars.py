@@ -83,6 +83,10 @@ class LevelBars(QWidget):
         self.setAccessibleName("; ".join(f"{level.name} {level.text}" for level in levels))
         self.update()
 
+    def hold(self, low: float, high: float) -> None:
+        """The axis holds these ends too: rows of other moments that are yet to be shown."""
+        self._span.update(low, high)
+
     def forget_axis(self) -> None:
         """The next rows decide the axis alone."""
         self._span.reset()

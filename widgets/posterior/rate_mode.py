@@ -119,7 +119,7 @@ class RateMode(Mode):
             for name, words in (("rate", "rate R"), ("distortion", "distortion D")):
                 text = f"{words} {nats(figure(v, name), figure(v, f'{name}_error'))}"
                 chips.append(Chip(text, "Mean over held-out data, ± one standard error",
-                                  palette.accent, "dot", framed=True))  # fmt: skip
+                                  palette.text, "dot", framed=True))  # fmt: skip
             residual = figure(v, "residual")
             if residual is not None:
                 text = f"R + D = −ELBO to {number(residual, 1)} nats"
@@ -157,7 +157,7 @@ class RateMode(Mode):
         if self._now is not None:
             beta = figure(self._now.values, "beta")
             words = "this run" + ("" if beta is None else f", β = {beta:g}")
-            points.append(_point(self._now.values, words, "accent", large=True))
+            points.append(_point(self._now.values, words, "text", large=True))
             entropy = figure(self._now.values, "entropy")
         sweeps = [np.array([row[1:] for row in sorted(rows)]) for rows in swept.values()]
         trail = np.array([self._trail[step] for step in sorted(self._trail)]).reshape(-1, 2)

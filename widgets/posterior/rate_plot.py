@@ -188,7 +188,7 @@ class RatePlot(QWidget):
         palette, px = self._look.palette, self._look.px
         self.layers["equal"].set_pen(QColor(palette.border), 1.0, dashed=True)
         self.layers["floor"].set_pen(QColor(palette.truth), px(16) / 10, dashed=True)
-        self.layers["trail"].set_pen(with_alpha(palette.accent, 0.6), 1.0)
+        self.layers["trail"].set_pen(with_alpha(palette.text, 0.6), 1.0)
         self.layers["sweep"].set_pen(QColor(palette.model), px(18) / 10)
         self.frame.restyle()
         self.legend.restyle()
@@ -234,7 +234,7 @@ class RatePlot(QWidget):
                               palette.model, "line"))  # fmt: skip
         if len(self._trail) > 1:
             chips.append(Chip("this run so far", "Where the run in view has been while it was "
-                              "watched", palette.accent, "line"))  # fmt: skip
+                              "watched", palette.text, "line"))  # fmt: skip
         return tuple(chips)
 
 

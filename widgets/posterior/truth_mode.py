@@ -35,6 +35,14 @@ SECONDS, REDRAW_SECONDS = 4.0, 3.0
 AMORTISED = (
     "L(best q) − L(encoder's q): what one network for all x loses to a q found for this x alone"
 )
+LOG_PROB_TIPS = {
+    "quadrature": "± is the difference to half as many nodes, and the mass at the window's edge",
+    "estimate": "Importance weighted, with the best q as proposal; ± is one standard error",
+}
+DRAWN_TIP = (
+    "Choose one or two latents on the left to see the posterior itself. The best q is climbed on "
+    "128 draws and judged on 2,000 others; ± is one standard error"
+)
 APPROXIMATED = "log p(x) − L(best q): what no q of this family can reach"
 
 
@@ -49,6 +57,7 @@ class TruthMode(Mode):
         self.transport = StepTransport(look, self.clock, "gradient steps on q")
         self.empty = EmptyState(look)
         self._answer: Answer | None = None
+        self._has_picture = True
         self._done_at = 0.0
         self.start, self.learning_rate, self.n_steps = "encoder", 0.05, 120
         self._right = QWidget()
@@ -84,7 +93,9 @@ class TruthMode(Mode):
 
     def arrange(self, shape: str) -> None:
         """The events at the left, the posterior in the middle, the ascent beside or below."""
-        if shape == "tall":
+        if not self._has_picture:
+            lay_out(self.grid, ((self.picker, self._right),), (1,), (2, 5))
+        elif shape == "tall":
             rows: Any = ((self.picker, self._right), (self.plot, self.plot))
             lay_out(self.grid, rows, (3, 5), (3, 4))
         elif shape == "low":
@@ -130,6 +141,7 @@ class TruthMode(Mode):
             return
         self.pages.setCurrentIndex(0)
         old, self._answer = self._answer, answer
+        self._show_picture(answer.values.get("kind") != "estimate")
         if "walk_elbo" in answer.arrays:
             self._done_at = time.monotonic()
             size = len(answer.arrays["walk_elbo"]) - 1
@@ -160,17 +172,24 @@ class TruthMode(Mode):
         v, palette = self._answer.values, self.look.palette
         family = str(v.get("family", ""))
         starts = f"{v.get('n_agreeing')} of {v.get('n_starts')} starts led to it"
-        error = figure(v, "elbo_error")
-        return (
-            Chip(f"amortisation gap {nats(figure(v, 'amortisation_gap'), error)}",
-                 f"{AMORTISED}. Best q: {family}; {starts}", palette.model, "dot", framed=True),
-            Chip(f"approximation gap {nats(figure(v, 'approximation_gap'))}",
-                 f"{APPROXIMATED} ({family})", palette.warning, "dot", framed=True),
-            Chip(f"log p(x) {nats(figure(v, 'log_prob'), figure(v, 'error'))}, quadrature",
-                 "± is the difference to half as many nodes, and the mass at the window's edge",
-                 palette.truth, "dot", framed=True),
-            Chip(f"best of {v.get('n_starts')} starts", starts, framed=True),
-        )  # fmt: skip
+        kind = str(v.get("kind", ""))
+        found = [
+            Chip(f"{words} {nats(figure(v, name), figure(v, name + '_error'))}",
+                 f"{tip} ({family})", colour, "dot", framed=True)
+            for name, words, tip, colour in (
+                ("amortisation_gap", "amortisation gap", AMORTISED, palette.model),
+                ("approximation_gap", "approximation gap", APPROXIMATED, palette.warning),
+            )
+        ]  # fmt: skip
+        log_prob = nats(figure(v, "log_prob"), figure(v, "error"))
+        found.append(Chip(f"log p(x) {log_prob}, {kind}", LOG_PROB_TIPS.get(kind, ""),
+                          palette.truth, "dot", framed=True))  # fmt: skip
+        if kind == "estimate":
+            size = len(names(v, "names"))
+            found.append(Chip(f"{size} latents: no picture, from draws", DRAWN_TIP, framed=True))
+        else:
+            found.append(Chip(f"best of {v.get('n_starts')} starts", starts, framed=True))
+        return tuple(found)
 
     def take_key(self, event: QKeyEvent, *, only_ask: bool = False) -> bool:
         """[ and ] go through the events, the others through the steps."""
@@ -197,9 +216,10 @@ class TruthMode(Mode):
         if self._answer is None:
             return
         v = self._answer.values
-        self.plot.set_truth(
-            self._answer.arrays, names(v, "names"), numbers(v, "low"), numbers(v, "high")
-        )
+        if self._has_picture:
+            self.plot.set_truth(
+                self._answer.arrays, names(v, "names"), numbers(v, "low"), numbers(v, "high")
+            )
         self._draw_ascent()
         self._on_moved()
 
@@ -211,10 +231,12 @@ class TruthMode(Mode):
         walked = answer.arrays.get("walk_elbo")
         if walked is not None:
             at = np.arange(len(walked), dtype=float)
-            stroke = Stroke("L(q)", palette.text, 2.0, tooltip="By Gauss–Hermite quadrature")
+            stroke = Stroke(
+                "L(q)", palette.text, 2.0, tooltip="Of each q on its way, decoder held still"
+            )
             self.ascent.set_curve("walk", at, walked, stroke)
         for name, label, colour, tip in (
-            ("log_prob", "log p", palette.truth, "By quadrature: no bound can be higher"),
+            ("log_prob", "log p", palette.truth, "No bound can be higher"),
             ("best_elbo", "best q", palette.warning, APPROXIMATED),
             ("elbo", "encoder's q", palette.model, AMORTISED),
         ):
@@ -240,8 +262,15 @@ class TruthMode(Mode):
         self.ascent.set_curve("here", np.full(2, float(place)), ends, mark)
         self.transport.show_clock(f"{place} / {len(walked) - 1}: {plain(float(walked[place]))}")
 
+    def _show_picture(self, on: bool) -> None:
+        """Many latents have curves alone."""
+        if on != self._has_picture:
+            self._has_picture = on
+            self.plot.setVisible(on)
+            self.arrange(self.shape)
+
     def _say_no(self, words: str) -> None:
-        self.empty.say("The true posterior can be drawn for one or two real latents", words)
+        self.empty.say("The true posterior is drawn for one or two real latents", words)
         self.pages.setCurrentIndex(1)
         if self._answer is not None:
             self._answer = None
