@@ -32,6 +32,8 @@ from engine.estimators.latent_grid import LogJoint
 NODES = {1: 64, 2: 16}
 #: Most steps of the quasi-Newton ascent from one start, and when it has arrived.
 MOST_STEPS, ARRIVED = 200, 1e-10
+#: A step that would go down is halved at most so often.
+MOST_HALVINGS = 12
 #: log σ stays within these, so that no step runs away.
 LOG_SCALE_BOUNDS = (-12.0, 6.0)
 
@@ -94,6 +96,11 @@ class BoundOfQ:
         share = torch.tensor(weights / weights.sum(), dtype=torch.float64)
         self.nodes = torch.cartesian_prod(*[axis] * size).reshape(-1, size)
         self.weights = torch.cartesian_prod(*[share] * size).reshape(-1, size).prod(-1)
+
+    @property
+    def rows_below(self) -> Tensor:
+        """Rows of the free numbers below the diagonal; none where there are no correlations."""
+        return self._below[0][:0] if self.diagonal else self._below[0]
 
     def __call__(self, q: GaussianQ) -> Tensor:
         """L(q), a scalar, nats."""
@@ -201,25 +208,49 @@ def walk(
     learning_rate: float,
     cancelled: Cancelled | None = None,
 ) -> Walk:
-    """Gradient steps (Adam) on q's own numbers with the decoder held still.
+    r"""Gradient steps on q's own numbers with the decoder held still; L never falls.
+
+    .. math:: \Delta\mu = \eta\, \Sigma\, \partial_\mu \mathcal L, \quad
+        \Delta \log L_{jj} = \tfrac\eta2\, \partial_{\log L_{jj}} \mathcal L
+
+    The steps are those of the natural gradient, so that their length fits q's width; one that
+    would go down is halved until it does not.
 
     Raises:
         engine.estimators.density.CancellationError: ``cancelled()`` was true.
     """
-    free = bound.pack(start).requires_grad_()
-    climber = torch.optim.Adam([free], lr=learning_rate)
-    places, values = [], []
-    for step in range(n_steps + 1):
+    free = bound.pack(start)
+    value, slope = bound.gradient(free)
+    places, values = [bound.unpack(free)], [value]
+    for _ in range(n_steps):
         if cancelled is not None and cancelled():
             raise CancellationError
-        value, slope = bound.gradient(free)
-        places.append(bound.unpack(free.detach().clone()))
+        free, value, slope = _stepped(bound, (free, value, slope), learning_rate)
+        places.append(bound.unpack(free))
         values.append(value)
-        if step < n_steps:
-            free.grad = -slope
-            climber.step()
     return Walk(
         torch.stack([q.mean for q in places]),
         torch.stack([q.factor for q in places]),
         torch.tensor(values, dtype=torch.float64),
     )
+
+
+def _stepped(
+    bound: BoundOfQ, at: tuple[Tensor, float, Tensor], length: float
+) -> tuple[Tensor, float, Tensor]:
+    """One step uphill from numbers, L and slope there; the same ones where none goes up."""
+    free, value, slope = at
+    q, size = bound.unpack(free), bound.size
+    scales = q.factor.diagonal().square()
+    way = torch.cat([
+        q.covariance @ slope[:size],
+        0.5 * slope[size : 2 * size],
+        slope[2 * size :] * scales[bound.rows_below],
+    ])  # fmt: skip
+    for _ in range(MOST_HALVINGS):
+        further = free + length * way
+        new, new_slope = bound.gradient(further)
+        if new >= value:
+            return further, new, new_slope
+        length *= 0.5
+    return at

@@ -224,7 +224,17 @@ def test_the_best_q_is_found_again_from_far_away_and_the_walk_climbs() -> None:
     taken = walk(bound, far[1], n_steps=150, learning_rate=0.05)
     assert float(taken.elbo[-1] - taken.elbo[0]) > 1.0
     assert float(taken.elbo.max()) <= exact + 1e-9
+    assert float(taken.elbo.diff().min()) >= 0.0
+    assert float(exact - taken.elbo[-1]) < 0.01
     assert taken.means.shape == (151, 2)
+
+
+def test_a_walk_that_begins_at_the_best_q_stays_there() -> None:
+    event = SingleEvent.of(MeanFieldPPCA(), torch.tensor([[1.4, -1.0, 0.0]]))
+    bound = bound_of(event, diagonal=False)
+    best = best_q(bound, [GaussianQ(torch.zeros(2).double(), torch.eye(2).double())])
+    taken = walk(bound, best.q, n_steps=20, learning_rate=0.05)
+    assert float((taken.elbo - best.elbo).abs().max()) < 1e-9
 
 
 def test_the_gauss_hermite_bound_is_the_models_own() -> None:
@@ -268,7 +278,7 @@ def test_the_bars_add_up(name: str, kind: str) -> None:
         coarse = bars(model, {"integrate": False, "n_set": 0}, data.test[0].numpy())
         assert coarse["one_kind"] == "estimate"
         event = SingleEvent.of(model, data.test[:1])
-        grid = latent_grid(event.log_joint, event.room(generator()), nodes=500)
+        grid = latent_grid(event.log_joint, event.room(generator()), nodes=400)
         assert abs(values["one_log_prob"] - grid.log_prob) < 1e-4
         assert values["one_log_prob_error"] < 1e-2
 

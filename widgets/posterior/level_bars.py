@@ -59,6 +59,7 @@ class LevelBars(QWidget):
         self._title = self._hint = ""
         self._levels: tuple[Level, ...] = ()
         self._span = StickySpan()
+        self._held: tuple[float, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.setMinimumSize(80, 60)
         self.restyle()
@@ -78,6 +79,7 @@ class LevelBars(QWidget):
         """Show these rows."""
         self._levels = levels
         ends = [v for level in levels if level.is_finite for v in (level.low, level.high)]
+        ends += [end for end in self._held if math.isfinite(end)]
         if ends:
             self._span.update(min(ends), max(ends))
         self.setAccessibleName("; ".join(f"{level.name} {level.text}" for level in levels))
@@ -85,10 +87,11 @@ class LevelBars(QWidget):
 
     def hold(self, low: float, high: float) -> None:
         """The axis holds these ends too: rows of other moments that are yet to be shown."""
-        self._span.update(low, high)
+        self._held = (low, high)
 
     def forget_axis(self) -> None:
         """The next rows decide the axis alone."""
+        self._held = ()
         self._span.reset()
 
     def restyle(self) -> None:

@@ -78,7 +78,7 @@ class TruthMode(Mode):
         self.column.addWidget(self.pages, 1)
         for name, tip, entries in (
             ("start", "Where q begins its walk", STARTS),
-            ("length", "Step size of the gradient steps (Adam) on μ and log σ",
+            ("length", "Step size of the natural gradient steps on μ and log σ",
              tuple((f"step {v:g}", v) for v in LENGTHS)),
             ("count", "How many gradient steps q takes",
              tuple((f"{n} steps", n) for n in COUNTS)),
