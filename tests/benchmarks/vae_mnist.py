@@ -39,10 +39,10 @@ N_DRAWS = 5000
 #: Pictures scored between two notes in the file.
 PIECE = 250
 THREADS = 2
-COMMON = {"latent_features": 50, "hidden_features": (200, 200), "activation": "tanh"}
+COMMON = {"latent_features": 50, "hidden_features": (200, 200), "activation": "silu"}
 RECIPES = {
-    "vae": Recipe(91.0, COMMON, batch_size=100, learning_rate=1e-3),
-    "iwae": Recipe(90.0, COMMON | {"n_draws": 5}, batch_size=100, learning_rate=1e-3),
+    "vae": Recipe(91.0, COMMON, batch_size=100, learning_rate=2e-3),
+    "iwae": Recipe(90.0, COMMON | {"n_draws": 5}, batch_size=100, learning_rate=2e-3),
 }
 
 
