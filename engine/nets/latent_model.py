@@ -20,8 +20,9 @@ standard normal prior, and values that are independent given z. A model file sub
   and :meth:`decode`, whose distribution brings ``log_prob``, ``mean`` and, unless it is one of
   torch's, ``draw(generator, shape)`` (see :class:`engine.drawing.Drawable`).
 - **Several latents** (hierarchies, ladders, categories): :attr:`latents` in ancestral order,
-  :meth:`prior` given the parents, :meth:`infer` (one pass down that draws them all and gives the
-  KL of each), :meth:`encode` (a posterior whose ``sample`` may call ``infer``), :meth:`params`.
+  :meth:`prior` given the parents, :meth:`infer` (one pass that draws them all, and keeps in
+  ``posterior`` what :meth:`kl_terms` makes the KL of each out of), :meth:`encode` (a posterior
+  whose ``sample`` may call ``infer``), :meth:`params`.
 - **Another objective** (IWAE): :meth:`loss`, out of the same pieces; :attr:`beta` alone for a
   weighted or warmed-up KL, with :attr:`steps_taken` for schedules.
 
