@@ -28,7 +28,11 @@ class Latent:
 
 
 class Posterior(Protocol):
-    """q(z given x) for a batch of B observations."""
+    """q(z given x) for a batch of B observations.
+
+    Where q itself is a normal over a model's only latent, a property ``distribution`` may say so
+    (``Independent(Normal)`` or ``MultivariateNormal``, batch (B,)); densities of q are then exact.
+    """
 
     def sample(self, k: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """K draws: ({latent: (K, B, *Z)}, log_q of shape (K, B) in nats)."""

@@ -158,7 +158,7 @@ class PlaneMode(Mode, Recalled):
         points = (desk.means - centre) @ basis.T
         self.cloud.set_points(points, desk.colours(dark=self.look.palette.name == "dark"))
         name = str(desk.values.get("latent") or "z")
-        own = tuple(f"{name}{subscript(i)}" for i in range(3))
+        own = tuple(f"{name} {i + 1}" for i in range(3))  # its font has no small digits
         names = own if desk.size == 3 else tuple(f"component {i + 1}" for i in range(3))
         reach = float(np.quantile(np.abs(points), 0.99)) if len(points) else 3.0
         self.cloud.set_names(names, max(reach, 1e-3))

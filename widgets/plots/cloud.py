@@ -107,9 +107,9 @@ class Cloud(QWidget):
         """Take colours from the look."""
         palette = self._look.palette
         self._canvas.bgcolor = palette.panel
-        self._axes.set_data(color=palette.border)
+        self._axes.set_data(color=palette.muted)
         for text in self._ends:
-            text.color, text.font_size = palette.muted, 9 * self._look.scale
+            text.color, text.font_size = palette.text, 10 * self._look.scale
         self._canvas.update()
 
     def close_canvas(self) -> None:
