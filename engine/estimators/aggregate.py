@@ -81,11 +81,15 @@ def plane_of(centre: Tensor, basis: Tensor, latent: Latent) -> PlaneOf:
 
 @dataclass(frozen=True)
 class Shade:
-    """A log-density at the pixels: (n_points,) float64, nats, and what kind of number it is."""
+    """A log-density at the pixels: (n_points,) float64, nats, and what kind of number it is.
+
+    ``mass`` is the share in the window where that is known exactly.
+    """
 
     log_density: Tensor
     kind: str
     label: str
+    mass: float | None = None
 
 
 @torch.no_grad()
@@ -104,7 +108,8 @@ def aggregate_on(codes: Codes, plane: PlaneOf, grid: Grid, cancelled: Cancelled 
     covariances = codes.covariances(basis).cpu().to(torch.float64)
     log_density = mixture_on(means, covariances, grid, cancelled)
     marginal = "" if plane.basis.shape[0] == plane.basis.shape[1] else ", marginal"
-    return Shade(log_density, "exact", f"exact mixture of {n} q's{marginal}")
+    mass = mass_within(means, covariances, *_ends(grid))
+    return Shade(log_density, "exact", f"exact mixture of {n} q's{marginal}", mass)
 
 
 @torch.no_grad()
@@ -117,8 +122,9 @@ def prior_on(
     if gaussian is not None:
         mean, covariance = gaussian
         wide = plane.basis @ covariance @ plane.basis.T
-        shade = mixture_on(plane.project(mean[None]), wide[None], grid)
-        return Shade(shade, "exact", "exact")
+        middle = plane.project(mean[None])
+        mass = mass_within(middle, wide[None], *_ends(grid))
+        return Shade(mixture_on(middle, wide[None], grid), "exact", "exact", mass)
     if prior is not None and size_of(latent) == plane.dims:
         z = plane.lift(grid.points).to(model.location.dtype).to(model.device)
         scores = prior.log_prob(z.reshape(-1, *latent.shape))
@@ -190,6 +196,20 @@ def _tilted(means: Tensor, covariances: Tensor, grid: Grid, cancelled: Cancelled
     return total - _log_count(means)
 
 
+def mass_within(means: Tensor, covariances: Tensor, low: Tensor, high: Tensor) -> float | None:
+    """The share of an even mixture of upright Gaussians in a box, exactly; None of tilted ones.
+
+    A grid's own sum would be wrong where the Gaussians are narrower than its cells.
+    """
+    if means.shape[1] == 2:
+        root = (covariances[:, 0, 0] * covariances[:, 1, 1]).sqrt().clamp_min(1e-300)
+        if bool((covariances[:, 0, 1].abs() > UPRIGHT * root).any()):
+            return None
+    scale = covariances.diagonal(dim1=-2, dim2=-1).sqrt()
+    ends = [torch.special.ndtr((end - means) / scale) for end in (low, high)]
+    return float((ends[1] - ends[0]).prod(1).mean())
+
+
 def kernel_density(drawn: Tensor, grid: Grid) -> Tensor:
     """Log of a Gaussian kernel estimate of draws (M, d), upright, with Scott's width."""
     width = drawn.std(0).clamp_min(1e-9) * len(drawn) ** (-1.0 / (drawn.shape[1] + 4))
@@ -210,6 +230,14 @@ def aggregate_at(codes: Codes, z: Tensor, cancelled: Cancelled = never) -> Tenso
         log_q = codes.log_prob(row[None].to(codes.mean))[0].cpu().to(torch.float64)
         scores.append(torch.logsumexp(log_q, 0) - _log_count(codes.mean))
     return torch.stack(scores)
+
+
+def _ends(grid: Grid) -> tuple[Tensor, Tensor]:
+    """Low and high ends (d,) of a grid's cells."""
+    widths = torch.stack([axis.weights[0] for axis in grid.axes])
+    first = torch.stack([axis.nodes[0] for axis in grid.axes])
+    last = torch.stack([axis.nodes[-1] for axis in grid.axes])
+    return first - widths / 2, last + widths / 2
 
 
 def _log_normal(x: Tensor, means: Tensor, variances: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def latent_density(view: View, arguments: Arguments) -> Iterator[Result]:
     ``low`` and ``high`` repeat the window. Contours of both are those of regions that hold
     25 … 95 % of the mass in the window. The kinds are ``"exact"`` or ``"estimate"``, with words in
     ``prior_label`` and ``aggregate_label``, and ``prior_mass`` and ``aggregate_mass`` are the
-    masses in the window, by the grid's sum.
+    masses in the window: exact for upright Gaussians, else the grid's sum.
 
     Raises:
         ValueError: A number is out of range, or the plane does not fit the latent.
@@ -70,10 +70,11 @@ def latent_density(view: View, arguments: Arguments) -> Iterator[Result]:
         values: dict[str, Value] = {}
         for name, shade in shades.items():
             arrays |= _drawn(name, shade, grid)
+            summed = float(log_mass(shade.log_density, grid.weights).exp())
             values |= {
                 f"{name}_kind": shade.kind,
                 f"{name}_label": shade.label,
-                f"{name}_mass": float(log_mass(shade.log_density, grid.weights).exp()),
+                f"{name}_mass": summed if shade.mass is None else shade.mass,
             }
         yield Result(arrays, values)
 

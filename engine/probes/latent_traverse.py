@@ -38,6 +38,8 @@ from engine.wire.fields import Value
 MOST_ROWS, MOST_STEPS, WIDEST = 64, 101, 20.0
 #: Draws that tell the spread of a prior that is no normal, and most categories shown.
 N_SPREAD, MOST_LEVELS = 4000, 400
+#: All patterns of so many bits are shown.
+MOST_BITS = 6
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -116,16 +118,21 @@ def _real(view: View, arguments: Arguments, latent: Latent) -> Result:
 
 
 def _discrete(view: View, latent: Latent) -> Result:
-    """Every level of a category, or of one bit at a time of a binary latent."""
-    if latent.kind == "category":
-        values = torch.arange(min(latent.levels or 1, MOST_LEVELS))
-    else:
-        values = torch.eye(size_of(latent))[:MOST_LEVELS]
-    z = values.to(view.model.device)
+    """Every level of a category or of few bits; of many bits none, then each one by itself."""
+    z = _levels(latent).to(view.model.device)
     z = z if latent.kind == "category" else z.to(view.model.location.dtype)
     pictures = decoded_mean(view.model, z, latent)
     arrays = {"pictures": pictures[None].to(torch.float32), "coordinates": torch.zeros(1).int()}
     return Result(arrays, {"order": "levels", "n_coordinates": len(z), "kind": latent.kind})
+
+
+def _levels(latent: Latent) -> Tensor:
+    if latent.kind == "category":
+        return torch.arange(min(latent.levels or 1, MOST_LEVELS))
+    size = size_of(latent)
+    if size <= MOST_BITS:
+        return torch.cartesian_prod(*[torch.arange(2)] * size).reshape(-1, size)
+    return torch.cat([torch.zeros(1, size), torch.eye(size)])[:MOST_LEVELS]
 
 
 def _prior_moments(view: View, latent: Latent) -> tuple[Tensor, Tensor, bool]:

@@ -10,8 +10,9 @@ import torch
 from scipy import stats
 from scipy.special import logsumexp
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
+from engine.estimators.aggregate import mass_within
 from engine.estimators.latent_space import encode
 from engine.latents import Latent
 from engine.probe import Result, View
@@ -89,6 +90,24 @@ def test_aggregate_posterior_is_the_known_mixture(planted: View, turn: float) ->
         assert found.values[f"{name}_kind"] == "exact"
         assert found.values[f"{name}_mass"] == pytest.approx(1.0, abs=2e-3)
         assert len(found.arrays[f"{name}_points"]) == found.arrays[f"{name}_starts"][-1] > 20
+
+
+def test_masses_are_exact_however_narrow_the_posteriors_are() -> None:
+    """On a grid whose cells are far wider than they are."""
+    means = torch.tensor([[0.1, 0.2], [0.9, -0.5], [3.0, 0.0]], dtype=torch.float64)
+    narrow = torch.diag_embed(torch.tensor([[1e-4, 4e-4]] * 3, dtype=torch.float64))
+    low, high = torch.tensor([-1.0, -0.5]).double(), torch.tensor([1.0, 1.0]).double()
+    share = mass_within(means, narrow, low, high)
+    assert share == pytest.approx((1.0 + 0.5 + 0.0) / 3, abs=1e-12)
+    wide = torch.diag_embed(torch.tensor([[1.0, 0.25]] * 3, dtype=torch.float64))
+    boxes = [
+        np.prod([stats.norm(m[i], s).cdf(h) - stats.norm(m[i], s).cdf(low_i)
+                 for i, (s, low_i, h) in enumerate(zip((1.0, 0.5), low, high, strict=True))])
+        for m in means.numpy()
+    ]  # fmt: skip
+    assert mass_within(means, wide, low, high) == pytest.approx(np.mean(boxes), rel=1e-9)
+    tilted = torch.tensor([[[1.0, 0.5], [0.5, 1.0]]], dtype=torch.float64)
+    assert mass_within(means[:1], tilted, low, high) is None
 
 
 def test_an_axis_shows_the_marginal(planted: View) -> None:
@@ -255,6 +274,30 @@ def test_a_mixtures_components_are_its_levels() -> None:
     assert ask(shown, "latent_encodings").values["kinds"] == ["category"]
     with pytest.raises(ValueError, match="is a category, wanted a real one"):
         ask(shown, "latent_lattice", centre=np.zeros(1), basis=np.eye(1))
+
+
+def test_bits_are_shown_in_all_patterns_or_one_by_one() -> None:
+    class Bits(GaussianToy):
+        card = toy_card("bits")
+        n_bits = 2
+
+        @property
+        def latents(self) -> tuple[Latent, ...]:
+            return (Latent("b", (self.n_bits,), "binary"),)
+
+        def prior(self, parents: Any) -> Distribution:
+            return Independent(Bernoulli(torch.full((self.n_bits,), 0.5)), 1)
+
+        def decode(self, latents: Any, **_: Any) -> Distribution:
+            return Independent(Normal(latents["b"][..., :2].double(), 1.0), 1)
+
+    shown = view(Bits(), Points(torch.randn(10, 2)))
+    found = ask(shown, "latent_traverse").arrays["pictures"][0]
+    np.testing.assert_array_equal(found, [[0, 0], [0, 1], [1, 0], [1, 1]])
+    Bits.n_bits = 9
+    found = ask(shown, "latent_traverse").arrays["pictures"][0]
+    assert found.shape == (10, 2)
+    np.testing.assert_array_equal(found[:3], [[0, 0], [1, 0], [0, 1]])
 
 
 @pytest.mark.parametrize(
