@@ -78,12 +78,13 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RECIPES)}")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keyframe", type=Path, help="a state of the static MNIST benchmark")
+    parser.add_argument("--planned", type=float, default=3600.0, help="its seconds, in words")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(RECIPES):
         parser.error(f"given {', '.join(sorted(unknown))}, wanted some of {', '.join(RECIPES)}")
     torch.set_num_threads(arguments.threads)
     if arguments.keyframe:
-        adopt(arguments.keyframe, FOLDER / "mnist.safetensors")
+        adopt(arguments.keyframe, FOLDER / "mnist.safetensors", arguments.planned)
         return 0
     for name in arguments.names or RECIPES:
         make(name, RECIPES[name], FOLDER / f"{name}.safetensors")
@@ -131,8 +132,8 @@ def make(name: str, recipe: Recipe, path: Path) -> None:
     tell(name, words, model, path)
 
 
-def adopt(kept: Path, path: Path) -> None:
-    """Write the weights of the benchmark's Gated PixelCNN as a run that can be opened.
+def adopt(kept: Path, path: Path, planned: float) -> None:
+    """Write the state of the benchmark's Gated PixelCNN as a run that can be opened.
 
     Raises:
         RuntimeError: The file is larger than :data:`LARGEST_FILE`.
@@ -151,7 +152,7 @@ def adopt(kept: Path, path: Path) -> None:
     test = held_out(trainer, data, "test")
     told = (
         f"{test:.2f} nats on the test part, step {trainer.steps_done}, after "
-        f"{last['seconds']:.0f} s on one thread"
+        f"{last['seconds']:.0f} s on one thread of a plan of {planned:.0f} s"
     )
     save(
         path,
