@@ -13,8 +13,10 @@ from engine.estimators.evidence import log_mean_errors, log_mean_exp
 from engine.estimators.gaussian_q import BoundOfQ, GaussianQ, Walk, best_q, walk
 from engine.estimators.single_event import SingleEvent
 
-#: Draws that L is climbed on, fresh ones that judge, quasi-Newton steps and steps of the walk.
-N_CLIMBED, N_JUDGED, MOST_STEPS, MOST_WALKED = 128, 2000, 40, 60
+#: Draws that L is climbed on, and fresh ones that judge.
+N_CLIMBED, N_JUDGED = 128, 1000
+#: Quasi-Newton steps to the best q, and steps of the walk.
+MOST_STEPS, MOST_WALKED = 40, 40
 CHUNK = 500
 
 
@@ -26,9 +28,9 @@ class DrawnGaps:
         elbo: L of the encoder's q.
         amortisation: L(q*) − L(q), on the same noise for both, hence its small error.
         best_elbo: L(q*).
-        log_prob: log p(x), importance weighted with q* as proposal.
+        log_prob: log p(x), importance weighted with draws of both q and q* as proposal.
         best: q*.
-        walk: Gradient steps, with L on one set of draws.
+        walk: Gradient steps; L of each from the same fresh draws.
     """
 
     elbo: float
@@ -60,7 +62,7 @@ def gaps_by_draws(
         q: The encoder's q, which also says whether the family has correlations.
         start: Where the walk begins.
         generator: All draws come from it.
-        n_steps: Steps of the walk, cut at 60.
+        n_steps: Steps of the walk, cut at 40.
         learning_rate: Of the walk.
         cancelled: Asked between steps.
 
@@ -72,7 +74,10 @@ def gaps_by_draws(
     bound = BoundOfQ(event.log_joint, size, diagonal=diagonal, noise=noise)
     best = best_q(bound, [q], most_steps=MOST_STEPS, cancelled=cancelled).q
     fresh = torch.randn(N_JUDGED, size, generator=generator, dtype=torch.float64)
-    own, found = (_log_weights(event, each, fresh) for each in (q, best))
+    (own, own_z), (found, best_z) = (_log_weights(event, each, fresh) for each in (q, best))
+    weights = torch.cat([
+        own - _log_mixture(q, best, own_z), found - _log_mixture(best, q, best_z)
+    ])[:, None]  # fmt: skip
     taken = walk(
         bound, start, n_steps=min(n_steps, MOST_WALKED), learning_rate=learning_rate,
         cancelled=cancelled,
@@ -81,21 +86,41 @@ def gaps_by_draws(
         *_mean_and_error(own),
         *_mean_and_error(found - own),
         *_mean_and_error(found),
-        float(log_mean_exp(found[:, None])[0]),
-        float(log_mean_errors(found[:, None])[0]),
+        float(log_mean_exp(weights)[0]),
+        float(log_mean_errors(weights)[0]),
         best,
-        taken,
+        _judged(event, taken, fresh),
     )
 
 
+def _judged(event: SingleEvent, taken: Walk, noise: Tensor) -> Walk:
+    """The walk with L from draws that it was not climbed on, which would flatter it."""
+    steps = zip(taken.means, taken.factors, strict=True)
+    elbo = [_log_weights(event, GaussianQ(m, f), noise)[0].mean() for m, f in steps]
+    return Walk(taken.means, taken.factors, torch.stack(elbo))
+
+
+def _log_mixture(own: GaussianQ, other: GaussianQ, z: Tensor) -> Tensor:
+    """log (½ own(z) + ½ other(z)) / own(z) of draws z (N, Z) of the first, (N,)."""
+    ratio = _log_density(other, z) - _log_density(own, z)
+    return torch.logaddexp(torch.zeros_like(ratio), ratio) - math.log(2.0)
+
+
+def _log_density(q: GaussianQ, z: Tensor) -> Tensor:
+    noise = torch.linalg.solve_triangular(q.factor, (z - q.mean).mT, upper=False)
+    constant = 0.5 * z.shape[1] * math.log(2.0 * math.pi)
+    found: Tensor = -0.5 * noise.square().sum(0) - constant - q.factor.diagonal().log().sum()
+    return found
+
+
 @torch.no_grad()
-def _log_weights(event: SingleEvent, q: GaussianQ, noise: Tensor) -> Tensor:
-    """log p(x, z) − log q(z given x) at z = mean + factor · noise, (N,)."""
+def _log_weights(event: SingleEvent, q: GaussianQ, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """log p(x, z) − log q(z given x) at z = mean + factor · noise, (N,), and z (N, Z)."""
     z = q.mean + noise @ q.factor.mT
     joint = torch.cat([event.log_joint(piece) for piece in torch.split(z, CHUNK)])
     constant = 0.5 * noise.shape[1] * math.log(2.0 * math.pi)
     log_q = -0.5 * noise.square().sum(1) - constant - q.factor.diagonal().log().sum()
-    return joint - log_q
+    return joint - log_q, z
 
 
 def _mean_and_error(values: Tensor) -> tuple[float, float]:

@@ -68,7 +68,7 @@ def posterior_truth(view: View, arguments: Arguments) -> Iterator[Result]:
 
     More latents have no picture: ``kind`` is then ``"estimate"`` instead of ``"quadrature"``, both
     gaps come from draws with ``…_error`` (one standard error each), log p(x) is importance
-    weighted with q* as proposal, and of the arrays there is ``walk_elbo``.
+    weighted with draws of q and q*, and of the arrays there is ``walk_elbo``.
 
     Raises:
         ValueError: The event has another shape, the latents are not real or too many, or an

@@ -37,11 +37,11 @@ AMORTISED = (
 )
 LOG_PROB_TIPS = {
     "quadrature": "± is the difference to half as many nodes, and the mass at the window's edge",
-    "estimate": "Importance weighted, with the best q as proposal; ± is one standard error",
+    "estimate": "Importance weighted, with draws of q and of the best q; ± is one standard error",
 }
 DRAWN_TIP = (
     "Choose one or two latents on the left to see the posterior itself. The best q is climbed on "
-    "128 draws and judged on 2,000 others; ± is one standard error"
+    "128 draws and judged on 1,000 others; ± is one standard error"
 )
 APPROXIMATED = "log p(x) − L(best q): what no q of this family can reach"
 
