@@ -37,6 +37,8 @@ FOLDER = Path(__file__).parents[2] / "assets" / "pretrained"
 LARGEST_FILE = 1_500_000
 #: Steps between two looks at the held-out likelihood, and pictures scored at once.
 LOOK_EVERY, SCORE_CHUNK = 100, 256
+#: Learning rate with which training goes on from the benchmark's state, whose plan ends at 0.
+GOES_ON_AT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def adopt(kept: Path, path: Path, planned: float) -> None:
         words = file.metadata()
         tensors = {name: file.get_tensor(name) for name in list(file.keys())}
     trainer.restore(Keyframe(tensors, json.loads(words["meta"])))
+    trainer.set_live({"learning_rate": GOES_ON_AT})  # the plan's own rate is not in the state
     last = json.loads(words["curve"])[-1]
     test = held_out(trainer, data, "test")
     told = (
