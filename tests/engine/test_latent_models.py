@@ -164,6 +164,7 @@ def trained_on(name: str, data: Dataset, steps: int, **config: Any) -> Generativ
     return model.double()
 
 
+@pytest.mark.slow
 def test_a_linear_vae_reaches_probabilistic_pca() -> None:
     """Lucas and others, 2019: without hidden layers its optimum is that of pPCA, and no gap.
 
@@ -291,6 +292,7 @@ def test_beta_warms_up_by_the_step_and_goes_on_after_a_restore() -> None:
     assert float(rest / losses["kl"]) == pytest.approx(1.5, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_dear_latents_carry_less() -> None:
     """The KL of the same data falls with β, and the reconstruction pays for it."""
     found = [
