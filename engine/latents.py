@@ -18,7 +18,8 @@ Latents: TypeAlias = Mapping[str, Tensor]
 class Latent:
     """One latent variable: ``kind`` is ``"real"``, ``"binary"`` or ``"category"``.
 
-    A category is one integer (shape ``()``) from 0 to ``levels`` − 1.
+    A category is a whole number from 0 to ``levels`` − 1: one of shape ``()``, or N of shape
+    ``(N,)``.
     """
 
     name: str
@@ -48,7 +49,8 @@ class Elbo:
     Attributes:
         total: (B,), reconstruction − Σ KL.
         reconstruction: (B,), E_q log p(x given z), of the data in the units given.
-        kl_terms: {latent: (B,)}, KL(q‖prior) per latent.
+        kl_terms: {latent: (B,)}, KL(q‖prior) per latent. Where the model's ``kl_is_shared`` is
+            true they are shares of one KL: their sum is at least 0, a single one need not be.
         log_weights: (K, B), log p(x, z_k) − log q(z_k given x); their log-mean-exp is the
             importance-weighted bound.
     """

@@ -99,8 +99,7 @@ class ConvEncoder(nn.Module):
         for (n_in, n_out), (before, after) in zip(
             pairwise(channels), pairwise(sides), strict=True
         ):
-            kernel, stride = (3, 1) if before == after else (4, 2)
-            layers += [nn.Conv2d(n_in, n_out, kernel, stride, 1), find_activation(activation)()]
+            layers += [shrinking(n_in, n_out, before, after), find_activation(activation)()]
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.last = nn.Linear(channels[-1] * math.prod(sides[-1]), out_features)
 
@@ -133,7 +132,7 @@ class ConvDecoder(nn.Module):
         for (n_in, n_out), (before, after) in zip(
             pairwise(channels), pairwise(sides), strict=True
         ):
-            layers += [find_activation(activation)(), _growing(n_in, n_out, before, after)]
+            layers += [find_activation(activation)(), growing(n_in, n_out, before, after)]
         self.layers = nn.Sequential(*layers, nn.Flatten())
 
     def forward(self, z: Tensor) -> Tensor:
@@ -143,7 +142,14 @@ class ConvDecoder(nn.Module):
         return out.reshape(*z.shape[:-1], -1)
 
 
-def _growing(n_in: int, n_out: int, before: tuple[int, int], after: tuple[int, int]) -> nn.Module:
+def shrinking(n_in: int, n_out: int, before: tuple[int, int], after: tuple[int, int]) -> nn.Module:
+    """A convolution from maps of one height and width to those of the next in ``halvings``."""
+    kernel, stride = (3, 1) if before == after else (4, 2)
+    return nn.Conv2d(n_in, n_out, kernel, stride, 1)
+
+
+def growing(n_in: int, n_out: int, before: tuple[int, int], after: tuple[int, int]) -> nn.Module:
+    """The transposed convolution that goes the other way."""
     if before == after:
         return nn.ConvTranspose2d(n_in, n_out, 3, 1, 1)
     odd = (after[0] % 2, after[1] % 2)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.capabilities import Decoding
-from engine.latents import Latent
+from engine.estimators.latent_space import fill
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
 from engine.wire.capability import Capability
@@ -38,8 +38,9 @@ class Arguments(msgspec.Struct, frozen=True):
 def warped_grid(view: View, arguments: Arguments) -> Iterator[Result]:
     """Lines (L, P, dims): first those of constant z₂, then those of constant z₁.
 
-    The lattice spans [−extent, extent] in the first two dimensions of the first latent; all other
-    latent values are 0. A latent of one dimension gives one line. Points are the decoded mean.
+    The lattice spans [−extent, extent] in the first two dimensions of the first latent, whose
+    other values are 0; other latents are at their priors' means, given those before them. A
+    latent of one dimension gives one line. Points are the decoded mean.
 
     Raises:
         ValueError: A number is out of range, or the first latent is not real.
@@ -56,9 +57,8 @@ def warped_grid(view: View, arguments: Arguments) -> Iterator[Result]:
         )
     lattice = _lattice(arguments, torch.Size(first.shape).numel())
     with torch.no_grad():
-        zeros = {latent.name: _zeros(latent, lattice, model.device) for latent in model.latents}
-        z = lattice.reshape(-1, *first.shape).to(zeros[first.name])
-        decoded = model.decode(zeros | {first.name: z}).mean
+        z = lattice.reshape(-1, *first.shape).to(model.location)
+        decoded = model.decode(fill(model, {first.name: z}, len(z))).mean
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
     lines = plane.project(decoded.reshape(len(z), -1)).to(torch.float32)
     shape = (*lattice.shape[:2], plane.dims)
@@ -90,9 +90,3 @@ def _lattice(arguments: Arguments, size: int) -> Tensor:
     lattice[arguments.lines :, :, 0] = across[:, None]
     lattice[arguments.lines :, :, 1] = along
     return lattice
-
-
-def _zeros(latent: Latent, lattice: Tensor, device: torch.device) -> Tensor:
-    n = lattice.shape[0] * lattice.shape[1]
-    dtype = torch.long if latent.kind == "category" else torch.get_default_dtype()
-    return torch.zeros(n, *latent.shape, dtype=dtype, device=device)

@@ -216,6 +216,10 @@ class NegativeKL(SoundLatent):
     kl_factor = -1.0
 
 
+class NegativeSharedKL(NegativeKL):
+    kl_is_shared = True
+
+
 class ShiftedWeights(SoundLatent):
     weight_shift = 0.5
 

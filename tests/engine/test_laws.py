@@ -196,6 +196,7 @@ def test_a_sound_model_breaks_no_law(kind: type[GenerativeModel]) -> None:
         (planted.Raises, "energy_shape", "RuntimeError: the energy ran out"),
         (planted.NegativeKL, "identity", "wanted"),
         (planted.NegativeKL, "kl_not_negative", "at least 0"),
+        (planted.NegativeSharedKL, "kl_not_negative", "at least 0"),
         (planted.ShiftedWeights, "weights_agree", "mean log-weight"),
         (planted.LyingPosterior, "log_q_agrees", "wanted 1"),
         (planted.WrongPriorShape, "prior_as_declared", "(16, 2)"),
