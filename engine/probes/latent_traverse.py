@@ -24,6 +24,7 @@ from engine.estimators.latent_space import (
     Codes,
     decoded_mean,
     encode,
+    fill,
     find_latent,
     prior_draws,
     prior_of,
@@ -66,7 +67,8 @@ def latent_traverse(view: View, arguments: Arguments) -> Iterator[Result]:
 
     ``order`` says how they are ranked: ``"kl"`` (exact), ``"kl estimate"`` (of draws, or of the
     marginals of a tilted q), or ``"index"`` where there is no encoder or no normal prior. A latent
-    of a few levels has one row, of all its levels.
+    of a few levels has one row, of all its levels; one of several categories has a row for each,
+    in which the others keep the states of one draw of the prior.
 
     Raises:
         ValueError: A number is out of range.
@@ -77,7 +79,7 @@ def latent_traverse(view: View, arguments: Arguments) -> Iterator[Result]:
         if latent.kind == "real":
             yield _real(view, arguments, latent)
         else:
-            yield _discrete(view, latent)
+            yield _discrete(view, latent, arguments.rows)
 
 
 def coordinate_kl(codes: Codes, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -117,8 +119,10 @@ def _real(view: View, arguments: Arguments, latent: Latent) -> Result:
     return Result(arrays, values)
 
 
-def _discrete(view: View, latent: Latent) -> Result:
+def _discrete(view: View, latent: Latent, n_rows: int) -> Result:
     """Every level of a category or of few bits; of many bits none, then each one by itself."""
+    if latent.kind == "category" and latent.shape:
+        return _categories(view, latent, n_rows)
     z = _levels(latent).to(view.model.device)
     z = z if latent.kind == "category" else z.to(view.model.location.dtype)
     pictures = decoded_mean(view.model, z, latent)
@@ -133,6 +137,25 @@ def _levels(latent: Latent) -> Tensor:
     if size <= MOST_BITS:
         return torch.cartesian_prod(*[torch.arange(2)] * size).reshape(-1, size)
     return torch.cat([torch.zeros(1, size), torch.eye(size)])[:MOST_LEVELS]
+
+
+def _categories(view: View, latent: Latent, n_rows: int) -> Result:
+    """A row for each of the first categories: all its levels, the others held."""
+    start = fill(view.model, {}, 1, noise=lambda _: view.generator(1))[latent.name].flatten()
+    levels = torch.arange(min(latent.levels or 1, MOST_LEVELS)).to(start)
+    coordinates = torch.arange(min(size_of(latent), n_rows))
+    z = start.repeat(len(coordinates), len(levels), 1)
+    for row in range(len(coordinates)):
+        z[row, :, row] = levels
+    pictures = decoded_mean(view.model, z.flatten(0, 1), latent)
+    pictures = pictures.reshape(*z.shape[:2], *view.model.event_shape)
+    arrays = {
+        "pictures": pictures.to(torch.float32),
+        "coordinates": coordinates.to(torch.int32),
+        "z": levels.expand(len(coordinates), -1).to(torch.float64),
+    }
+    values: dict[str, Value] = {"order": "index", "n_coordinates": size_of(latent)}
+    return Result(arrays, values | {"kind": latent.kind})
 
 
 def _prior_moments(view: View, latent: Latent) -> tuple[Tensor, Tensor, bool]:
