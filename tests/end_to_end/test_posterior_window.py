@@ -19,6 +19,8 @@ from widgets.look import Look
 from widgets.panels.posterior import PosteriorPanel
 
 PATIENCE_MS = 60_000
+#: Two runs in one window, and scikit-learn's imports in the engine: long on a busy machine.
+pytestmark = pytest.mark.timeout(300)
 SMALL = {"hidden_features": [16]}
 POINTS = m.RunSpec("beta_vae", "two_moons", dict(SMALL), {"n_samples": 200})
 MIXTURE = m.RunSpec("gaussian_mixture", "two_moons", {"n_components": 3}, {"n_samples": 200})
