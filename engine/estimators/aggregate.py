@@ -102,7 +102,7 @@ def aggregate_on(codes: Codes, plane: PlaneOf, grid: Grid, cancelled: Cancelled 
     n = len(codes.mean)
     if codes.draws is not None:
         drawn = plane.project(codes.draws.flatten(0, 1))
-        return Shade(kernel_density(drawn, grid), "estimate", f"kernel estimate of {n} q's draws")
+        return kernel_shade(drawn, grid, f"kernel estimate of {n} q's draws")
     basis = plane.basis.to(codes.mean)
     means = plane.project(codes.mean)
     covariances = codes.covariances(basis).cpu().to(torch.float64)
@@ -130,7 +130,7 @@ def prior_on(
         scores = prior.log_prob(z.reshape(-1, *latent.shape))
         return Shade(scores.cpu().to(torch.float64), "exact", "exact")
     drawn = plane.project(prior_draws(model, latent, N_KERNEL, generator))
-    return Shade(kernel_density(drawn, grid), "estimate", f"kernel estimate of {N_KERNEL} draws")
+    return kernel_shade(drawn, grid, f"kernel estimate of {N_KERNEL} draws")
 
 
 def moments_of(distribution: Distribution) -> tuple[Tensor, Tensor] | None:
@@ -210,11 +210,12 @@ def mass_within(means: Tensor, covariances: Tensor, low: Tensor, high: Tensor) -
     return float((ends[1] - ends[0]).prod(1).mean())
 
 
-def kernel_density(drawn: Tensor, grid: Grid) -> Tensor:
-    """Log of a Gaussian kernel estimate of draws (M, d), upright, with Scott's width."""
+def kernel_shade(drawn: Tensor, grid: Grid, label: str) -> Shade:
+    """A Gaussian kernel estimate of draws (M, d), upright, with Scott's width."""
     width = drawn.std(0).clamp_min(1e-9) * len(drawn) ** (-1.0 / (drawn.shape[1] + 4))
     covariance = torch.diag(width.square()).expand(len(drawn), -1, -1)
-    return mixture_on(drawn, covariance, grid)
+    mass = mass_within(drawn, covariance, *_ends(grid))
+    return Shade(mixture_on(drawn, covariance, grid), "estimate", label, mass)
 
 
 def aggregate_at(codes: Codes, z: Tensor, cancelled: Cancelled = never) -> Tensor:
