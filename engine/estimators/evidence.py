@@ -108,7 +108,7 @@ def _pooled(parts: list[Elbo]) -> MeasuredElbo:
 
 def _mean_and_error(values: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Mean over batches and its standard error, (B,) each; 0 where batches agree to rounding."""
-    stacked = torch.stack(values).double().cpu()
+    stacked = torch.stack(values).cpu().double()
     mean, spread = stacked.mean(0), stacked.std(0)
     rounding = 64.0 * torch.finfo(values[0].dtype).eps * mean.abs().clamp_min(1.0)
     spread = torch.where(spread > rounding, spread, torch.zeros_like(spread))
@@ -163,14 +163,14 @@ def evidence(
         context: Labels (B,), where the model uses them.
     """
     if isinstance(model, LogProb):
-        exact = model.log_prob(x, context=context).double().cpu()
+        exact = model.log_prob(x, context=context).cpu().double()
         return Evidence(exact, torch.zeros_like(exact), "exact", "log p(x), exact")
     if isinstance(model, Decoding) and _can_enumerate(model):
         table = log_joint_table(model, x, context=context)
-        exact = torch.logsumexp(table, 0).double().cpu()
+        exact = torch.logsumexp(table, 0).cpu().double()
         label = f"log p(x), exact: a sum over all {len(table)} values of z"
         return Evidence(exact, torch.zeros_like(exact), "exact", label)
-    weights = log_weights.double().cpu()
+    weights = log_weights.cpu().double()
     label = f"importance-weighted estimate, k = {len(weights)}"
     return Evidence(log_mean_exp(weights), log_mean_errors(weights), "estimate", label)
 

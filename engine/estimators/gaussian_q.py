@@ -62,10 +62,10 @@ def gaussian_of(distribution: Distribution) -> GaussianQ | None:
         return gaussian_of(distribution.base_dist)
     if isinstance(distribution, Normal):
         mean, scale = distribution.loc[0].flatten(), distribution.scale[0].flatten()
-        return GaussianQ(mean.double().cpu(), torch.diag(scale).double().cpu())
+        return GaussianQ(mean.cpu().double(), torch.diag(scale).cpu().double())
     if isinstance(distribution, MultivariateNormal):
         factor = distribution.scale_tril.expand(*distribution.batch_shape, -1, -1)[0]
-        return GaussianQ(distribution.loc[0].double().cpu(), factor.double().cpu())
+        return GaussianQ(distribution.loc[0].cpu().double(), factor.cpu().double())
     return None
 
 

@@ -149,7 +149,7 @@ def _diagonal(view: View, x: Tensor, context: Tensor | None) -> tuple[Tensor, Te
     base = getattr(posterior.distribution, "base_dist", None)
     if not isinstance(base, torch.distributions.Normal) or base.loc[0].numel() > MOST_SAMPLED:
         return None
-    return base.loc.flatten(1).double().cpu(), base.scale.flatten(1).double().cpu()
+    return base.loc.flatten(1).cpu().double(), base.scale.flatten(1).cpu().double()
 
 
 def _one_seed(

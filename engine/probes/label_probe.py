@@ -108,7 +108,7 @@ def _split(view: View, name: str, most: int) -> tuple[Tensor, Tensor]:
 
 
 def _raw(x: Tensor) -> Tensor:
-    return x.flatten(1).double().cpu()
+    return x.flatten(1).cpu().double()
 
 
 def _code(view: View, x: Tensor) -> Tensor:
