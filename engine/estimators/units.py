@@ -117,10 +117,13 @@ def activity(means: Means) -> Tensor:
     return (means.values.var(0) - means.noise.mean(0)).clamp_min(0.0)
 
 
-def perplexity(chances: Tensor) -> float:
-    """exp of the entropy of mean chances (N, K): as many values as are used."""
+def perplexity(chances: Tensor, n_categories: int = 1) -> float:
+    """exp of the entropy of mean chances (N, K): as many values as are used.
+
+    Of several categories side by side, (N, n·K), the geometric mean of theirs.
+    """
     mean = chances.mean(0)
-    return math.exp(float(-torch.special.xlogy(mean, mean).sum()))
+    return math.exp(float(-torch.special.xlogy(mean, mean).sum()) / n_categories)
 
 
 @torch.no_grad()

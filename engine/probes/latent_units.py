@@ -94,7 +94,9 @@ def _units(latent: Latent, means: Tensor, moved: Tensor, kl: Tensor | None) -> _
     unknown = torch.full_like(moved, torch.nan)
     if latent.kind == "category":
         share = means.mean(0)
-        return _Units(unknown, share, means.sum(0) < USED_FROM, perplexity(means))
+        n_categories = math.prod(latent.shape)
+        used = perplexity(means, n_categories)
+        return _Units(unknown, share, means.sum(0) < USED_FROM, used)
     return _Units(unknown if kl is None else kl, moved, moved <= ACTIVE_FROM, math.nan)
 
 

@@ -54,9 +54,7 @@ def responsibilities(view: View, arguments: Arguments) -> Iterator[Result]:
     with torch.no_grad():
         parts = mixture_parts(view.model)
         if parts is None:
-            raise ValueError(
-                f"responsibilities need a mixture; {view.model.card.title} has no category latent"
-            )
+            raise ValueError(f"responsibilities need a mixture; {view.model.card.title} is none")
         data = view.dataset.train
         points = data[choose(len(data), arguments.n, view)]
         shares = parts.joint(as_events(view.model, points)).softmax(1)

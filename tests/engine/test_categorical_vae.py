@@ -21,6 +21,7 @@ from engine.estimators.concrete import (
     straight_through,
 )
 from engine.estimators.mixture import mixture_parts
+from engine.estimators.units import perplexity
 from engine.models.latent.categorical_vae import CategoricalVAE
 from engine.registry import build_dataset, build_model, probes
 from engine.training import fit
@@ -296,6 +297,13 @@ def test_a_vector_of_categories_is_no_mixture() -> None:
     assert mixture_parts(model) is None
     with pytest.raises(ValueError, match="given z, wanted no parents"):
         model.prior({"z": every_z()})
+
+
+def test_perplexity_is_that_of_one_category() -> None:
+    """Two categories, one even over three states, one stuck: the geometric mean of 3 and 1."""
+    chances = torch.tensor([[1 / 3, 1 / 3, 1 / 3, 0.0, 1.0, 0.0]]).double().repeat(5, 1)
+    assert perplexity(chances, 2) == pytest.approx(math.sqrt(3.0))
+    assert perplexity(chances[:, :3]) == pytest.approx(3.0)
 
 
 def test_categories_are_traversed_one_by_one() -> None:

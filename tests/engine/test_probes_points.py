@@ -200,5 +200,5 @@ def test_responsibilities_are_bayes_rule() -> None:
 
 
 def test_responsibilities_need_a_mixture() -> None:
-    with pytest.raises(ValueError, match="Implicit has no category latent"):
+    with pytest.raises(ValueError, match="responsibilities need a mixture; Implicit is none"):
         ask("responsibilities", ImplicitToy(2), GaussianData())
