@@ -43,8 +43,9 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
 
     Values: ``latents`` with their ``kinds``, ``kl`` (nats, mean over held-out events), its
     ``kl_error`` (one standard error), ``n_units`` and ``n_dead``; of categories ``perplexity``
-    (NaN for others), ``threshold`` (0.01), ``n`` events. Arrays: for all units together
-    ``unit_latent`` (U,) and ``unit_index`` (U,) int, ``unit_kl`` (U,) nats (NaN where nobody can
+    (NaN for others) of so many ``levels``, ``threshold`` (0.01), ``n``
+    events. Arrays: for all units together ``unit_latent`` (U,) and ``unit_index`` (U,) int,
+    ``unit_kl`` (U,) nats (NaN where nobody can
     tell it apart), ``unit_activity`` (U,), ``unit_dead`` (U,) bool; of a category each unit is
     one value, its activity is its share of the data, and it is dead when no event uses it.
 
@@ -122,6 +123,7 @@ def _values(
         "kl_error": [math.nan if k is None else float(k.std()) / len(k) ** 0.5 for k in kl],
         "n_units": [len(row.activity) for row in rows],
         "n_dead": [int(row.dead.sum()) for row in rows],
+        "levels": [latent.levels or 0 for latent in latents],
         "perplexity": [row.perplexity for row in rows],
         "threshold": ACTIVE_FROM,
         "n": n,

@@ -84,6 +84,8 @@ def test_means_of_discrete_latents_are_their_chances() -> None:
 def test_perplexity_counts_the_values_in_use() -> None:
     one_hot = torch.eye(6).double()[[0, 1, 2] * 4]
     assert abs(perplexity(one_hot) - 3.0) < 1e-12
+    side_by_side = torch.cat([one_hot, torch.eye(6).double()[[0] * 12]], 1)
+    assert abs(perplexity(side_by_side, 2) - 3.0**0.5) < 1e-12
     skew = torch.tensor([[0.9, 0.1, 0.0]], dtype=torch.float64)
     wanted = math.exp(-(0.9 * math.log(0.9) + 0.1 * math.log(0.1)))
     assert abs(perplexity(skew) - wanted) < 1e-12

@@ -101,7 +101,7 @@ def _units(kl: Any, activity: Any, dead: Any, kind: str, name: str) -> Found:
     values: dict[str, Value] = {
         "latents": [name], "kinds": [kind], "kl": [2.6], "kl_error": [0.1], "n_units": [n],
         "n_dead": [int(dead.sum())], "perplexity": [2.8 if kind == "category" else float("nan")],
-        "threshold": 0.01, "n": 128,
+        "threshold": 0.01, "n": 128, "levels": [n if kind == "category" else 0],
     }  # fmt: skip
     return found, values
 

@@ -121,16 +121,16 @@ class UnitsMode(Mode):
         if answer is None:
             return ()
         v, chips = answer.values, []
-        columns = ("kl", "kl_error", "n_units", "n_dead", "perplexity")
+        columns = ("kl", "kl_error", "n_units", "n_dead", "perplexity", "levels")
         rows = zip(
             names(v, "latents"), names(v, "kinds"), *(numbers(v, n) for n in columns), strict=True
         )
-        for name, kind, kl, error, units, dead, perplexity in rows:
+        for name, kind, kl, error, units, dead, perplexity, levels in rows:
             text = f"KL({name}) {nats(kl, error)}"
             chips.append(Chip(text, "Mean KL(q‖prior) over held-out data, ± one standard error",
                               palette.model, "dot", framed=True))  # fmt: skip
             if kind == "category":
-                text = f"{name}: perplexity {number(perplexity, 3)} of {units:.0f}"
+                text = f"{name}: perplexity {number(perplexity, 3)} of {levels or units:.0f}"
                 tip = "exp H of the mean of q over the data: as many values as are in use"
             else:
                 text = f"{name}: {units - dead:.0f} of {units:.0f} units active"
