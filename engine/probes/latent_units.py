@@ -14,6 +14,7 @@ from torch import Tensor
 from engine.capabilities import Bound, Decoding, Encoding
 from engine.estimators.density import CancellationError
 from engine.estimators.evidence import measured_elbo
+from engine.estimators.unit_use import IGNORED_BELOW, unit_use
 from engine.estimators.units import ACTIVE_FROM, activity, perplexity, posterior_means, unit_kl
 from engine.latents import Latent
 from engine.probe import Result, View, probe
@@ -43,11 +44,12 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
 
     Values: ``latents`` with their ``kinds``, ``kl`` (nats, mean over held-out events), its
     ``kl_error`` (one standard error), ``n_units`` and ``n_dead``; of categories ``perplexity``
-    (NaN for others) of so many ``levels``, ``threshold`` (0.01), ``n``
-    events. Arrays: for all units together ``unit_latent`` (U,) and ``unit_index`` (U,) int,
-    ``unit_kl`` (U,) nats (NaN where nobody can
-    tell it apart), ``unit_activity`` (U,), ``unit_dead`` (U,) bool; of a category each unit is
-    one value, its activity is its share of the data, and it is dead when no event uses it.
+    (NaN for others) of so many ``levels``, ``threshold`` (0.01), ``n`` events. Arrays: for all
+    units together ``unit_latent`` (U,) and ``unit_index`` (U,) int, ``unit_kl`` (U,) nats (NaN
+    where nobody can tell it apart), ``unit_activity`` (U,), ``unit_use`` (U,) nats (what the
+    decoder makes of it, see :mod:`engine.estimators.unit_use`), ``unit_dead`` (U,) bool: its
+    activity is at most the threshold, or the decoder ignores it. Of a category each unit is one
+    value, its activity is its share of the data, and it is dead when no event uses it.
 
     Raises:
         ValueError: A number is out of range.
@@ -74,31 +76,39 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
             cancelled=view.cancelled,
         )  # fmt: skip
         per_unit = unit_kl(model, latents, x, context=labels)
+        use = unit_use(
+            model, latents, x, generator=view.generator(7), context=labels,
+            cancelled=view.cancelled,
+        )  # fmt: skip
         rows = [
             _units(latent, means[latent.name].values, activity(means[latent.name]),
-                   per_unit.get(latent.name))
+                   per_unit.get(latent.name), use.get(latent.name))
             for latent in latents
         ]  # fmt: skip
         yield Result(_arrays(rows), _values(latents, elbo.kl_terms, rows, len(x)))
 
 
 class _Units(msgspec.Struct, frozen=True):
-    """The units of one latent: KL, activity or share, dead or not; perplexity of a category."""
+    """The units of one latent: KL, activity or share, use, dead or not; perplexity of a code."""
 
     kl: Any
     activity: Any
+    use: Any
     dead: Any
     perplexity: float
 
 
-def _units(latent: Latent, means: Tensor, moved: Tensor, kl: Tensor | None) -> _Units:
+def _units(
+    latent: Latent, means: Tensor, moved: Tensor, kl: Tensor | None, use: Tensor | None
+) -> _Units:
     unknown = torch.full_like(moved, torch.nan)
     if latent.kind == "category":
         share = means.mean(0)
-        n_categories = math.prod(latent.shape)
-        used = perplexity(means, n_categories)
-        return _Units(unknown, share, means.sum(0) < USED_FROM, used)
-    return _Units(unknown if kl is None else kl, moved, moved <= ACTIVE_FROM, math.nan)
+        dead = means.sum(0) < USED_FROM
+        return _Units(unknown, share, unknown, dead, perplexity(means, math.prod(latent.shape)))
+    use = unknown if use is None else use
+    dead = (moved <= ACTIVE_FROM) | (use <= IGNORED_BELOW)
+    return _Units(unknown if kl is None else kl, moved, use, dead, math.nan)
 
 
 def _arrays(rows: list[_Units]) -> dict[str, Any]:
@@ -108,6 +118,7 @@ def _arrays(rows: list[_Units]) -> dict[str, Any]:
         "unit_index": torch.cat([torch.arange(size) for size in sizes]),
         "unit_kl": torch.cat([row.kl for row in rows]),
         "unit_activity": torch.cat([row.activity for row in rows]),
+        "unit_use": torch.cat([row.use for row in rows]),
         "unit_dead": torch.cat([row.dead for row in rows]),
     }
 

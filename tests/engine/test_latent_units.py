@@ -11,6 +11,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from engine.estimators.rate_distortion import rate_distortion_of
+from engine.estimators.unit_use import unit_use
 from engine.estimators.units import Means, activity, perplexity, posterior_means, unit_kl
 from engine.model import GenerativeModel
 from engine.models.latent.vae import VAEConfig
@@ -33,23 +34,41 @@ def test_a_planted_dead_unit_is_flagged_within_fifty_steps() -> None:
         torch.manual_seed(0)
         model = DeadVAE((2,), VAEConfig(latent_features=3, hidden_features=(64, 64)))
     trainer = Trainer(model, data, batch_size=256, seed=0, device="cpu")
-    before, _ = asked(model, data, n=100)
-    first = asked(model, data, n=100)[1]["unit_kl"][1]
+    before, start = asked(model, data, n=100)
+    assert start["unit_use"][1] == 0.0
     for _ in range(50):
         trainer.step()
     model.eval()
     values, arrays = asked(model, data, n=100)
     assert arrays["unit_dead"].tolist() == [False, True, False]
     assert values["n_dead"] == [1]
-    assert arrays["unit_activity"][1] < values["threshold"] == 0.01
-    assert arrays["unit_kl"][1] < 0.4 * first
+    assert arrays["unit_use"][1] == 0.0
+    assert arrays["unit_use"][0] > 0.1 < arrays["unit_use"][2]
     assert values["n_units"] == before["n_units"] == [3]
-    for _ in range(250):
-        trainer.step()
-    model.eval()
-    values, arrays = asked(model, data, n=100)
-    assert arrays["unit_kl"][1] < 0.02
     np.testing.assert_allclose(arrays["unit_kl"].sum(), values["kl"][0], rtol=1e-4)
+
+
+def test_use_is_the_change_when_a_unit_is_exchanged() -> None:
+    model = MeanFieldPPCA()
+    x = torch.randn(5, 3, generator=generator(), dtype=torch.float64)
+    z = model.encode(x).sample(1, generator(3))[0]["z"][0]
+    changes = []
+    for row in range(5):
+        other = z[row].clone()
+        other[1] = z[row - 1, 1]
+        pair = model.decode({"z": torch.stack([z[row], other])}).log_prob(x[row].expand(2, 3))
+        changes.append(float((pair[0] - pair[1]).abs()))
+    found = unit_use(model, model.latents, x, generator=generator(3))["z"]
+    np.testing.assert_allclose(float(found[1]), np.mean(changes), rtol=1e-12)
+
+
+def test_use_is_unknown_of_levels_that_act_through_others() -> None:
+    data = build_dataset("two_moons", n_samples=60)
+    model = build_model("hvae", event_shape=(2,), n_layers=2).eval()
+    found = unit_use(model, model.latents, data.test[:6], generator=generator())
+    lowest = model.latents[-1].name
+    assert bool((found[lowest] > 0.0).any())
+    assert all(bool(u.isnan().all()) for name, u in found.items() if name != lowest)
 
 
 def test_unit_kl_is_that_of_torch() -> None:

@@ -96,8 +96,14 @@ def latent_units(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found
 
 def _units(kl: Any, activity: Any, dead: Any, kind: str, name: str) -> Found:
     n = len(kl)
-    found = {"unit_latent": np.zeros(n, np.int64), "unit_index": np.arange(n), "unit_kl": kl,
-             "unit_activity": activity, "unit_dead": dead}  # fmt: skip
+    found = {
+        "unit_latent": np.zeros(n, np.int64),
+        "unit_index": np.arange(n),
+        "unit_kl": kl,
+        "unit_activity": activity,
+        "unit_use": np.full(n, 0.5),
+        "unit_dead": dead,
+    }
     values: dict[str, Value] = {
         "latents": [name], "kinds": [kind], "kl": [2.6], "kl_error": [0.1], "n_units": [n],
         "n_dead": [int(dead.sum())], "perplexity": [2.8 if kind == "category" else float("nan")],

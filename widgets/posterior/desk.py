@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,11 +23,14 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 #: Held-out events to choose from: pictures, and points.
 N_PICTURES, N_POINTS = 24, 400
+#: The least activity of a living unit.
+ACTIVE_FROM = 0.01
 #: Dead units that are named one by one in an alarm.
 MOST_NAMED = 3
 DEAD_TIP = (
     "A unit is dead when its posterior mean does not move with x: Var over x of E_q[z] is at most "
-    "0.01 (Burda et al. 2016). It tells nothing of x, and the decoder has learnt to ignore it."
+    "0.01 (Burda et al. 2016); or when the decoder ignores it: exchanged between observations it "
+    "changes log p(x given z) by less than 0.0001 nats."
 )
 UNUSED_TIP = "None of the held-out observations uses this value of the code."
 
@@ -199,14 +203,22 @@ class Desk(QObject):
             if not dead.any():
                 continue
             at = np.flatnonzero(dead)
-            facts = arrays["unit_activity"][mine][dead]
-            text = _alarm_words(str(name), str(kind), at, len(dead), facts)
+            fact = _fact(arrays, mine, int(at[0]))
+            text = _alarm_words(str(name), str(kind), at, len(dead), fact)
             tip = UNUSED_TIP if kind == "category" else DEAD_TIP
             found.append(Chip(text, tip, palette.error, alarm=True, framed=True))
         return tuple(found)
 
 
-def _alarm_words(name: str, kind: str, dead: Floats, total: int, activities: Floats) -> str:
+def _fact(arrays: Mapping[str, Floats], mine: npt.NDArray[np.bool_], unit: int) -> str:
+    """Why a unit counts as dead."""
+    activity = float(arrays["unit_activity"][mine][unit])
+    if activity > ACTIVE_FROM:
+        return "the decoder ignores it"
+    return f"activity {number(activity, 2)}"
+
+
+def _alarm_words(name: str, kind: str, dead: Floats, total: int, fact: str) -> str:
     if kind == "category":
         if len(dead) > MOST_NAMED:
             return f"{spaced(len(dead))} of {total} values of {name} are unused"
@@ -218,5 +230,5 @@ def _alarm_words(name: str, kind: str, dead: Floats, total: int, activities: Flo
         return f"{spaced(len(dead))} of {total} units of {name} are dead"
     which = ", ".join(unit_name(name, int(i), total) for i in dead)
     if len(dead) == 1:
-        return f"{which} is dead: activity {number(float(activities[0]), 2)}"
+        return f"{which} is dead: {fact}"
     return f"{which} are dead"
