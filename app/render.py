@@ -97,7 +97,6 @@ class Sitting:
     def __init__(self, engine: ShellEngine, look: Look) -> None:
         self._engine = engine
         self._look = look
-        self._count = 0
         self.cursor: int | None = None
         self.taken: dict[str, Taken] = {}
         self.info: RunInfo | None = None
@@ -193,8 +192,8 @@ class Sitting:
             panel.show_answer(part, answer)
 
     def _next_run(self) -> str:
-        self._count += 1
-        return f"sitting-{self._count}"
+        """A name that no other sitting at this engine has: late news of theirs are not for us."""
+        return f"sitting-{self._engine.next_id()}"
 
     def _admit(self, info: RunInfo | None) -> RunInfo:
         if info is None:

@@ -147,9 +147,12 @@ class Shelf:
                 if self._is_closed or (end is not None and time.thread_time() >= end):
                     return
                 if self._written.get(name) is not entry:
-                    if not self._link(name, entry, others):
-                        self._write(self.folder / name, entry)
-                    self._written[name] = entry
+                    self._put(name, entry, others)
+
+    def _put(self, name: str, entry: Snapshot | Milestone, others: Sequence[Shelf]) -> None:
+        if not self._link(name, entry, others):
+            self._write(self.folder / name, entry)
+        self._written[name] = entry
 
     def _write(self, path: Path, entry: Snapshot | Milestone) -> None:
         if isinstance(entry, Snapshot):

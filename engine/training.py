@@ -41,9 +41,8 @@ def choose_device(device: str = "auto") -> torch.device:
     if device == "auto":
         return torch.device(available_devices()[0])
     if device not in available_devices():
-        raise ValueError(
-            f"device: given '{device}', wanted auto or one of {', '.join(available_devices())}"
-        )
+        known = ", ".join(available_devices())
+        raise ValueError(f"device: given '{device}', wanted auto or one of {known}")
     return torch.device(device)
 
 

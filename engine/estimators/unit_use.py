@@ -55,13 +55,13 @@ def unit_use(
     for latent in latents:
         size = torch.Size(latent.shape).numel()
         use = torch.full((size,), torch.nan, dtype=torch.float64)
-        if latent.kind != "category" and size <= MOST_UNITS:
-            for unit in range(size):
-                if cancelled is not None and cancelled():
-                    raise CancellationError
-                other = z | {latent.name: _exchanged(z[latent.name], unit)}
-                change = model.decode(other, context=labels).log_prob(x) - whole
-                use[unit] = float(change.abs().mean())
+        asked = range(size if latent.kind != "category" and size <= MOST_UNITS else 0)
+        for unit in asked:
+            if cancelled is not None and cancelled():
+                raise CancellationError
+            other = z | {latent.name: _exchanged(z[latent.name], unit)}
+            change = model.decode(other, context=labels).log_prob(x) - whole
+            use[unit] = float(change.abs().mean())
         found[latent.name] = use if bool((use > IGNORED_BELOW).any()) else use * torch.nan
     return found
 

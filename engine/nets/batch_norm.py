@@ -61,6 +61,17 @@ class BatchNorm(nn.Module):
         return out.reshape(h.shape)
 
 
+def without_bias(layer: nn.Module) -> nn.Module:
+    """Take away the bias of a layer whose output is centred next; returns the layer, changed.
+
+    Its gradient is 0 but for rounding, which Adam would blow up to steps of full size: they cancel
+    over a batch and so change nothing but the lag of the running averages behind them.
+    """
+    if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        layer.register_parameter("bias", None)
+    return layer
+
+
 def normalise_layers(network: nn.Module) -> nn.Module:
     """Put a :class:`BatchNorm` in front of every nonlinearity; returns the network, changed."""
     for name, child in list(network.named_children()):
@@ -74,6 +85,8 @@ def _normalised(layers: nn.Sequential) -> nn.Sequential:
     found: list[nn.Module] = []
     for place, layer in enumerate(layers):
         if isinstance(layer, kinds):
+            if found:
+                without_bias(found[-1])
             found.append(_fitting(list(layers), place))
         found.append(layer)
     return nn.Sequential(*found)

@@ -78,7 +78,8 @@ class BranchingEncoder(nn.Module):
         for layer, head in zip(self.layers, self.heads, strict=True):
             h = self.bend(layer(h))
             outs.append(head(h.flatten(1)))
-        return torch.cat(outs, -1).reshape(*u.shape[:-1], -1)
+        joined = torch.cat(outs, -1)
+        return joined.reshape(*u.shape[:-1], joined.shape[-1])
 
 
 class BranchingDecoder(nn.Module):
@@ -128,7 +129,7 @@ class BranchingDecoder(nn.Module):
         for layer, branch in zip(reversed(self.layers), reversed(branches), strict=True):
             g = self.bend(layer(torch.cat([g, branch], 1)))
         out: Tensor = self.last(g)
-        return out.reshape(*z.shape[:-1], -1)
+        return out.reshape(*z.shape[:-1], out.shape[1:].numel())
 
 
 def _sides(shape: Shape) -> tuple[int, int]:

@@ -107,13 +107,14 @@ def complete(view: View, arguments: Arguments) -> Iterator[Result]:
         for place, step in enumerate(steps, 1):
             if view.cancelled():
                 return
-            if place % every == 0 or place == size:
-                arrays = {"completions": packed(step.x, levels_of(model)), "unseen": shown}
-                if place == size:
-                    later = _later_log_probs(view.model, step.x, occlusion, context)
-                    arrays["later_log_probs"] = later
-                    values |= _summed_up(later)
-                yield Result(arrays, values | {"done": place}, final=place == size)
+            if place % every and place != size:
+                continue
+            arrays = {"completions": packed(step.x, levels_of(model)), "unseen": shown}
+            if place == size:
+                later = _later_log_probs(view.model, step.x, occlusion, context)
+                arrays["later_log_probs"] = later
+                values |= _summed_up(later)
+            yield Result(arrays, values | {"done": place}, final=place == size)
 
 
 def _later_log_probs(

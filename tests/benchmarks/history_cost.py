@@ -22,7 +22,7 @@ from engine.wire import messages as m
 from tests.benchmarks.desk import figure
 
 NAME = "history's cost"
-SECONDS = 320
+SECONDS = 130
 LONG = False
 
 MODELS = ("realnvp", "maf", "vae", "ebm", "gan")
@@ -84,7 +84,7 @@ class Child:
 
 def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
     """The share of training time that history takes, and its bytes against the budget."""
-    rounds, seconds = (3, 1.0) if quick else (9, 2.0)
+    rounds, seconds = (3, 1.0) if quick else (5, 1.5)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         pair = Child(folder), Child("", (BEFORE,))
@@ -92,7 +92,7 @@ def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
             stack.callback(child.engine.stop)
         for model in MODELS:
             yield cost(pair, model, rounds, seconds)
-    yield budget(1500 if quick else 6000)
+    yield budget(1500 if quick else 3000)
 
 
 def cost(pair: tuple[Child, Child], model: str, rounds: int, seconds: float) -> dict[str, Any]:

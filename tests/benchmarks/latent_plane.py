@@ -16,7 +16,7 @@ from widgets.latent.plane_mode import PlaneMode
 from widgets.plots.layers import Box
 
 NAME = "latent plane of 60,000 points"
-SECONDS = 60
+SECONDS = 30
 LONG = False
 
 N_POINTS, BAR_MS = 60_000, 100.0
@@ -26,7 +26,7 @@ DATA = {"n_samples": 75_000}
 
 def figures(quick: bool = False) -> list[dict[str, Any]]:
     """Redrawing with hovering, and the shading of the new view."""
-    moves = 8 if quick else 40
+    moves = 8 if quick else 24
     with open_desk() as desk:
         view = desk.start(RunSpec("vae", "two_moons", {}, DATA))
         desk.show_only("latent")

@@ -12,7 +12,7 @@ from engine.wire.messages import Answer, RunSpec
 from tests.benchmarks.desk import FLOW, Desk, figure, open_desk
 
 NAME = "density live"
-SECONDS = 150
+SECONDS = 80
 LONG = False
 
 FRAMES, COARSE, FINE = 10.0, 128, 512
@@ -40,7 +40,7 @@ class Pictures:
 
 def figures(quick: bool = False) -> list[dict[str, Any]]:
     """All figures of the density panel, from one window."""
-    seconds = 4.0 if quick else 12.0
+    seconds = 4.0 if quick else 6.0
     with open_desk() as desk:
         pictures = Pictures(desk)
         view = desk.start(RunSpec("realnvp", "two_spirals", FLOW, {}))
@@ -49,8 +49,8 @@ def figures(quick: bool = False) -> list[dict[str, Any]]:
         return [
             frames(desk, pictures, seconds),
             share(desk, view, seconds, 2 if quick else 3),
-            slider(desk, view, pictures, 12 if quick else 60),
-            rest(desk, view, pictures, 2 if quick else 7),
+            slider(desk, view, pictures, 12 if quick else 40),
+            rest(desk, view, pictures, 2 if quick else 5),
         ]
 
 

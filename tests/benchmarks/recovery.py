@@ -10,11 +10,11 @@ from typing import Any
 from tests.end_to_end.killing import WindowProcess, flow_of
 
 NAME = "recovery"
-SECONDS = 150
+SECONDS = 60
 LONG = False
 
 BAR_SECONDS = 10.0
-KILLS = 4
+KILLS = 2
 
 
 def figures(quick: bool = False) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from engine.nets.batch_norm import BatchNorm, normalise_layers
+from engine.nets.batch_norm import BatchNorm, normalise_layers, without_bias
 from engine.nets.coders import make_encoder
 from engine.nets.diagonal import diagonal_posterior
 from engine.nets.gaussian_product import merged
@@ -115,6 +115,8 @@ class LadderVAE(HierarchyModel):
         bend = find_activation(self.config.activation)()
         if not self.config.batch_norm:
             return nn.Sequential(net, bend)
+        if isinstance(net, nn.Sequential):
+            without_bias(net[-1])
         return nn.Sequential(net, BatchNorm(self.width), bend)
 
     def climb(
