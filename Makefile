@@ -22,6 +22,7 @@ setup-bench:
 	@.ci/setup bench
 
 test: setup  ## The whole suite, GUI tests on a virtual display (TESTS=… runs a part)
+	@$(PY) -m compileall -q app engine widgets  # dozens of children would each compile them anew
 	@$(PY) -m pytest -q -n 2 --dist loadscope $(TESTS)
 
 check: setup  ## Lint, types, import contracts and the fast tests

@@ -12,7 +12,7 @@ import pytest
 
 from app import settings as settings_file
 from app.bootstrap import start_engine
-from app.convoy import lead_of
+from app.convoy import LEAD_STEPS, lead_of
 from app.engine_pool import EnginePool
 from app.main_window import MainWindow
 from app.notices import Notices
@@ -144,21 +144,24 @@ def test_a_racer_of_its_own_process_dies_alone(driver: Driver) -> None:
 
 @pytest.mark.slow
 def test_racers_in_processes_of_their_own_stay_together(driver: Driver) -> None:
-    """None is ever farther ahead of the slowest than a little."""
+    """None is ever farther ahead of the slowest than the longest lead that was allowed so far."""
     driver.open()
     racing = driver.window.racing
     driver.panel.race_wished.emit(driver.wish(Rule("steps", steps=120), apart=True))
     gaps: list[int] = []
+    leads: list[int] = []
 
     def note(_: object) -> None:
         views = [view for view in racing.members if view.is_training]
         if len(views) == 3:
             steps = [view.step for view in views]
-            gaps.append(max(steps) - min(steps) - lead_of(views))
+            leads.append(lead_of(views))
+            gaps.append(max(steps) - min(steps) - max(leads))
 
     driver.window.session.state_changed.connect(note)
     driver.until(lambda: racing.members and all(v.step == 120 for v in racing.members))
     engines = {driver.window.link.engine_of(view.run) for view in racing.members}
     assert len(engines) == 3
     assert gaps
-    assert max(gaps) <= 30  # the lead itself moves from report to report
+    # What the window knows of the slowest is a little old, so that it seems farther behind.
+    assert max(gaps) <= max(LEAD_STEPS, max(leads) // 4)
