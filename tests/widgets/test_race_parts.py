@@ -147,6 +147,20 @@ def test_only_one_question_is_on_its_way_and_an_unanswered_one_is_given_up() -> 
     assert rounds.resting() is False
 
 
+def test_an_answer_of_older_weights_is_asked_again() -> None:
+    """The state of the finish line may be known before its weights can be asked."""
+    rounds = Rounds(Ticks())
+    wants = [msgspec_replace(want, full=True) for want in live(7)]
+    first = rounds.choose(wants, paced=False)
+    assert first is not None
+    rounds.answered(first.part, 0.1, version=6)
+    assert rounds.choose(wants, paced=False) == first
+    rounds.answered(first.part, 0.1, version=7)
+    after = rounds.choose(wants, paced=False)
+    assert after is not None
+    assert after.part != first.part
+
+
 def test_at_rest_everything_comes_once_in_full_pictures_first() -> None:
     rounds = Rounds(Ticks())
     wants = [msgspec_replace(want, full=True) for want in live(7)]

@@ -210,9 +210,10 @@ class RacePanel(Panel):
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """A picture for a tile, or a number for the ranking."""
-        if answer.final:
-            self._rounds.answered(part, answer.elapsed)
         kind, _, run = part.partition(":")
+        if answer.final:
+            live = self._cursor is None and kind != TRUTH
+            self._rounds.answered(part, answer.elapsed, answer.step if live else None)
         runner = self._runners.get(run or answer.slot.run)
         if runner is None or runner.info is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 #: While racers train, the answering side works for the panel at most this share of the time.
@@ -74,11 +74,17 @@ class Rounds:
             return False if late else self._open
         return None if now < self._free else False
 
-    def answered(self, part: str, elapsed: float) -> None:
-        """The final answer to what was asked has come, after so many seconds of work."""
+    def answered(self, part: str, elapsed: float, version: int | None = None) -> None:
+        """The final answer to what was asked has come, after so many seconds of work.
+
+        It may be of an older ``version`` than was wanted, where the newest weights were not there
+        yet: then it is asked again.
+        """
         if self._open is None or self._open.part != part:
             return
-        self._have[part] = self._open
+        wanted = self._open.version
+        seen = wanted if version is None else min(version, wanted)
+        self._have[part] = replace(self._open, version=seen)
         self._open = None
         self._free = self.clock() + max(LEAST_GAP, elapsed * (1.0 - SHARE) / SHARE)
 
