@@ -260,6 +260,8 @@ def test_play_without_a_run_starts_what_is_set_up(driver: Driver) -> None:
     driver.until(lambda: driver.window.session.current is None)
     driver.window.files.open_path("/nowhere/mine.csv")
     driver.until(lambda: "mine.csv" in driver.window.banner.text)
+    # Until the refused run is gone its data are what is set up.
+    driver.until(lambda: not driver.window.session.runs)
     driver.do("run.new")
     driver.until(lambda: driver.window.session.current and driver.run.step > 0)
 
