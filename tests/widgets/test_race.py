@@ -18,7 +18,7 @@ from widgets.panel import Panel
 from widgets.panels.race import RacePanel
 from widgets.plots.colours import table
 from widgets.race.lineup import Lineup, Racer, Rule
-from widgets.race.questions import NODES, TRUTH
+from widgets.race.questions import NODES, TRUTH, all_questions
 
 MODELS = ("realnvp", "vae", "gan", "ebm")
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7")
@@ -160,6 +160,27 @@ def test_a_number_of_coarse_nodes_does_not_decide(panel: RacePanel) -> None:
         panel.show_answer(f"score:{run}", answer)
     panel._show_standings()
     assert panel.verdict.text().startswith("All at the finish")
+
+
+def test_a_small_answer_that_was_still_on_its_way_is_not_taken_for_the_full_one(
+    panel: RacePanel,
+) -> None:
+    board, said = Board(panel), []
+    panel.decided.connect(said.append)
+    board.tell(99)
+    small = [*all_questions([*board.infos.values()], rest=False).items()]
+    board.tell(100, "paused", finished=True)
+    for _ in range(60):
+        questions = panel.asks(rest=True)
+        if not questions:
+            break
+        ((part, question),) = questions.items()
+        late = dict(small).pop(part, question)
+        small = [entry for entry in small if entry[0] != part]
+        panel.show_answer(part, board.answer(part, question.run, late, KLS))
+    assert not panel.asks(rest=True)
+    panel._show_standings()
+    assert len(said) == 1
 
 
 def test_all_tiles_share_one_scale(panel: RacePanel) -> None:

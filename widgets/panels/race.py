@@ -20,7 +20,7 @@ from widgets.race.board import Runner, groups_of, head_of, standings_of
 from widgets.race.lineup import Entry, Lineup, Wish
 from widgets.race.picker import RacePicker
 from widgets.race.pictures import RacePictures
-from widgets.race.questions import TRUTH, all_questions, is_settled
+from widgets.race.questions import TRUTH, all_questions, is_settled, is_whole
 from widgets.race.ranking import RankingView
 from widgets.race.rounds import Rounds, Want
 from widgets.race.standings import verdict
@@ -211,16 +211,18 @@ class RacePanel(Panel):
     def show_answer(self, part: str, answer: Answer) -> None:
         """A picture for a tile, or a number for the ranking."""
         kind, _, run = part.partition(":")
+        runner, asked = self._runners.get(run or answer.slot.run), self._asked.get(part)
+        settled = False
+        if kind == "score" and runner is not None and runner.info is not None:
+            settled = answer.final and is_settled(runner.info, asked, answer.values)
         if answer.final:
             live = self._cursor is None and kind != TRUTH
-            self._rounds.answered(part, answer.elapsed, answer.step if live else None)
-        runner = self._runners.get(run or answer.slot.run)
+            full = settled if kind == "score" else is_whole(asked, answer)
+            step = answer.step if live else None
+            self._rounds.answered(part, answer.elapsed, step, full=full)
         if runner is None or runner.info is None:
             return
         if kind == "score":
-            settled = answer.final and is_settled(
-                runner.info, self._asked.get(part), answer.values
-            )
             runner.take_score(answer, settled=settled)
             self._soon()
             return
@@ -237,6 +239,7 @@ class RacePanel(Panel):
             super().show_failed(part, failed)
         else:
             runner.scores, runner.scored_at = {"reason": failed.message}, runner.step
+            runner.settled = True  # the race is decided without it
             self._soon()
 
     # --- building -----------------------------------------------------------------------------

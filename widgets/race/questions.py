@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.wire.fields import Value
-from engine.wire.messages import RunInfo
+from engine.wire.messages import Answer, RunInfo
 from widgets.density.face import can_draw, has_density, is_costly
 from widgets.panel import Question
 
@@ -83,6 +83,16 @@ def score_question(info: RunInfo, *, rest: bool) -> Question:
     return Question("evaluate", {"grid": 64, "n_draws": N_DRAWS[rest]}, run=info.run)
 
 
+def is_whole(question: Question | None, answer: Answer) -> bool:
+    """Whether a picture has the pixels, or the samples, that were asked for."""
+    arguments = question.arguments if question is not None else {}
+    for name, wanted in (("log_density", arguments.get("size")), ("points", arguments.get("n"))):
+        array = answer.arrays.get(name)
+        if array is not None and isinstance(wanted, int):
+            return bool(array.shape[-1 if name == "log_density" else 0] >= wanted)
+    return True
+
+
 def _window(info: RunInfo) -> dict[str, Value]:
     return {"low": [*info.data.low], "high": [*info.data.high]}
 
@@ -102,6 +112,8 @@ def all_questions(infos: Sequence[RunInfo], *, rest: bool) -> dict[str, Question
 
 def is_settled(info: RunInfo, question: Question | None, values: Mapping[str, Value]) -> bool:
     """Whether an answer to :func:`score_question` is in full, as at rest."""
+    if values.get("kind") == "none":
+        return True  # there is no number, and there will be none
     full = score_question(info, rest=True)
     for name in ("size", "repetitions"):
         wanted, found = full.arguments.get(name), values.get(name)

@@ -74,17 +74,19 @@ class Rounds:
             return False if late else self._open
         return None if now < self._free else False
 
-    def answered(self, part: str, elapsed: float, version: int | None = None) -> None:
+    def answered(
+        self, part: str, elapsed: float, version: int | None = None, *, full: bool = True
+    ) -> None:
         """The final answer to what was asked has come, after so many seconds of work.
 
         It may be of an older ``version`` than was wanted, where the newest weights were not there
-        yet: then it is asked again.
+        yet, or not ``full``, where a small one was still on its way: then it is asked again.
         """
         if self._open is None or self._open.part != part:
             return
         wanted = self._open.version
         seen = wanted if version is None else min(version, wanted)
-        self._have[part] = replace(self._open, version=seen)
+        self._have[part] = replace(self._open, version=seen, full=self._open.full and full)
         self._open = None
         self._free = self.clock() + max(LEAST_GAP, elapsed * (1.0 - SHARE) / SHARE)
 
