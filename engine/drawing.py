@@ -35,6 +35,15 @@ class Drawable(Protocol):
         ...
 
 
+@runtime_checkable
+class CommonDraw(Protocol):
+    """A distribution whose mean nobody can compute, with something else to show."""
+
+    def common_draw(self) -> Tensor:
+        """(*batch_shape, *event_shape), one draw each, all from one noise that never changes."""
+        ...
+
+
 @torch.no_grad()
 def draw(
     distribution: Distribution, generator: torch.Generator, shape: Sequence[int] = ()

@@ -36,8 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["QT_QPA_PLATFORM"] = "xcb" if os.environ.get("DISPLAY") else "offscreen"
 
 
-def pytest_collection_finish() -> None:
-    """Put what the imports made out of the collector's sight.
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_old_in_sight() -> None:
+    """Put what earlier modules and the imports left behind out of the collector's sight.
 
     It lives as long as the process, and every look for timers, and every collection, would walk
     through its hundreds of thousands of objects again.

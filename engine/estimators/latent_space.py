@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from engine.capabilities import Decoding, Encoding
-from engine.drawing import draw
+from engine.drawing import CommonDraw, draw
 from engine.estimators.density import CancellationError, as_events
 from engine.latents import Latent, Posterior
 from engine.model import GenerativeModel
@@ -186,6 +186,8 @@ def decoded(
 
 def mean_of(distribution: Distribution) -> Tensor:
     """The mean, or where there is none a draw that is always the same."""
+    if isinstance(distribution, CommonDraw):
+        return distribution.common_draw()
     try:
         mean: Tensor = distribution.mean
     except (NotImplementedError, AttributeError):

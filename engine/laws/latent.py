@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution, Independent
 
-from engine.drawing import draw
+from engine.drawing import CommonDraw, draw
 from engine.latents import PointMass
 from engine.laws.base import (
     N_ERRORS,
@@ -212,7 +212,9 @@ def marginal(model: Any, generator: torch.Generator) -> None:
 
 
 def _centre(distribution: Distribution) -> Tensor:
-    """The mean, or for symbols, which have none, their probabilities."""
+    """The mean; for symbols, which have none, their probabilities; else a draw on common noise."""
+    if isinstance(distribution, CommonDraw):
+        return distribution.common_draw()
     if isinstance(distribution, Independent):
         return _centre(distribution.base_dist)
     if isinstance(distribution, Categorical):

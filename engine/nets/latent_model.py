@@ -16,9 +16,10 @@ standard normal prior, and values that are independent given z. A model file sub
 - **Another prior** (a flow, a mixture): :meth:`prior` returns its distribution, which
   :func:`engine.drawing.draw` can draw from; :meth:`kl_terms` as above. :meth:`log_prior` follows
   from ``prior``, unless there is a quicker way.
-- **Another decoder** (autoregressive): :meth:`make_decoder`, :meth:`log_prob_given` for training,
-  and :meth:`decode`, whose distribution brings ``log_prob``, ``mean`` and, unless it is one of
-  torch's, ``draw(generator, shape)`` (see :class:`engine.drawing.Drawable`).
+- **Another decoder** (autoregressive): :meth:`make_decoder`, :meth:`start` if it has weights of
+  its own, :meth:`log_prob_given` for training, and :meth:`decode`, whose distribution brings
+  ``log_prob``, ``mean`` (or ``common_draw``, see :class:`engine.drawing.CommonDraw`) and, unless
+  it is one of torch's, ``draw(generator, shape)`` (see :class:`engine.drawing.Drawable`).
 - **Several latents** (hierarchies, ladders, categories): :attr:`latents` in ancestral order,
   :meth:`prior` given the parents, :meth:`infer` (one pass that draws them all, and keeps in
   ``posterior`` what :meth:`kl_terms` makes the KL of each out of), :meth:`encode` (a posterior
@@ -138,8 +139,7 @@ class LatentModel(GenerativeModel):
         self.likelihood = make_likelihood(config.levels)
         self.encoder = self.make_encoder()
         self.decoder = self.make_decoder()
-        start_weights(self.encoder)
-        start_weights(self.decoder)
+        self.start()
         self.log_scale: nn.Parameter | None = None
         if self.likelihood.n_params == 2 and config.decoder_scale == "per_dimension":
             self.log_scale = nn.Parameter(torch.full((self.event_size,), LOG_SCALE_START))
@@ -171,6 +171,11 @@ class LatentModel(GenerativeModel):
             1 if per_dimension else self.likelihood.n_params,
             activation=config.activation,
         )
+
+    def start(self) -> None:
+        """Draw the weights that both networks begin with."""
+        start_weights(self.encoder)
+        start_weights(self.decoder)
 
     # --- data units ---------------------------------------------------------------------------
 

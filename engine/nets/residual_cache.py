@@ -92,11 +92,18 @@ class ResidualCache(PixelCache):
         net: The network; its weights are read once, here.
         picture: (C, H, W).
         n: Pictures painted at once.
+        code: (N, 2C, H, W), what is added to the first convolution, if anything is.
     """
 
     @torch.no_grad()
-    def __init__(self, net: ResidualPixels, picture: tuple[int, int, int], n: int) -> None:
-        self._net = net
+    def __init__(
+        self,
+        net: ResidualPixels,
+        picture: tuple[int, int, int],
+        n: int,
+        code: Tensor | None = None,
+    ) -> None:
+        self._net, self._code = net, code
         self.n_colours, self.height, self.width = picture
         blocks = [block for block in net.blocks if isinstance(block, ResidualBlock)]
         convs = [net.first, *(block.conv for block in blocks)]
@@ -111,7 +118,7 @@ class ResidualCache(PixelCache):
         if self._row >= self.height:
             return
         if self._row:
-            for window, maps in zip(self._windows, self._net.seen(u), strict=True):
+            for window, maps in zip(self._windows, self._net.seen(u, self._code), strict=True):
                 window.fill(maps, self._row)
         first = self._windows[0]
         first.left[:, first.reach :] = u[:, :, self._row].transpose(1, 2)
@@ -145,6 +152,8 @@ class ResidualCache(PixelCache):
     def _column(self, k: int) -> Tensor:
         """(N, 2C), what the last block puts out at column k of the row in hand."""
         x = self._windows[0].at(k)
+        if self._code is not None:
+            x += self._code[:, :, self._row, k]
         for (down, up), window in zip(self._blocks, self._windows[1:], strict=True):
             window.left[:, window.reach + k] = down(torch.relu(x)).relu_()
             x = torch.addmm(x, window.at(k).relu_(), up.matrix).add_(up.offset)

@@ -66,17 +66,25 @@ class ResidualPixels(nn.Module):
         self.head = MaskedPointwise(wide, wide)
         self.last = MaskedPointwise(wide, pixels.repeat_interleave(n_params))
 
-    def forward(self, u: Tensor) -> Tensor:
-        """Parameters of all conditionals, (B, colours·P, H, W)."""
-        x = self.first(u)
+    def forward(self, u: Tensor, code: Tensor | None = None) -> Tensor:
+        """Parameters of all conditionals, (B, colours·P, H, W).
+
+        ``code`` (B, 2C, H, W) is added to what the first convolution puts out.
+        """
+        x = self.begin(u, code)
         for block in self.blocks:
             x = block(x)
         y: Tensor = self.last(torch.relu(self.head(torch.relu(x))))
         return y
 
-    def seen(self, u: Tensor) -> list[Tensor]:
+    def begin(self, u: Tensor, code: Tensor | None = None) -> Tensor:
+        """(B, 2C, H, W), what the first block sees."""
+        x: Tensor = self.first(u)
+        return x if code is None else x + code
+
+    def seen(self, u: Tensor, code: Tensor | None = None) -> list[Tensor]:
         """What each masked convolution sees, from the pictures on: 1 + n_layers maps."""
-        found, x = [u], self.first(u)
+        found, x = [u], self.begin(u, code)
         for block in self.blocks:
             assert isinstance(block, ResidualBlock)
             found.append(block.inner(x))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.capabilities import Decoding
-from engine.estimators.latent_space import fill
+from engine.estimators.latent_space import fill, mean_of
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
 from engine.wire.capability import Capability
@@ -58,7 +58,7 @@ def warped_grid(view: View, arguments: Arguments) -> Iterator[Result]:
     lattice = _lattice(arguments, torch.Size(first.shape).numel())
     with torch.no_grad():
         z = lattice.reshape(-1, *first.shape).to(model.location)
-        decoded = model.decode(fill(model, {first.name: z}, len(z))).mean
+        decoded = mean_of(model.decode(fill(model, {first.name: z}, len(z))))
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
     lines = plane.project(decoded.reshape(len(z), -1)).to(torch.float32)
     shape = (*lattice.shape[:2], plane.dims)

@@ -38,7 +38,8 @@ def built(name: str, shape: tuple[int, ...], data: Tensor, **config: Any) -> Lat
         for weight in model.parameters():
             weight.mul_(2.0)
         *_, last = model.encoder.parameters()
-        last[model.config.latent_features :] -= LOG_SCALE_START
+        n = model.config.latent_features
+        last[n : 2 * n] -= LOG_SCALE_START
     return model.double()
 
 
