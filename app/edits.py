@@ -10,7 +10,7 @@ from PySide6.QtGui import QUndoStack
 from app.run_view import RunView
 from app.session import Session
 from app.setup_dock import SetupDock
-from app.undo import AddRun, ChangeDevice, ChangeLive, ChangePace, CloseRun, ReplaceRun
+from app.undo import AddRun, ChangeDevice, ChangeLive, ChangePace, CloseRun, PlayRuns, ReplaceRun
 from engine.wire.fields import Value
 from engine.wire.messages import RunSpec
 
@@ -52,6 +52,11 @@ class Edits(QObject):
         state = view.state.live if view.state else {}
         before = {name: state.get(name, view.spec.model_config.get(name)) for name in values}
         self._undo.push(ChangeLive(self._session, view.run, values, before))
+
+    def set_playing(self, view: RunView, playing: bool) -> None:
+        """Train a run, or stop it after the step in hand."""
+        verb = "play" if playing else "pause"
+        self._undo.push(PlayRuns(self._session, verb, [view], playing=playing))
 
     def set_pace(self, steps_per_second: float | None) -> None:
         """Limit the speed of the run in view, or lift the limit."""

@@ -226,7 +226,7 @@ class MainWindow(QMainWindow):
         """Train, or stop after the step in hand."""
         view = self.session.current
         if view is not None:
-            (self.session.play if playing else self.session.pause)(view)
+            self.edits.set_playing(view, playing)
         elif playing:
             self.setup.start()
 

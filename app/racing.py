@@ -10,10 +10,11 @@ from PySide6.QtCore import QObject
 from PySide6.QtGui import QUndoStack
 
 from app.convoy import Convoy
+from app.layout_undo import Switch
 from app.run_view import RunView
 from app.runs_strip import COLOURS
 from app.session import Session
-from app.undo import AddRun, ReplaceRun
+from app.undo import AddRun, PlayRuns, ReplaceRun
 from app.workspace import Workspace
 from engine.wire.cards import ModelCard
 from engine.wire.fields import Value
@@ -127,16 +128,20 @@ class Racing(QObject):
 
     def play(self) -> None:
         """Train all racers up to the finish line."""
-        for view in self.members:
-            view.wants_to_play = True
-        self._convoy.steer()  # before anyone goes
-        for view in self.members:
-            self._session.play(view)
+        self._steer(playing=True)
 
     def pause(self) -> None:
         """Stop all racers."""
+        self._steer(playing=False)
+
+    def _steer(self, *, playing: bool) -> None:
+        """Play or pause them together; undo takes it back."""
+        verb = "play" if playing else "pause"
+        wish = PlayRuns(self._session, f"{verb} all racers", self.members, playing=playing)
         for view in self.members:
-            self._session.pause(view)
+            view.wants_to_play = playing
+        self._convoy.steer()  # before anyone goes
+        self._undo.push(wish)
 
     def reset(self) -> None:
         """All racers back to step 0; undo brings them back trained."""
@@ -148,10 +153,25 @@ class Racing(QObject):
 
     def lap(self) -> None:
         """Twice the way, and on."""
-        self._rule = self._rule.lap()
+        before, after = self._rule, self._rule.lap()
+        self._undo.beginMacro("another lap")
+        self._put_rule(after)
+        self._undo.push(Switch("another lap", self._put_rule, before, after))
+        self._steer(playing=True)
+        self._undo.endMacro()
+
+    def _put_rule(self, rule: Rule) -> None:
+        self._rule = rule
         self._send_rule(self._members)
         self._show()
-        self.play()
+
+    def _go(self) -> None:
+        """A new race begins: that is part of its start."""
+        for view in self.members:
+            view.wants_to_play = True
+        self._convoy.steer()  # before anyone goes
+        for view in self.members:
+            self._session.play(view)
 
     # --- the session file ---------------------------------------------------------------------
 
@@ -272,7 +292,7 @@ class Racing(QObject):
                 self._session.set_pace(view, None)  # sweeps of EM are slowed down otherwise
         if self._starting and views and all(view.info is not None for view in views):
             self._starting = False
-            self.play()
+            self._go()
         self._show()
 
     def _on_replaced(self, away: str, back: str) -> None:

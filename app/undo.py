@@ -6,7 +6,7 @@ A reset, too, is a run of its own in the same place: the one before it is parked
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from PySide6.QtGui import QUndoCommand
 
@@ -18,7 +18,7 @@ from engine.wire.messages import RunSpec
 #: Changes of the same settings closer together than this are one undo.
 MERGE_SECONDS = 1.0
 #: Commands of one id may merge.
-LIVE_ID, PACE_ID = 1, 2
+LIVE_ID, PACE_ID, PLAY_ID = 1, 2, 3
 
 
 class ReplaceRun(QUndoCommand):
@@ -196,6 +196,51 @@ class ChangePace(QUndoCommand):
             self._session.pace_changed.emit(view)
 
 
+class PlayRuns(QUndoCommand):
+    """Runs were played or paused; undone they do what they did before.
+
+    Playing and pausing the same runs at once takes nothing back: together they are no entry.
+    """
+
+    def __init__(
+        self, session: Session, text: str, views: Sequence[RunView], *, playing: bool
+    ) -> None:
+        super().__init__(text)
+        self._session = session
+        self._before = {view.run: view.wants_to_play for view in views}
+        self._after = dict.fromkeys(self._before, playing)
+        self._cursor = session.cursor
+
+    def id(self) -> int:
+        """Commands of one id may merge."""
+        return PLAY_ID
+
+    def mergeWith(self, other: QUndoCommand) -> bool:  # noqa: N802  # Qt's name
+        """Join with what follows at once for the same runs; the two may cancel out."""
+        if not isinstance(other, PlayRuns) or other._before.keys() != self._before.keys():
+            return False
+        self._after = other._after
+        self.setText(other.text())
+        self.setObsolete(self._after == self._before)
+        return True
+
+    def redo(self) -> None:
+        """Play or pause."""
+        self._set(self._after)
+
+    def undo(self) -> None:
+        """Play or pause as before; the step that was in view comes back."""
+        self._set(self._before)
+        if self._cursor is not None:
+            self._session.set_cursor(self._cursor)
+
+    def _set(self, playing: dict[str, bool]) -> None:
+        for run, plays in playing.items():
+            view = self._session.find(run)
+            if view is not None:
+                (self._session.play if plays else self._session.pause)(view)
+
+
 class ChangeDevice(QUndoCommand):
     """A run was moved to another device."""
 
@@ -219,4 +264,12 @@ class ChangeDevice(QUndoCommand):
             self._session.set_device(view, device)
 
 
-__all__ = ["AddRun", "ChangeDevice", "ChangeLive", "ChangePace", "CloseRun", "ReplaceRun"]
+__all__ = [
+    "AddRun",
+    "ChangeDevice",
+    "ChangeLive",
+    "ChangePace",
+    "CloseRun",
+    "PlayRuns",
+    "ReplaceRun",
+]

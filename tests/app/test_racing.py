@@ -171,6 +171,13 @@ def test_all_are_played_paused_and_given_another_lap(desk: Desk) -> None:
     assert [record.run for record in desk.sent(m.Play)[-3:]] == runs
     assert desk.panel.lineup is not None
     assert desk.panel.lineup.rule.steps == 140
+    assert desk.undo.undoText() == "another lap"
+    desk.undo.undo()
+    assert desk.panel.lineup.rule.steps == 70
+    assert [record.run for record in desk.sent(m.Pause)[-3:]] == runs
+    assert desk.undo.undoText() == "pause all racers"
+    desk.undo.undo()
+    assert [record.run for record in desk.sent(m.Play)[-3:]] == runs
 
 
 def test_a_racer_played_at_the_finish_line_offers_another_lap(

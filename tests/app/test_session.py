@@ -11,7 +11,7 @@ from PySide6.QtGui import QUndoStack
 from app.engine_pool import MAIN
 from app.notices import Notice
 from app.session import PARKED, Session
-from app.undo import ChangeLive, ReplaceRun
+from app.undo import ChangeLive, PlayRuns, ReplaceRun
 from engine.wire import messages as m
 from tests.app.conftest import FakeLink
 
@@ -175,3 +175,21 @@ def test_nothing_looks_as_if_it_trained_once_the_engine_is_gone(
     assert view is not None
     assert not view.is_training
     assert view.step == 9
+
+
+def test_playing_and_pausing_can_be_undone(session: Session, link: FakeLink) -> None:
+    run = start(session, link)
+    view, stack = session.find(run), QUndoStack()
+    assert view is not None
+    session.set_cursor(0)
+    stack.push(PlayRuns(session, "play", [view], playing=True))
+    assert link.last(m.Play).run == run
+    assert session.cursor is None
+    stack.undo()
+    assert link.last(m.Pause).run == run
+    assert session.cursor == 0
+    stack.redo()
+    assert view.wants_to_play
+    stack.push(PlayRuns(session, "pause", [view], playing=False))
+    assert not view.wants_to_play
+    assert stack.count() == 0, "played and paused at once: nothing is left to undo"
