@@ -7,7 +7,8 @@ r"""The planar map: space is stretched or squeezed along one direction, across o
 
 It can be inverted where :math:`w^\top \hat u \ge -1`, which is made so:
 :math:`\hat u = u + (m(w^\top u) - w^\top u)\, w / \lVert w \rVert^2` with
-:math:`m(a) = -1 + \log(1 + e^a)`.
+:math:`m(a) = -1 + \log(1 + (e - 1)\, e^a)`. The paper has no factor e − 1; with it m(0) = 0, so
+that u = 0 is the identity, and û stays finite where w becomes short.
 
 References:
     Rezende and Mohamed, *Variational Inference with Normalizing Flows*, ICML 2015, section 4.1 and
@@ -16,6 +17,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +26,8 @@ from torch import Tensor
 
 #: Keeps the direction of a w of length zero finite.
 TINY = 1e-12
+#: log(e − 1).
+SHIFT = math.log(math.e - 1.0)
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,14 @@ class Planar:
         """û, (…, Z)."""
         along = (self.w * self.u).sum(-1, keepdim=True)
         square = self.w.square().sum(-1, keepdim=True) + TINY
-        return self.u + (F.softplus(along) - 1.0 - along) * self.w / square
+        return self.u + (F.softplus(along + SHIFT) - 1.0 - along) * self.w / square
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(…, Z) → the same shape, and log abs det ∂f/∂z (…), nats; leading shapes broadcast."""
         h = torch.tanh((self.w * z).sum(-1) + self.b)
         squared = h.square()
-        # û·w + 1 = log(1 + e^(w·u)): a sum of two parts above 0, where 1 + û·w (1 − h²) cancels.
-        room = F.softplus((self.w * self.u).sum(-1))
+        # û·w + 1, a logarithm of more than 1: a sum of parts above 0, where 1 + û·w (1 − h²) cancels.
+        room = F.softplus((self.w * self.u).sum(-1) + SHIFT)
         stretch = squared + room * (1.0 - squared)
         log_det = stretch.clamp_min(torch.finfo(z.dtype).tiny).log()
         return z + self.direction * h.unsqueeze(-1), log_det

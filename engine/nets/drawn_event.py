@@ -143,7 +143,7 @@ class ConditionalEvents(Distribution):
     def _paint(self, z: Tensor, noise: Tensor) -> Tensor:
         """Latents (…, Z) and uniform noise (…, D) → events (…, *E)."""
         uniform = noise.reshape(-1, noise.shape[-1])
-        code = self._conditionals.code(z.reshape(len(uniform), -1))
+        code = self._conditionals.code(z.reshape(len(uniform), z.shape[-1]))
         x = torch.zeros_like(uniform)
         cache = self._conditionals.cache(code)
         cache.begin(x, 0)

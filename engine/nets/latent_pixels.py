@@ -134,8 +134,9 @@ class _Rows(ResidualCache):
         """(N, P)."""
         pixel, colour = divmod(place, self.n_colours)
         row, k = divmod(pixel, self.width)
-        direct = self._direct[:, :, row, k].view(len(self._direct), self.n_colours, -1)
-        return super().params(place) + direct[:, colour]
+        params = super().params(place)
+        first = colour * params.shape[1]
+        return params + self._direct[:, first : first + params.shape[1], row, k]
 
     def begin(self, u: Tensor, place: int) -> None:
         """Take values (N, D) as drawn up to ``place``."""
@@ -182,7 +183,7 @@ class MaskedConditionals(LatentConditionals):
     def params(self, u: Tensor, code: Tensor) -> Tensor:
         """(N, D) → (N, P, D)."""
         first, direct = torch.split(code, [self.net.widths[0], self.n_outputs], -1)
-        out: Tensor = self.net(u, first) + direct.view(*u.shape, -1)
+        out: Tensor = self.net(u, first) + direct.view(*u.shape, self.net.out_features)
         return out.transpose(1, 2)
 
     def cache(self, code: Tensor) -> PixelCache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -139,6 +140,11 @@ def _own_q(event: SingleEvent, view: View) -> _OwnQ:
     return _OwnQ(moments(draws), draws)
 
 
+def _upright(q: GaussianQ) -> GaussianQ:
+    """The same without correlations."""
+    return GaussianQ(q.mean, torch.diag(q.factor.square().sum(1).sqrt()))
+
+
 def _standard(size: int) -> GaussianQ:
     return GaussianQ(torch.zeros(size, dtype=torch.float64), torch.eye(size, dtype=torch.float64))
 
@@ -176,13 +182,7 @@ def _gaps(
         with torch.no_grad():
             elbo, error = float(bound(q.gaussian)), 0.0
     else:
-        if not isinstance(event.model, Bound):
-            raise ValueError(f"{event.model.card.title} has no bound")
-        measured = measured_elbo(
-            event.model, event.x, n_draws=N_DRAWS, generator=view.generator(4),
-            context=event.context, cancelled=view.cancelled,
-        )  # fmt: skip
-        elbo, error = float(measured.total[0]), float(measured.total_error[0])
+        elbo, error = _own_elbo(view, event)
     return {
         "elbo": elbo,
         "elbo_error": error,
@@ -194,18 +194,32 @@ def _gaps(
     }
 
 
+def _own_elbo(view: View, event: SingleEvent) -> tuple[float, float]:
+    """L of the encoder's q by its own draws, and one standard error."""
+    if not isinstance(event.model, Bound):
+        raise ValueError(f"{event.model.card.title} has no bound")
+    measured = measured_elbo(
+        event.model, event.x, n_draws=N_DRAWS, generator=view.generator(4),
+        context=event.context, cancelled=view.cancelled,
+    )  # fmt: skip
+    return float(measured.total[0]), float(measured.total_error[0])
+
+
 def _by_draws(view: View, event: SingleEvent, arguments: Arguments) -> Result:
     """Both gaps of many latents, without a picture."""
     q = _own_q(event, view)
-    if not q.is_gaussian:
-        raise ValueError(
-            "the posterior on a grid: given a q that is no Gaussian over many latents"
-        )
-    start = q.gaussian if arguments.start == "encoder" else _standard(event.flat.size)
+    proposal = q.gaussian if q.is_gaussian else _upright(q.gaussian)
+    start = proposal if arguments.start == "encoder" else _standard(event.flat.size)
     found = gaps_by_draws(
-        event, q.gaussian, start, view.generator(5), n_steps=arguments.n_steps,
+        event, proposal, start, view.generator(5), n_steps=arguments.n_steps,
         learning_rate=arguments.learning_rate, cancelled=view.cancelled,
     )  # fmt: skip
+    elbo, error = found.elbo, found.elbo_error
+    amortisation, its_error = found.amortisation, found.amortisation_error
+    if not q.is_gaussian:
+        elbo, error = _own_elbo(view, event)
+        amortisation = found.best_elbo - elbo
+        its_error = math.hypot(error, found.best_error)
     values: dict[str, Value] = {
         "kind": "estimate",
         "names": list(event.flat.names),
@@ -213,16 +227,16 @@ def _by_draws(view: View, event: SingleEvent, arguments: Arguments) -> Result:
         "high": [],
         "log_prob": found.log_prob,
         "error": found.log_prob_error,
-        "elbo": found.elbo,
-        "elbo_error": found.elbo_error,
+        "elbo": elbo,
+        "elbo_error": error,
         "best_elbo": found.best_elbo,
-        "amortisation_gap": found.amortisation,
-        "amortisation_gap_error": found.amortisation_error,
+        "amortisation_gap": amortisation,
+        "amortisation_gap_error": its_error,
         "approximation_gap": found.log_prob - found.best_elbo,
         "approximation_gap_error": found.log_prob_error + found.best_error,
-        "gap": found.log_prob - found.elbo,
+        "gap": found.log_prob - elbo,
         "family": _family(q.is_diagonal),
-        "is_gaussian": True,
+        "is_gaussian": q.is_gaussian,
         "n_starts": 1,
         "n_agreeing": 1,
         "start": arguments.start,

@@ -16,7 +16,9 @@ from engine.nets.flow_posterior import FlowPosterior, FlowPosteriorModel
 from engine.nets.flow_prior import CouplingFlow
 from engine.nets.inverse_autoregressive import InverseAutoregressive
 from engine.nets.latent_model import LatentModel
-from engine.registry import build_model
+from engine.probe import View
+from engine.probes.posterior_truth import posterior_truth
+from engine.registry import build_dataset, build_model
 from engine.training import fit
 from tests.engine.latent_toys import generator
 from tests.engine.test_latent_models import built, every_picture, log_probs
@@ -187,6 +189,31 @@ def test_its_path_begins_at_the_gaussian_and_ends_at_the_draws() -> None:
     torch.testing.assert_close(states[0], q.base.sample(5, generator(1))[0]["z"])
     torch.testing.assert_close(states[-1], latents["z"])
     torch.testing.assert_close(log_q, again)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_both_gaps_of_a_bent_posterior(size: int) -> None:
+    """Without steps q is a Gaussian that does not say so: its gaps are those of the VAE."""
+    data = build_dataset("eight_gaussians")
+    plain = build_model("vae", event_shape=(2,), dataset=data, latent_features=size, seed=3)
+    plain.prepare(data.train, generator=generator())
+    silent = build_model(
+        "planar_vae", event_shape=(2,), dataset=data, latent_features=size, n_steps=0, seed=3
+    )
+    silent.load_state_dict(plain.state_dict())
+    event = {"event": data.valid[0].numpy()}
+    known, drawn = (
+        list(posterior_truth.ask(View(model.eval(), data, 0), {"n_steps": 5}, event))[-1].values
+        for model in (plain, silent)
+    )
+    assert known["is_gaussian"] is True
+    assert drawn["is_gaussian"] is False
+    assert drawn["kind"] == known["kind"] == ("quadrature" if size == 2 else "estimate")
+    for name in ("elbo", "amortisation_gap", "approximation_gap"):
+        error = math.hypot(*(float(found.get(f"{name}_error", 0.0)) for found in (known, drawn)))
+        assert abs(known[name] - drawn[name]) < 5.0 * error + 1e-3, name
+    total = drawn["amortisation_gap"] + drawn["approximation_gap"]
+    assert total == pytest.approx(drawn["gap"], abs=1e-6)
 
 
 # --- the prior --------------------------------------------------------------------------------

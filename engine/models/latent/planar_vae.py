@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from torch import Tensor, nn
 
 from engine.bijections.planar import Planar
@@ -27,6 +28,9 @@ from engine.nets.flow_posterior import FlowPosterior, FlowPosteriorModel
 from engine.nets.latent_model import LACKS, LatentConfig
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
+
+#: The share of the starting weights of u that is kept.
+START = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,16 @@ class PlanarVAE(FlowPosteriorModel):
             2 * size + config.n_steps * (2 * size + 1),
             activation=config.activation,
         )
+
+    def start(self) -> None:
+        """Begin near a Gaussian posterior: with u = 0 a map is the identity."""
+        super().start()
+        config: PlanarVAEConfig = self.config
+        first = (2 + config.n_steps) * config.latent_features
+        *_, last = (layer for layer in self.encoder.modules() if isinstance(layer, nn.Linear))
+        with torch.no_grad():
+            for part in (last.weight, last.bias):
+                part[first : first + config.n_steps * config.latent_features] *= START
 
     def posterior(self, inputs: Tensor) -> FlowPosterior:
         """q(z given x) of what the encoder sees, (B, D)."""
