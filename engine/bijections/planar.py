@@ -55,7 +55,7 @@ class Planar:
         """(…, Z) → the same shape, and log abs det ∂f/∂z (…), nats; leading shapes broadcast."""
         h = torch.tanh((self.w * z).sum(-1) + self.b)
         squared = h.square()
-        # û·w + 1, a logarithm of more than 1: a sum of parts above 0, where 1 + û·w (1 − h²) cancels.
+        # û·w + 1 is above 0: a sum of two such parts, where 1 + û·w (1 − h²) would cancel.
         room = F.softplus((self.w * self.u).sum(-1) + SHIFT)
         stretch = squared + room * (1.0 - squared)
         log_det = stretch.clamp_min(torch.finfo(z.dtype).tiny).log()
