@@ -47,6 +47,11 @@ class AffineLayer:
         """What panels call the layer."""
         return self.wiring.name
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """One data → base; the other way as many as the wiring says."""
+        return 1, self.wiring.n_passes
+
     def scales_and_shifts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) → bounded log-scales and shifts, each as columns (n, B)."""
         raw = conditioner(self.matrices, x.t()[self.wiring.inputs])

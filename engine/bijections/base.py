@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -30,6 +30,21 @@ class Bijection(Protocol):
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Base side (B, D) → data side (B, D), and the log-determinant **of forward** there."""
         ...
+
+
+@runtime_checkable
+class Sequential(Protocol):
+    """A layer that needs several passes of its network one after the other, beside being one."""
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Passes of ``forward`` (data → base) and of ``inverse``, for any number of points."""
+        ...
+
+
+def passes_of(layer: object) -> tuple[int, int]:
+    """Passes that wait for one another, data → base and back; a layer that says nothing: 1, 1."""
+    return layer.passes if isinstance(layer, Sequential) else (1, 1)
 
 
 def walk(layers: Sequence[Bijection], x: Tensor, *, inverse: bool = False) -> FlowPath:

@@ -1,0 +1,135 @@
+"""What each layer of a flow does to space: volume, shape, and what rounding costs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import msgspec
+import torch
+from torch import Tensor
+
+from engine.capabilities import HasFlowPath
+from engine.estimators.grid import Box, Grid, midpoint_grid
+from engine.estimators.layer_jacobians import condition_numbers, jacobians, round_trip
+from engine.estimators.precision import in_double
+from engine.plane import PlaneKind, make_plane
+from engine.probe import Result, View, probe
+from engine.probes.data_points import choose
+from engine.probes.flow_path import PATH, StatePlane, data_window, flow_of
+from engine.wire.capability import Capability
+from engine.wire.fields import Value
+
+MOST_POINTS, MOST_SIZE = 4096, 128
+#: Jacobians of more values than these take too long; then condition numbers are left out.
+MOST_DIMS = 128
+#: So many entries of all Jacobians of one call at most.
+MOST_ENTRIES = 2**24
+
+Names: TypeAlias = tuple[str, ...]
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """Observations for the numbers, pixels a side for the map; the plane as in ``flow_path``."""
+
+    n: int = 256
+    size: int = 32
+    plane: PlaneKind = "axes"
+    axes: tuple[int, ...] = (0, 1)
+
+
+@probe(
+    summary="Volume change, condition number and round-trip error of each layer.",
+    arguments=Arguments,
+    needs=(Capability.FLOW_PATH,),
+)
+def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
+    r"""Per layer over n observations, and as maps over the data's window.
+
+    Numbers (L,): ``mean_log_det``, ``mean_abs_log_det`` in nats; ``area_change`` (2, L), the
+    quartiles of exp(log-det), the factor by which a small volume changes; ``condition`` (2, L),
+    median and largest condition number of the layer's Jacobian by autograd in float64 (absent for
+    more than 128 values). ``round_trip`` (2, L + 1): float32 then float64, largest over the
+    observations of how far state l of the way back lies from that of the way there, in the units
+    of the state (see :func:`engine.estimators.layer_jacobians.round_trip`).
+
+    Maps (H, W), only for one or two dimensions (one row for one): ``map_log_dets`` (L, H, W),
+    ``map_condition`` (L, H, W), ``map_round_trip`` (2, H, W) at the data; ``low`` and ``high`` are
+    their window.
+
+    Raises:
+        ValueError: A number is out of range, or the axes are no two coordinates.
+    """
+    _check(arguments)
+    plane = StatePlane(make_plane(view.dataset, arguments.plane, arguments.axes))
+    data = view.dataset.train
+    x = data[choose(len(data), _fitting(view, arguments.n), view)]
+    model, wide = in_double(view.model, x)
+    twin = flow_of(model)
+    found, names = _numbers(view, twin, wide)
+    found["round_trip"] = _errors(view, twin, wide).amax(-1)
+    low, high = data_window(view, plane)
+    values: dict[str, Value] = {"names": list(names), "n": len(x), "low": [*low], "high": [*high]}
+    values |= {"x_name": plane.names[0], "y_name": plane.names[1]}
+    mapped = not plane.plane.is_slice
+    yield Result(found, values, final=not mapped)
+    if mapped and not view.cancelled():
+        box = Box(tuple(low), tuple(high))
+        yield Result(found | _maps(view, twin, midpoint_grid(box, arguments.size)), values)
+
+
+def _check(arguments: Arguments) -> None:
+    if not 1 <= arguments.n <= MOST_POINTS:
+        raise ValueError(f"n: given {arguments.n}, wanted 1 to {MOST_POINTS}")
+    if not 2 <= arguments.size <= MOST_SIZE:
+        raise ValueError(f"size: given {arguments.size}, wanted 2 to {MOST_SIZE}")
+
+
+def _fitting(view: View, n: int) -> int:
+    """Fewer observations where each has many values."""
+    size = view.model.event_size
+    return max(1, min(n, MOST_ENTRIES // (64 * size * size if size <= MOST_DIMS else 64 * size)))
+
+
+def _numbers(view: View, twin: HasFlowPath, x: Tensor) -> tuple[dict[str, Tensor], Names]:
+    if view.model.event_size > MOST_DIMS:
+        with torch.no_grad():
+            path = twin.path(x, generator=view.generator(PATH))
+        return _volumes(path.log_dets), path.names
+    parts = jacobians(twin, x, view.generator(PATH))
+    numbers = condition_numbers(parts.layers)
+    conditions = torch.stack([numbers.median(1).values, numbers.amax(1)])
+    return _volumes(parts.log_dets) | {"condition": conditions}, parts.names
+
+
+def _volumes(log_dets: Tensor) -> dict[str, Tensor]:
+    quartiles = torch.tensor([0.25, 0.75], dtype=log_dets.dtype)
+    return {
+        "mean_log_det": log_dets.mean(1),
+        "mean_abs_log_det": log_dets.abs().mean(1),
+        "area_change": torch.quantile(log_dets, quartiles, dim=1).exp(),
+    }
+
+
+def _maps(view: View, twin: HasFlowPath, grid: Grid) -> dict[str, Tensor]:
+    shape = grid.shape if len(grid.shape) == 2 else (1, *grid.shape)
+    places = grid.points.reshape(-1, *view.model.event_shape)
+    parts = jacobians(twin, places, view.generator(PATH))
+    return {
+        "map_log_dets": parts.log_dets.float().reshape(-1, *shape),
+        "map_condition": condition_numbers(parts.layers).float().reshape(-1, *shape),
+        "map_round_trip": _errors(view, twin, places)[:, 0].reshape(2, *shape),
+    }
+
+
+@torch.no_grad()
+def _errors(view: View, twin: HasFlowPath, x: Tensor) -> Tensor:
+    """(2, L + 1, B): in float32 on the model's device and in float64, the same numbers given."""
+    narrow = view.model
+    if narrow.location.dtype != torch.float32:
+        narrow = copy.deepcopy(narrow).float()
+    given = x.to(narrow.location)
+    single = round_trip(flow_of(narrow), given, lambda: view.generator(PATH))
+    double = round_trip(twin, given.cpu().double(), lambda: view.generator(PATH))
+    return torch.stack([single.cpu().double(), double])

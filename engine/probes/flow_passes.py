@@ -1,0 +1,64 @@
+"""How many passes of its networks a flow needs one after the other, each way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import msgspec
+import torch
+
+from engine.bijections.base import passes_of
+from engine.estimators.layer_jacobians import HasLayers
+from engine.probe import Result, View, probe
+from engine.probes.flow_path import PATH, base_draws, flow_of
+from engine.wire.capability import Capability
+
+MOST_POINTS = 20_000
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """So many points are taken each way by the clock."""
+
+    n: int = 1000
+
+
+@probe(
+    summary="Sequential network passes for a density and for a sample, layer by layer.",
+    arguments=Arguments,
+    needs=(Capability.FLOW_PATH,),
+)
+def flow_passes(view: View, arguments: Arguments) -> Iterator[Result]:
+    """``density`` and ``sampling`` (L,), int32: passes of each layer that wait for one another.
+
+    A layer says so itself (:class:`engine.bijections.base.Sequential`); one that does not takes
+    one each way. Values: ``names``; ``event_size``; ``density_seconds`` and ``sampling_seconds``,
+    the time that ``n`` points took just now on this machine, once each after a first try.
+
+    Raises:
+        ValueError: ``n`` is out of range.
+    """
+    if not 1 <= arguments.n <= MOST_POINTS:
+        raise ValueError(f"n: given {arguments.n}, wanted 1 to {MOST_POINTS}")
+    model, flow = view.model, flow_of(view.model)
+    with torch.no_grad():
+        z = base_draws(view, arguments.n)
+        x = flow.path(z, inverse=True, generator=view.generator(PATH)).states[0]
+        events = x.reshape(len(x), *model.event_shape)
+        names = flow.path(events, generator=view.generator(PATH)).names
+        began = time.perf_counter()
+        flow.path(events, generator=view.generator(PATH))
+        between = time.perf_counter()
+        flow.path(z, inverse=True, generator=view.generator(PATH)).states.cpu()
+        ended = time.perf_counter()
+    layers = tuple(model.layers()) if isinstance(model, HasLayers) else ()
+    known = len(layers) == len(names)
+    passes = [passes_of(layer) if known else (1, 1) for layer in layers or names]
+    counts = torch.tensor(passes, dtype=torch.int32).reshape(-1, 2)
+    yield Result(
+        {"density": counts[:, 0], "sampling": counts[:, 1]},
+        {
+            "names": list(names), "event_size": model.event_size, "n": arguments.n,
+            "density_seconds": between - began, "sampling_seconds": ended - between,
+        },
+    )  # fmt: skip
