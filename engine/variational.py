@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from engine.capabilities import HasFlowPath
-from engine.drawing import normal_noise
+from engine.drawing import draw
 from engine.model import GenerativeModel, TrainState
 from engine.target import Target
 
@@ -35,9 +35,9 @@ def free_energy(
     """``"total"`` = F_β, ``"free_energy"`` = F_1 and its two terms over N samples, nats."""
     check_fits(model, target)
     assert isinstance(model, HasFlowPath)
-    noise = normal_noise((n, model.event_size), generator, model.location)
-    path = model.path(noise, inverse=True)
-    log_q = model.base().log_prob(path.states[-1]) + path.log_dets.sum(0)
+    base = model.base()
+    path = model.path(draw(base, generator, (n,)), inverse=True)
+    log_q = base.log_prob(path.states[-1]) + path.log_dets.sum(0)
     energy = target.energy(path.states[0].reshape(n, *model.event_shape)).mean()
     negative_entropy = log_q.mean()
     return {

@@ -7,45 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from engine.bijections.affine import bounded, scale_and_shift, unscale_and_unshift
-from engine.bijections.conditioner import Matrices, Shape, conditioner
+from engine.bijections.wiring import WiredLayer
 
 
 @dataclass(frozen=True)
-class Wiring:
-    """How an affine layer is laid out, without its weights.
-
-    Attributes:
-        name: What panels call the layer.
-        inputs: The coordinates that the network reads.
-        targets: The n coordinates that are scaled and shifted; the others pass through.
-        shapes: The network's matrices; it puts out n log-scales, then n shifts.
-        n_passes: Passes that the inverse needs: 1 where no target is an input, D where each
-            target may depend on the earlier ones.
-    """
-
-    name: str
-    inputs: slice
-    targets: slice
-    shapes: tuple[Shape, ...]
-    n_passes: int = 1
-
-    @property
-    def n_targets(self) -> int:
-        """How many coordinates are transformed."""
-        return self.shapes[-1][1] // 2
-
-
-@dataclass(frozen=True)
-class AffineLayer:
-    """A :class:`Wiring` with its matrices (views of a flow's θ); a ``Bijection``."""
-
-    wiring: Wiring
-    matrices: Matrices
-
-    @property
-    def name(self) -> str:
-        """What panels call the layer."""
-        return self.wiring.name
+class AffineLayer(WiredLayer):
+    """A ``Bijection`` whose network puts out n log-scales, then n shifts."""
 
     @property
     def passes(self) -> tuple[int, int]:
@@ -54,7 +21,7 @@ class AffineLayer:
 
     def scales_and_shifts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) → bounded log-scales and shifts, each as columns (n, B)."""
-        raw = conditioner(self.matrices, x.t()[self.wiring.inputs])
+        raw = self.outputs(x)
         n = self.wiring.n_targets
         return bounded(raw[:n]), raw[n:]
 
@@ -62,7 +29,7 @@ class AffineLayer:
         """Data side (B, D) → base side (B, D), and log abs det ∂y/∂x (B,), nats."""
         log_scale, shift = self.scales_and_shifts(x)
         y = scale_and_shift(x.t()[self.wiring.targets], log_scale, shift)
-        return self._replaced(x, y), log_scale.sum(0)
+        return self.replaced(x, y), log_scale.sum(0)
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Base side (B, D) → data side (B, D), and log abs det ∂y/∂x (B,), nats.
@@ -72,12 +39,5 @@ class AffineLayer:
         x, targets = y, y.t()[self.wiring.targets]
         for _ in range(self.wiring.n_passes):
             log_scale, shift = self.scales_and_shifts(x)
-            x = self._replaced(y, unscale_and_unshift(targets, log_scale, shift))
+            x = self.replaced(y, unscale_and_unshift(targets, log_scale, shift))
         return x, log_scale.sum(0)
-
-    def _replaced(self, x: Tensor, columns: Tensor) -> Tensor:
-        if self.wiring.n_targets == x.shape[1]:
-            return columns.t()
-        x = x.clone()
-        x.t()[self.wiring.targets] = columns
-        return x

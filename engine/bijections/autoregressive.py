@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.bijections.affine_layer import Wiring
 from engine.bijections.conditioner import network_shapes
+from engine.bijections.wiring import Wiring
 
 
-def autoregressive(index: int, event_size: int, hidden_features: Sequence[int]) -> Wiring:
+def autoregressive(
+    index: int, event_size: int, hidden_features: Sequence[int], n_outputs: int = 2
+) -> Wiring:
     r"""The layer number ``index`` (from 0) of a stack; its order enters by masking θ.
+
+    With two outputs a coordinate, log-scale and shift, it is the affine layer of MAF:
 
     .. math:: x_i = \mu_i(x_{<i}) + e^{\alpha_i(x_{<i})} u_i, \qquad
         \log|\det \partial u / \partial x| = -\sum_i \alpha_i(x_{<i})
@@ -22,6 +26,6 @@ def autoregressive(index: int, event_size: int, hidden_features: Sequence[int]) 
         Papamakarios, Pavlakou and Murray, *Masked Autoregressive Flow for Density Estimation*,
         NeurIPS 2017, eq. 3–5.
     """
-    shapes = network_shapes(event_size, hidden_features, 2 * event_size)
+    shapes = network_shapes(event_size, hidden_features, n_outputs * event_size)
     name, everything = f"autoregressive {index + 1}", slice(0, event_size)
-    return Wiring(name, everything, everything, shapes, n_passes=event_size)
+    return Wiring(name, everything, everything, shapes, event_size, n_outputs)

@@ -67,3 +67,13 @@ def walk(layers: Sequence[Bijection], x: Tensor, *, inverse: bool = False) -> Fl
     return FlowPath(
         torch.stack(states), torch.stack(log_dets), tuple(layer.name for layer in layers)
     )
+
+
+def n_passes(layer: Bijection) -> tuple[int, int]:
+    """Passes of a layer's network that must follow one another: data → base, base → data.
+
+    A masked autoregressive layer takes 1 and D, an inverse one D and 1; layers that say nothing
+    take one each way.
+    """
+    found: tuple[int, int] = getattr(layer, "n_passes", (1, 1))
+    return found

@@ -1,4 +1,4 @@
-"""The network that tells an affine layer its scales and shifts, as matrices cut from one vector.
+"""The network that tells a layer what to do, as matrices cut from one vector.
 
 All weights of a flow lie in one vector θ: the optimiser, the mask and ``zero_grad`` then cost one
 kernel instead of one per matrix. A network is a tuple of matrices, each (in + 1, out) with the
@@ -67,17 +67,20 @@ def initialise(matrices: Matrices, masks: Matrices | None = None) -> None:
         matrix.copy_((torch.rand_like(matrix) * 2.0 - 1.0) / n_seen.sqrt() * mask)
 
 
-def autoregressive_masks(order: Tensor, hidden_features: Sequence[int]) -> Matrices:
-    """MADE's masks for a network D → 2D: rows i and D + i see only what comes before i in order.
+def autoregressive_masks(
+    order: Tensor, hidden_features: Sequence[int], n_outputs: int = 2
+) -> Matrices:
+    """MADE's masks for a network D → P·D: rows i, D + i … see only what comes before i in order.
 
     Args:
         order: (D,), the indices in the order in which they are generated.
         hidden_features: Widths of the hidden layers.
+        n_outputs: P, numbers put out for each coordinate.
 
     Returns:
         One mask per matrix, (in + 1, out), zeros and ones; biases are never masked.
     """
     degrees = layer_degrees(order, hidden_features)
     masks = [before[:, None] <= after[None, :] for before, after in pairwise(degrees)]
-    masks.append((degrees[-1][:, None] < degrees[0][None, :]).repeat(1, 2))
+    masks.append((degrees[-1][:, None] < degrees[0][None, :]).repeat(1, n_outputs))
     return tuple(F.pad(mask.float(), (0, 0, 0, 1), value=1.0) for mask in masks)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
 
-from engine.bijections.base import Bijection, walk
+from engine.bijections.base import Bijection, n_passes, walk
+from engine.bijections.bases import Factorised, StandardNormal
 from engine.bijections.standardise import Standardise
 from engine.capabilities import FlowPath
-from engine.drawing import normal_noise
 from engine.model import GenerativeModel
 
 #: Rows taken through all layers together where no gradient is wanted: few enough that their
@@ -22,11 +20,12 @@ CHUNK = 4096
 
 
 class Flow(GenerativeModel):
-    r"""An invertible map f from data to a standard normal base.
+    r"""An invertible map f from data to a base of independent values.
 
-    .. math:: \log p(x) = \log \mathcal N(f(x); 0, I) + \log|\det \partial f / \partial x|
+    .. math:: \log p(x) = \log p_Z(f(x)) + \log|\det \partial f / \partial x|
 
-    A subclass defines :meth:`trained_layers`; standardisation is put in front of them.
+    A subclass defines :meth:`trained_layers`; standardisation is put in front of them. The base
+    is a standard normal unless it defines :meth:`base` too.
     """
 
     @abstractmethod
@@ -37,10 +36,14 @@ class Flow(GenerativeModel):
         """All layers, data → base; the first standardises."""
         return (Standardise(self.location, self.scale), *self.trained_layers())
 
-    def base(self) -> Distribution:
-        """The base: a standard normal over D values."""
-        zeros = torch.zeros_like(self.location)
-        return Independent(Normal(zeros, torch.ones_like(zeros), validate_args=False), 1)
+    def base(self) -> Factorised:
+        """The base p_Z over D values: a standard normal."""
+        return StandardNormal(self.location)
+
+    @property
+    def n_passes(self) -> tuple[tuple[int, int], ...]:
+        """Per layer, data → base: passes in a row for a density, and for a sample."""
+        return tuple(n_passes(layer) for layer in self.layers())
 
     def path(
         self,
@@ -81,7 +84,7 @@ class Flow(GenerativeModel):
     ) -> Tensor:
         """N draws (N, *E): base noise through the inverse layers."""
         self._refuse(context)
-        noise, layers = normal_noise((n, self.event_size), generator, self.location), self.layers()
+        noise, layers = self.base().draw(generator, (n,)), self.layers()
         pieces = [_to_data(layers, piece) for piece in torch.split(noise, CHUNK)]
         return torch.cat(pieces).reshape(n, *self.event_shape)
 
@@ -102,8 +105,7 @@ class Flow(GenerativeModel):
         for layer in layers:
             x, log_det = layer.forward(x)
             total = total + log_det
-        constant = 0.5 * self.event_size * math.log(2.0 * math.pi)
-        return total - 0.5 * x.square().sum(1) - constant
+        return total + self.base().log_prob(x)
 
     def _wants_gradient(self, x: Tensor) -> bool:
         trained = x.requires_grad or any(p.requires_grad for p in self.parameters())

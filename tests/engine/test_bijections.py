@@ -14,7 +14,7 @@ from engine.bijections.affine import (
     scale_and_shift,
     unscale_and_unshift,
 )
-from engine.bijections.affine_layer import AffineLayer, Wiring
+from engine.bijections.affine_layer import AffineLayer
 from engine.bijections.affine_nll import AffineNLL
 from engine.bijections.autoregressive import autoregressive
 from engine.bijections.base import walk
@@ -27,6 +27,7 @@ from engine.bijections.conditioner import (
 )
 from engine.bijections.coupling import coupling
 from engine.bijections.standardise import Standardise
+from engine.bijections.wiring import Wiring
 
 DOUBLE = torch.float64
 

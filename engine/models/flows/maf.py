@@ -25,9 +25,9 @@ import torch
 from torch import Tensor
 
 from engine.bijections.affine_flow import AffineFlow
-from engine.bijections.affine_layer import Wiring
 from engine.bijections.autoregressive import autoregressive
 from engine.bijections.conditioner import Matrices, autoregressive_masks
+from engine.bijections.wiring import Wiring
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from engine.bijections.affine_flow import AffineFlow
-from engine.bijections.affine_layer import Wiring
 from engine.bijections.coupling import coupling
+from engine.bijections.wiring import Wiring
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
