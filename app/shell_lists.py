@@ -14,9 +14,7 @@ from engine.wire.cards import ModelCard
 from engine.wire.messages import Hello
 
 KINDS = ("models", "datasets", "probes", "devices")
-MARKDOWN_HEAD = (
-    "| Family | Model | Year | Paper | What it can do |\n| --- | --- | --- | --- | --- |\n"
-)
+MARKDOWN_HEAD = "| Family | Models, by the year of their paper |\n| --- | --- |\n"
 
 
 def check_kind(what: str) -> None:
@@ -39,13 +37,12 @@ def show(hello: Hello, what: str, *, markdown: bool, json: bool) -> None:
 
 
 def model_table(cards: tuple[ModelCard, ...]) -> str:
-    """The README's table of models, in Markdown."""
-    rows = [
-        f"| {card.family} | {card.title} (`{card.name}`) | {card.paper.year} "
-        f"| {card.paper.authors}: {card.paper.title} "
-        f"| {', '.join(_capabilities(card))} |\n"
-        for card in cards
-    ]
+    """The README's table of models, in Markdown: a row for each family."""
+    families: dict[str, list[str]] = {}
+    for card in cards:
+        words = f"{card.title} (`{card.name}`, {card.paper.year})"
+        families.setdefault(card.family, []).append(words)
+    rows = [f"| {family} | {' · '.join(found)} |\n" for family, found in families.items()]
     return MARKDOWN_HEAD + "".join(rows)
 
 
@@ -56,10 +53,10 @@ def _capabilities(card: ModelCard) -> list[str]:
 def _table(hello: Hello, kind: str) -> Table:
     if kind == "models":
         models = [
-            (c.name, c.family, str(c.paper.year), ", ".join(_capabilities(c)))
+            (c.name, c.family, str(c.paper.year), c.paper.title, ", ".join(_capabilities(c)))
             for c in hello.models
         ]
-        return _filled("models", ("name", "family", "year", "what it can do"), models)
+        return _filled("models", ("name", "family", "year", "paper", "what it can do"), models)
     if kind == "datasets":
         datasets = [
             (c.name, c.kind, "yes" if c.has_density else "no", c.summary) for c in hello.datasets
