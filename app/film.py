@@ -31,14 +31,18 @@ START_SECONDS = 60.0
 STILL_SECONDS = 6.0
 
 
-def write_film(out: Path) -> None:
+def write_film(out: Path, n_frames: int = N_FRAMES) -> None:
     """Train a run in a window that needs no display and write what is seen as a GIF.
+
+    Args:
+        out: The file.
+        n_frames: Pictures; each shows more training than the one before.
 
     Raises:
         TimeoutError: The engine did not start.
     """
     with _open_window() as window:
-        frames = _frames(window)
+        frames = _frames(window, n_frames)
     write_animation(frames, out)
 
 
@@ -103,11 +107,11 @@ def _begin(window: MainWindow) -> RunView:
     return view
 
 
-def _frames(window: MainWindow) -> list[QImage]:
+def _frames(window: MainWindow, n_frames: int) -> list[QImage]:
     view = _begin(window)
     frames = [window.grab().toImage()]
     window.session.play(view)
-    for index in range(N_FRAMES - 1):
+    for index in range(n_frames - 1):
         _pump(FIRST_GAP * GROWTH**index)
         frames.append(window.grab().toImage())
     return frames

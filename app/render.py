@@ -25,6 +25,7 @@ from app.export_arrays import Shown, Taken, draws_metrics, take
 from app.filming import ask_of
 from app.panel_manager import panel_kinds
 from app.shell_engine import PANEL, ShellEngine, ShellError
+from engine.wire.cards import ModelCard
 from engine.wire.messages import (
     Answer,
     Metrics,
@@ -122,6 +123,10 @@ class Sitting:
                 self.metrics.append(event)
             else:
                 self.state = event
+
+    def card(self, model: str) -> ModelCard:
+        """What the engine says of a model."""
+        return next(card for card in self._engine.hello.models if card.name == model)
 
     @property
     def run(self) -> RunInfo:

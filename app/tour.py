@@ -12,11 +12,14 @@ from app.film import write_film, write_stills
 from app.panel_manager import panel_kinds
 from app.render import Sitting, easel, save
 from app.shell_engine import ShellEngine
+from engine.wire.cards import ModelCard
 from engine.wire.fields import Value
 from engine.wire.messages import RunSpec
 from widgets.look import PALETTES, Look
 
 SIZES = ((1280, 720), (1920, 1080))
+#: Frames of the tour's film: some five seconds of training.
+FILM_FRAMES = 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def run_tour(path: str | None = None, folder: Path = Path("tour")) -> int:
     """
     make_folder(folder)
     with easel(Look(PALETTES["dark"])):
-        write_film(folder / "tour.gif")
+        write_film(folder / "tour.gif", FILM_FRAMES)
     with ShellEngine() as engine, easel(Look(PALETTES["dark"])) as look:
         sitting = Sitting(engine, look)
         if path is None:
@@ -107,8 +110,8 @@ def make_folder(folder: Path) -> None:
 def _show_stops(sitting: Sitting, folder: Path) -> None:
     left = set(panel_kinds())
     for stop in STOPS:
-        if not left:
-            return
+        if not left & set(_panels_for(sitting.card(stop.model), stop)):
+            continue  # not trained for nothing
         _begin(sitting, stop)
         for name in left & set(_serving(sitting, stop)):
             save(sitting.picture(name, SIZES[0]), folder / f"{name}.png")
@@ -117,7 +120,10 @@ def _show_stops(sitting: Sitting, folder: Path) -> None:
 
 def _serving(sitting: Sitting, stop: Stop | None = None) -> list[str]:
     """Names of the panels that can serve the run in hand, of those that are its own."""
-    card = sitting.run.card
+    return _panels_for(sitting.run.card, stop)
+
+
+def _panels_for(card: ModelCard, stop: Stop | None) -> list[str]:
     taken = {name for other in STOPS for name in other.panels}
     names = [name for name, kind in panel_kinds().items() if not kind.refusal(card)]
     if stop is None:
