@@ -23,7 +23,7 @@ DEFAULT_BUDGET = 512 * 2**20
 #: A snapshot is kept when it is this share of the run's length after the one before.
 SNAPSHOT_SPACING = 1 / 50
 #: A keyframe likewise, but never closer than so many steps.
-KEYFRAME_SPACING = 1 / 8
+KEYFRAME_SPACING = 1 / 6
 KEYFRAME_STEPS = 25
 #: Keyframes may take this share of the budget; snapshots always have the rest.
 KEYFRAME_SHARE = 0.4
@@ -111,7 +111,7 @@ K = TypeVar("K", bound=Kept)
 @torch.no_grad()
 def take(model: GenerativeModel, step: int) -> Snapshot:
     """Copy a model's weights and buffers as they are now."""
-    values = list(model.state_dict().values())
+    values = list(model.state_dict(keep_vars=True).values())  # what is packed is a copy anyway
     return Snapshot(step, pack(values), layout_of(values), model.config)
 
 
