@@ -14,7 +14,7 @@ from engine.wire.messages import RunSpec
 from tests.benchmarks.desk import FLOW, Desk, figure, open_desk
 
 NAME = "delay of GUI events"
-SECONDS = 45
+SECONDS = 35
 LONG = False
 
 P99_MS, MAX_MS = 16.0, 100.0
@@ -56,7 +56,7 @@ def figures(quick: bool = False) -> list[dict[str, Any]]:
         desk.show_only("density", "training")
         desk.window.inspector_dock.show()
         desk.pump(WARM_UP)
-        delays = 1000 * np.array(measure(desk, 6.0 if quick else 30.0))
+        delays = 1000 * np.array(measure(desk, 6.0 if quick else 20.0))
     p99, largest = float(np.quantile(delays, 0.99)), float(delays.max())
     note = f"{len(delays)} events, median {np.median(delays):.2f} ms"
     return [

@@ -12,7 +12,7 @@ from engine.wire.messages import Answer, RunSpec
 from tests.benchmarks.desk import FLOW, Desk, figure, open_desk
 
 NAME = "density live"
-SECONDS = 80
+SECONDS = 70
 LONG = False
 
 FRAMES, COARSE, FINE = 10.0, 128, 512
@@ -49,8 +49,8 @@ def figures(quick: bool = False) -> list[dict[str, Any]]:
         return [
             frames(desk, pictures, seconds),
             share(desk, view, seconds, 2 if quick else 3),
-            slider(desk, view, pictures, 12 if quick else 40),
-            rest(desk, view, pictures, 2 if quick else 5),
+            slider(desk, view, pictures, 12 if quick else 30),
+            rest(desk, view, pictures, 2 if quick else 4),
         ]
 
 

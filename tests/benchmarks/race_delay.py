@@ -13,7 +13,7 @@ from tests.benchmarks.gui_delay import MAX_MS, P99_MS, measure
 from widgets.race.lineup import Entry, Rule, Wish
 
 NAME = "delay of GUI events in a race"
-SECONDS = 60
+SECONDS = 45
 LONG = False
 
 #: One of each family, and a second flow.
@@ -40,7 +40,7 @@ class Frames:
 
 def figures(quick: bool = False) -> list[dict[str, Any]]:
     """The 99th percentile and the largest delay, and how many pictures came."""
-    seconds = 8.0 if quick else 30.0
+    seconds = 8.0 if quick else 20.0
     with open_desk() as desk:
         start_race(desk)
         frames = Frames(desk)

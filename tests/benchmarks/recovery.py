@@ -10,7 +10,7 @@ from typing import Any
 from tests.end_to_end.killing import WindowProcess, flow_of
 
 NAME = "recovery"
-SECONDS = 60
+SECONDS = 50
 LONG = False
 
 BAR_SECONDS = 10.0

@@ -15,7 +15,7 @@ from engine.wire.messages import Answer, RunSpec
 from tests.benchmarks.desk import Desk, figure, open_desk
 
 NAME = "scrub to any stored step"
-SECONDS = 190
+SECONDS = 155
 LONG = False
 
 BAR_MS = 100.0
@@ -25,6 +25,8 @@ DATA = "two_moons"
 MODELS = (
     "gaussian_mixture", "ppca", "made", "vae", "realnvp", "maf", "ebm", "gan", "wgan_gp",
 )  # fmt: skip
+#: Those whose pictures cost most: they are scrubbed while another run trains, too.
+BESIDE = ("made", "vae", "maf", "ebm")
 #: Mean seconds between two moves: sometimes the full picture is there, sometimes it is being made.
 GAP_SECONDS = 0.35
 #: Seconds from the pause to the scrub: pictures of slow models begin to be made ahead.
@@ -65,6 +67,9 @@ def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
             desk.session.pause(view)
             desk.pump(REST_SECONDS)
             yield row(name, "", scrub(desk, view, watch, moves, seed=0))
+            if name not in BESIDE:
+                desk.session.close(view)
+                continue
             other = desk.start(RunSpec("realnvp", DATA, seed=1))
             desk.session.select(view.run)
             desk.pump(2.0)

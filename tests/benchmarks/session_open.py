@@ -24,11 +24,11 @@ from tests.benchmarks.desk import FLOW, SIZE, Desk, figure
 from tests.benchmarks.gui_delay import measure
 
 NAME = "session files"
-SECONDS = 120
+SECONDS = 85
 LONG = False
 
 OPEN_BAR, FRAME_MS = 3.0, 16.0
-RACE_SECONDS, QUICK_SECONDS = 40.0, 10.0
+RACE_SECONDS, QUICK_SECONDS = 30.0, 10.0
 OPENED = 3
 #: Seconds until the icons of the data sets are drawn, which compete with nothing later.
 WARM_UP = 8.0

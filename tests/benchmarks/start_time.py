@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 NAME = "start of the program"
-SECONDS = 40
+SECONDS = 30
 LONG = False
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ PATIENCE = 60.0
 def figures(quick: bool = False) -> list[dict[str, Any]]:
     """Medians over several starts, after one that warms the disk's cache."""
     start_once()
-    starts = [start_once() for _ in range(2 if quick else 5)]
+    starts = [start_once() for _ in range(2 if quick else 4)]
     found = []
     for mark, bar in BARS.items():
         waits = [start[mark] for start in starts]
