@@ -16,7 +16,7 @@ from tests.benchmarks.desk import Desk, figure, open_desk
 from widgets.latent.plane_mode import PlaneMode
 
 NAME = "drag a z, see it decode"
-SECONDS = 45
+SECONDS = 40
 LONG = False
 
 BAR_MS = 50.0
@@ -31,7 +31,7 @@ CASES = (
 
 def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
     """One figure for points, one for pictures."""
-    moves = 15 if quick else 40
+    moves = 15 if quick else 30
     with open_desk() as desk:
         for name, spec in CASES:
             view = desk.start(spec)

@@ -19,7 +19,7 @@ from engine.nets.stepwise import naive_steps
 from engine.registry import build_model, model_names
 
 NAME = "sampling pixel by pixel"
-SECONDS = 60
+SECONDS = 50
 LONG = False
 
 SHAPE = (1, 28, 28)

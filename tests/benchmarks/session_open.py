@@ -24,12 +24,12 @@ from tests.benchmarks.desk import FLOW, SIZE, Desk, figure
 from tests.benchmarks.gui_delay import measure
 
 NAME = "session files"
-SECONDS = 85
+SECONDS = 75
 LONG = False
 
 OPEN_BAR, FRAME_MS = 3.0, 16.0
 RACE_SECONDS, QUICK_SECONDS = 30.0, 10.0
-OPENED = 3
+OPENED = 2
 #: Seconds until the icons of the data sets are drawn, which compete with nothing later.
 WARM_UP = 8.0
 MODELS = ("gaussian_mixture", "made", "realnvp", "maf", "vae", "ebm")

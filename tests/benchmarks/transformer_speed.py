@@ -25,13 +25,13 @@ from tests.benchmarks.fit_speed import median_ratio, seconds_of
 from tests.engine.symbol_table import SymbolTable
 
 NAME = "training speed of the Transformer against GPT-2"
-SECONDS = 60
+SECONDS = 45
 LONG = False
 
 RATE = 3e-4
 BAR = 1.0
 ROUND_SECONDS = 1.0
-N_ROUNDS = 7
+N_ROUNDS = 5
 N_SEQUENCES = 256
 
 

@@ -23,14 +23,14 @@ from engine.training import Trainer
 from tests.benchmarks import peer_pythae
 
 NAME = "training a VAE against pythae"
-SECONDS = 40
+SECONDS = 30
 LONG = False
 
 BATCH_SIZE = 100
 RATE = 1e-3
 #: Pictures of one round.
 N_PICTURES = 5000
-N_ROUNDS = 7
+N_ROUNDS = 5
 BAR = 1.5
 CONFIG = {"latent_features": 50, "hidden_features": (200, 200), "activation": "silu"}
 
