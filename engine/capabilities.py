@@ -256,4 +256,4 @@ def capabilities_of(model: type) -> tuple[Capability, ...]:
 
 def _has_all(model: type, protocol: type) -> bool:
     names = [name for name in vars(protocol) if not name.startswith("_")]
-    return all(hasattr(model, name) for name in names)
+    return all(getattr(model, name, None) is not None for name in names)

@@ -309,7 +309,8 @@ def _build(name: str, header: Header, weights: Mapping[str, Tensor]) -> Generati
         )
     try:
         with torch.random.fork_rng(devices=[]):
-            model = kind(header.event_shape, make_config(kind.Config, header.config))
+            config: Any = make_config(kind.Config, header.config)
+            model = kind.kind_for(config)(header.event_shape, config)
     except (ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{name} cannot be built as {kind.card.title}: {error}") from None
     _fill(name, model, weights)

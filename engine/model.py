@@ -73,6 +73,11 @@ class GenerativeModel(nn.Module, ABC):
         self.register_buffer("location", torch.zeros(self.event_size))
         self.register_buffer("scale", torch.ones(self.event_size))
 
+    @classmethod
+    def kind_for(cls, config: Any) -> type[GenerativeModel]:
+        """The class of a model of these settings: this one, unless they decide what it can do."""
+        return cls
+
     # --- data units ---------------------------------------------------------------------------
 
     @torch.no_grad()
@@ -82,9 +87,7 @@ class GenerativeModel(nn.Module, ABC):
         The default stores each coordinate's mean and standard deviation; models that initialise
         from data (EM, actnorm) extend it.
         """
-        mean, spread, largest = _moments(data.reshape(data.shape[0], -1))
-        least = (SMALLEST_SHARE * largest).clamp_min(SMALLEST_SPREAD)
-        spread = torch.where(spread > least, spread, torch.ones_like(spread))
+        mean, spread = centre_and_spread(data.reshape(data.shape[0], -1))
         self.location.copy_(mean)
         self.scale.copy_(spread)
 
@@ -168,6 +171,13 @@ class GenerativeModel(nn.Module, ABC):
     def n_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def centre_and_spread(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (D,) of the columns of (N, D), float64; constant ones have 1."""
+    mean, spread, largest = _moments(flat)
+    least = (SMALLEST_SHARE * largest).clamp_min(SMALLEST_SPREAD)
+    return mean, torch.where(spread > least, spread, torch.ones_like(spread))
 
 
 def _moments(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -91,7 +91,7 @@ def _built(
     """Initial weights come from torch's one global generator: one thread at a time."""
     with _BUILDING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kind(tuple(event_shape), config)
+        return kind.kind_for(config)(tuple(event_shape), config)
 
 
 def build_dataset(name: str, **config: object) -> Dataset:
