@@ -23,6 +23,11 @@ class Standardise:
     scale: Tensor
     name: str = "standardise"
 
+    @property
+    def passes(self) -> tuple[int, int]:
+        """There is no network."""
+        return 0, 0
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) in the units given → (B, D) standardised."""
         return (x - self.location) / self.scale, self._log_det(x)

@@ -99,7 +99,7 @@ def flow_path(view: View, arguments: Arguments) -> Iterator[Result]:
     direction data → base, nats. ``log_base`` (N,): log-density of the base where each point ends.
     ``labels`` (N,), −1 where there is none. ``events`` (N, D): the points as data, flat.
 
-    Values: ``names`` of the layers, ``x_name``, ``y_name``, ``is_slice`` (more than two
+    Values: ``names`` of the layers, ``start``, ``x_name``, ``y_name``, ``is_slice`` (more than two
     dimensions: the grid is a slice, the cloud a projection), ``low`` and ``high`` of the grid.
 
     Raises:
@@ -126,7 +126,12 @@ def flow_path(view: View, arguments: Arguments) -> Iterator[Result]:
         "labels": labels.to(torch.int32),
         "events": cloud.states[0].float(),
     }
-    values: dict[str, Value] = {"names": list(cloud.names), "low": [*low], "high": [*high]}
+    values: dict[str, Value] = {
+        "names": list(cloud.names),
+        "start": arguments.start,
+        "low": [*low],
+        "high": [*high],
+    }
     yield Result(arrays, values | _words(plane))
 
 

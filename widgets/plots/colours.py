@@ -38,6 +38,9 @@ STOPS = {
 SIGNED = {
     "difference-dark": ("#ff8370", "#8c3b31", "#17191f", "#1f5c96", "#6fc3ff"),
     "difference-light": ("#a3161f", "#e58a80", "#fbfbfc", "#6aaede", "#004a86"),
+    # For lines and dots, which must be seen where nothing happens too.
+    "volume-dark": ("#ff7a5c", "#c58a80", "#7d8494", "#6aa6d8", "#7fd0ff"),
+    "volume-light": ("#a3161f", "#b06a62", "#8f96a3", "#4d86b5", "#004a86"),
 }
 _TO_CONE = np.array(
     [

@@ -63,11 +63,13 @@ class Waterfall(QWidget):
         """The ends of the axis."""
         return self._span.low, self._span.high
 
-    def set_bars(self, bars: Sequence[Bar], total: Bar, unit: str) -> None:
-        """Show summands and the number that they add up to."""
+    def set_bars(
+        self, bars: Sequence[Bar], total: Bar, unit: str, held: Sequence[float] = ()
+    ) -> None:
+        """Show summands and the number that they add up to; ``held`` stay on the axis too."""
         count = len(self._bars)
         self._bars, self._total, self._unit = tuple(bars), total, unit
-        edges = [0.0, total.value, *accumulate(bar.value for bar in bars)]
+        edges = [0.0, total.value, *held, *accumulate(bar.value for bar in bars)]
         finite = [edge for edge in edges if math.isfinite(edge)]
         self._span.update(min(finite), max(finite))
         lines = [f"{bar.name} {signed(bar.value)}" for bar in (*bars, total)]
