@@ -33,7 +33,9 @@ class ModelCard(msgspec.Struct, frozen=True):
         lacks: Why a capability is missing, where a sentence teaches something.
         features: What the model is made of that can be shown beyond its capabilities:
             ``"components"`` (a mixture, whose responsibilities can be asked), ``"half_steps"``
-            (fitted by EM, whose next E- and M-steps the probe ``em_bars`` takes).
+            (fitted by EM, whose next E- and M-steps the probe ``em_bars`` takes), ``"any_order"``,
+            ``"attention"``, ``"common_draw"`` (what it decodes to has no mean that can be
+            computed; a draw on noise that never changes is shown).
         supports: The supports of events that it learns (see :class:`engine.wire.event.Event`);
             none: any.
     """

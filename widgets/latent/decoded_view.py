@@ -109,7 +109,7 @@ class DecodedView(QWidget):
         if means is None or not len(means):
             return
         if not self.is_plane:
-            self.show_event(means[0], "decoded mean E p(x | z)")
+            self.show_event(means[0], f"decoded: {self.desk.decoded_words}")
             return
         draws = answer.arrays.get("draws")
         point = answer.values.get("family") == "PointMass"

@@ -71,6 +71,12 @@ class Desk(QObject):
         self._components: Floats | None = None
 
     @property
+    def decoded_words(self) -> str:
+        """What stands for a z in pictures: the decoder's mean, or where it has none one draw."""
+        draws = self.info is not None and "common_draw" in self.info.card.features
+        return "x ~ p(x | z), the same noise for every z" if draws else "E p(x | z)"
+
+    @property
     def encodes(self) -> bool:
         """Whether the model has an encoder."""
         return self.info is not None and Capability.ENCODING in self.info.card.capabilities

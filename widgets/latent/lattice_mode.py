@@ -120,7 +120,9 @@ class LatticeMode(Mode):
         self.table.set_pictures(cells.pixels(flat, everything, self.look.palette.raised), rows, x)
         names = self.desk.axis_names()
         up = f", {names[1]} up" if len(y) > 1 else ""
-        self.table.set_title(f"E p(x | z), {names[0]} to the right{up}", self.look.palette.model)
+        self.table.set_title(
+            f"{self.desk.decoded_words}, {names[0]} to the right{up}", self.look.palette.model
+        )
 
     def chips(self) -> tuple[Chip, ...]:
         """What the lattice is."""

@@ -121,7 +121,7 @@ class LevelsMode(Mode):
         return (
             Chip("levels above held, noise below held", tip, self.look.palette.model, "dot",
                  framed=True),
-            Chip("decoded means E p(x | z)", "Without the decoder's own noise", framed=True),
+            Chip(f"decoded: {self.desk.decoded_words}", "Without fresh noise", framed=True),
         )  # fmt: skip
 
     def restyle(self) -> None:

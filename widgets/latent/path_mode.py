@@ -270,7 +270,9 @@ class PathMode(Mode, Recalled):
         if frames is None or not len(frames):
             return
         place = min(self.clock.place, len(frames) - 1)
-        self.decoded.show_event(frames[place], f"frame {place + 1} of {len(frames)}: E p(x | z)")
+        self.decoded.show_event(
+            frames[place], f"frame {place + 1} of {len(frames)}: {self.desk.decoded_words}"
+        )
         z = self._answer.arrays["z"][place] if self._answer is not None else None
         if z is not None and len(z) == self.desk.size and self.desk.dims == 2:
             self.plane.ring.set_points(self.desk.project(z)[None])

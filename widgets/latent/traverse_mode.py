@@ -116,7 +116,7 @@ class TraverseMode(Mode):
         around = "the chosen z" if self.centre == "chosen" else "the prior's mean"
         words = "levels of the latent" if answer.values.get("kind") != "real" else (
             f"one coordinate at a time, around {around}")  # fmt: skip
-        self.table.set_title(f"E p(x | z): {words}", self.look.palette.model)
+        self.table.set_title(f"{self.desk.decoded_words}: {words}", self.look.palette.model)
 
     def _draw_curves(self, answer: Answer) -> None:
         """Each coordinate's curve through the data's space; levels are dots."""

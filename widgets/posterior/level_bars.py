@@ -14,8 +14,10 @@ from widgets.plots.axis import written
 from widgets.plots.colours import mix, with_alpha
 from widgets.plots.ranges import StickySpan, nice_ceiling
 
-#: Pixels at scale 1: a row's least and largest height, its bar, and the least room of the bars.
-ROW_LEAST, ROW_MOST, BAR, BARS_LEAST = 22, 46, 14, 50
+#: Pixels at scale 1: a row's least and largest height, and the least room of the bars.
+ROW_LEAST, ROW_MOST, BARS_LEAST = 22, 120, 50
+#: Least and largest thickness of a bar, and its share of the row between them.
+BAR, BAR_MOST, BAR_SHARE = 14, 30, 0.3
 #: The names take at most this share of the width.
 NAMES_SHARE = 0.44
 TICKS_APART = 2.2
@@ -185,7 +187,8 @@ class LevelBars(QWidget):
         palette = self._look.palette
         colour = str(getattr(palette, level.role))
         x0, x1 = self._x(level.low), self._x(level.high)
-        thick = min(self._look.px(BAR), 0.7 * height)
+        px = self._look.px
+        thick = min(max(px(BAR), BAR_SHARE * height), px(BAR_MOST), 0.7 * height)
         middle = top + height / 2
         if level.low == level.high:
             bottom = self._head() + len(self._levels) * height
@@ -194,7 +197,8 @@ class LevelBars(QWidget):
             self._draw_error(painter, middle, level)
             painter.setPen(QPen(QColor(palette.panel), 1.0))
             painter.setBrush(QColor(colour))
-            painter.drawEllipse(QPointF(x0, middle), thick / 2, thick / 2)
+            radius = min(thick, px(BAR + 4)) / 2
+            painter.drawEllipse(QPointF(x0, middle), radius, radius)
             return
         painter.setPen(QPen(QColor(colour), 1.0))
         painter.setBrush(QColor(mix(palette.panel, colour, 0.35) if level.faint else colour))

@@ -78,6 +78,7 @@ class PixelVAE(LatentModel):
             where="ICLR",
         ),
         lacks=LACKS,
+        features=("common_draw",),
     )
 
     def make_decoder(self) -> nn.Module:
