@@ -257,7 +257,8 @@ class WhyPanel(Panel):
         bars = _bars(answer)
         residual = as_float(answer.values.get("residual")) or 0.0
         total = math.fsum(bar.value for bar in bars)
-        sums = f"sum of {len(bars)} terms {_plain(total)}, differs by {_residual(residual)}"
+        count = "the only term" if len(bars) == 1 else f"sum of {len(bars)} terms"
+        sums = f"{count} {_plain(total)}, differs by {_residual(residual)}"
         meaning = (
             "The terms are added up in double precision and compared with the number that the "
             "model's own method gives"
