@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from engine.nets.vector_field import VectorField
@@ -33,13 +34,15 @@ class Continuous:
         network: The velocity f.
         prepared: What the network made of its weights.
         solver: How to solve.
-        gradient: ``"backpropagation"`` through the solver's steps, or ``"adjoint"``.
+        gradient: ``"backpropagation"`` through the solver's steps, or ``"adjoint"``; where no
+            gradient is wanted it does not matter.
         noise: ε (B, D) of Hutchinson's estimate, one for the whole solve; None: the exact trace.
         start: Time at the data side.
         end: Time at the base side.
         name: What panels call the layer.
         log: Takes down the solver's steps.
-        visit: Called with time and state (z, log-det) after every accepted step.
+        visit: Called with time and state after every accepted step: z, and the log-determinant so
+            far in the direction of time taken; not by the adjoint.
     """
 
     network: VectorField
@@ -72,7 +75,7 @@ class Continuous:
 
     def _carry(self, z: Tensor, t0: float, t1: float) -> tuple[Tensor, Tensor]:
         state, dynamics = (z, z.new_zeros(len(z))), self._dynamics()
-        if self.gradient == "adjoint":
+        if self.gradient == "adjoint" and torch.is_grad_enabled():
             end = solve_by_adjoint(
                 dynamics, state, self.prepared, t0, t1, self.solver, log=self.log
             )

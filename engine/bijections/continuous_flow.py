@@ -154,9 +154,10 @@ class ContinuousFlow(Flow):
         """The path of (B, *E) data, or with ``inverse`` of (B, D) base points; see ``FlowPath``.
 
         After standardisation it is told at ``n_times`` moments. ``trace`` holds what
-        :meth:`StepLog.tensors` says. In eval mode all is solved finely and the trace is exact;
-        in training mode, which is how a flow is fitted to an energy, the settings hold, and with
-        a generator a trace that training estimates is estimated here.
+        :meth:`StepLog.tensors` says, in the order in which it was solved, and ``evaluations``
+        (L,) of each layer's stretch, data → base. In eval mode all is solved finely and the
+        trace is exact; in training mode, which is how a flow is fitted to an energy, the settings
+        hold, and with a generator a trace that training estimates is estimated here.
         """
         self._refuse(context)
         if inverse and x.shape[1:] != (self.event_size,):
@@ -168,18 +169,17 @@ class ContinuousFlow(Flow):
         if self.training and generator is not None:
             noise = self.trace_noise(len(x), generator)
         start = x.to(self.location) if inverse else self._enter(x)
-        log = StepLog()
-        layers = (*self.layers()[:1], *self._pieces(noise, log))
-        told = walk(layers, start, inverse=inverse)
-        return FlowPath(told.states, told.log_dets, told.names, log.tensors())
+        pieces = self._pieces(noise)
+        told = walk((*self.layers()[:1], *pieces), start, inverse=inverse)
+        return FlowPath(told.states, told.log_dets, told.names, _trace(pieces, inverse))
 
-    def _pieces(self, noise: Tensor | None, log: StepLog) -> list[Continuous]:
+    def _pieces(self, noise: Tensor | None) -> list[Continuous]:
         solver = self.training_solver if self.training else self.fine_solver
         prepared, gradient = self.network.prepared(), self.config.gradient
         n = self.config.n_times
         moments = [index / n for index in range(n + 1)]
         return [
-            Continuous(self.network, prepared, solver, gradient, noise, a, b, f"t = {b:.4g}", log)
+            Continuous(self.network, prepared, solver, gradient, noise, a, b, f"t = {b:.4g}")
             for a, b in pairwise(moments)
         ]
 
@@ -211,3 +211,11 @@ class ContinuousFlow(Flow):
         nll = -self._log_prob((self.layers()[0], flow), self._flat(x)).mean()
         n_evaluations = torch.tensor(float(flow.log.n_evaluations), device=nll.device)
         return {"total": nll, "nll": nll, "evaluations": n_evaluations}
+
+
+def _trace(pieces: Sequence[Continuous], inverse: bool) -> dict[str, Tensor]:
+    log = StepLog()
+    for piece in reversed(pieces) if inverse else pieces:
+        log.extend(piece.log)
+    counts = [piece.log.n_evaluations for piece in pieces]
+    return {**log.tensors(), "evaluations": torch.tensor([0, *counts])}

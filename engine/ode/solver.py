@@ -94,6 +94,14 @@ class StepLog:
         self.errors.append(error)
         self.accepted.append(accepted)
 
+    def extend(self, other: StepLog) -> None:
+        """Add all that another solve did."""
+        self.times += other.times
+        self.sizes += other.sizes
+        self.errors += other.errors
+        self.accepted += other.accepted
+        self.n_evaluations += other.n_evaluations
+
     def tensors(self) -> dict[str, Tensor]:
         """``times``, ``sizes``, ``errors`` (S,) float64, ``accepted`` (S,), ``n_evaluations``."""
         lists = {"times": self.times, "sizes": self.sizes, "errors": self.errors}

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import msgspec
 import torch
+from torch import Tensor
 
 from engine.bijections.base import passes_of
+from engine.capabilities import FlowPath
 from engine.estimators.layer_jacobians import HasLayers
+from engine.model import GenerativeModel
 from engine.probe import Result, View, probe
 from engine.probes.flow_path import PATH, base_draws, flow_of
 from engine.wire.capability import Capability
@@ -32,7 +35,8 @@ def flow_passes(view: View, arguments: Arguments) -> Iterator[Result]:
     """``density`` and ``sampling`` (L,), int32: passes of each layer that wait for one another.
 
     A layer says so itself (:class:`engine.bijections.base.Sequential`); one that does not takes
-    one each way. Values: ``names``; ``event_size``; ``density_seconds`` and ``sampling_seconds``,
+    one each way. Of a continuous flow they are the evaluations that its solver took for these
+    points. Values: ``names``; ``event_size``; ``density_seconds`` and ``sampling_seconds``,
     the time that ``n`` points took just now on this machine, once each after a first try.
 
     Raises:
@@ -45,16 +49,14 @@ def flow_passes(view: View, arguments: Arguments) -> Iterator[Result]:
         z = base_draws(view, arguments.n)
         x = flow.path(z, inverse=True, generator=view.generator(PATH)).states[0]
         events = x.reshape(len(x), *model.event_shape)
-        names = flow.path(events, generator=view.generator(PATH)).names
+        there = flow.path(events, generator=view.generator(PATH))
         began = time.perf_counter()
         flow.path(events, generator=view.generator(PATH))
         between = time.perf_counter()
-        flow.path(z, inverse=True, generator=view.generator(PATH)).states.cpu()
+        back = flow.path(z, inverse=True, generator=view.generator(PATH))
+        back.states.cpu()
         ended = time.perf_counter()
-    layers = tuple(model.layers()) if isinstance(model, HasLayers) else ()
-    known = len(layers) == len(names)
-    passes = [passes_of(layer) if known else (1, 1) for layer in layers or names]
-    counts = torch.tensor(passes, dtype=torch.int32).reshape(-1, 2)
+    names, counts = there.names, _counts(model, there, back)
     yield Result(
         {"density": counts[:, 0], "sampling": counts[:, 1]},
         {
@@ -62,3 +64,14 @@ def flow_passes(view: View, arguments: Arguments) -> Iterator[Result]:
             "density_seconds": between - began, "sampling_seconds": ended - between,
         },
     )  # fmt: skip
+
+
+def _counts(model: GenerativeModel, there: FlowPath, back: FlowPath) -> Tensor:
+    """(L, 2): passes data → base and back."""
+    solved = [path.trace.get("evaluations") for path in (there, back)]
+    if solved[0] is not None and solved[1] is not None:
+        return torch.stack([solved[0], solved[1]], 1).clamp_min(1).to(torch.int32)
+    layers = tuple(model.layers()) if isinstance(model, HasLayers) else ()
+    known = len(layers) == len(there.names)
+    passes = [passes_of(layer) if known else (1, 1) for layer in layers or there.names]
+    return torch.tensor(passes, dtype=torch.int32).reshape(-1, 2)
