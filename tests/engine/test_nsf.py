@@ -101,7 +101,7 @@ def rough(layer: str, shape: tuple[int, ...]) -> PackedFlow:
     )
     assert isinstance(model, PackedFlow)
     with torch.no_grad():
-        model.theta.mul_(2.0)
+        model.theta.mul_(1.2)
     model.double().prepare(some(shape, 64), generator=torch.Generator())
     return model
 
@@ -120,7 +120,7 @@ def test_log_prob_is_base_plus_autograds_log_det(layer: str, shape: tuple[int, .
     assert torch.allclose(back.states, path.states, atol=1e-8)
     assert torch.allclose(back.log_dets, path.log_dets, atol=1e-7)
     with torch.no_grad():
-        model.theta.mul_(0.5)  # where curves are nearly flat, single precision loses its digits
+        model.theta.mul_(0.8)  # where curves are nearly flat, single precision loses its digits
     single = model.float().path(x.float())
     again = model.path(single.states[-1], inverse=True)
     assert torch.allclose(again.states[1:], single.states[1:], atol=2e-4)
