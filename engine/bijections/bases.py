@@ -20,7 +20,7 @@ from engine.drawing import normal_noise, uniform_noise
 
 
 class Factorised(Distribution):
-    """D independent values around zero.
+    """D independent values.
 
     Args:
         like: (D,), any tensor of the dtype and device wanted.
@@ -34,7 +34,7 @@ class Factorised(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """(D,), zeros: all of them are symmetric."""
+        """(D,), zeros unless told otherwise: most are symmetric."""
         return torch.zeros_like(self.like)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -46,8 +46,12 @@ class Factorised(Distribution):
         """Log-density of each value, (…, D) → (…, D), nats."""
 
     @abstractmethod
+    def icdf(self, value: Tensor) -> Tensor:
+        """Quantiles of each value, (…, D) in (0, 1) → (…, D)."""
+
     def draw(self, generator: torch.Generator, shape: Sequence[int] = ()) -> Tensor:
         """(*shape, D); all chance comes from the CPU generator."""
+        return self.icdf(self._uniform(generator, shape))
 
     def _uniform(self, generator: torch.Generator, shape: Sequence[int]) -> Tensor:
         """Uniform noise that is never 0 or 1, where quantile functions are infinite."""
@@ -68,6 +72,11 @@ class StandardNormal(Factorised):
         """Log-density of each value, (…, D) → (…, D), nats."""
         return -0.5 * z.square() - 0.5 * math.log(2.0 * math.pi)
 
+    def icdf(self, value: Tensor) -> Tensor:
+        """Quantiles of each value, (…, D) in (0, 1) → (…, D)."""
+        quantiles: Tensor = torch.special.ndtri(value)
+        return quantiles
+
     def draw(self, generator: torch.Generator, shape: Sequence[int] = ()) -> Tensor:
         """(*shape, D); all chance comes from the CPU generator."""
         return normal_noise((*shape, *self.event_shape), generator, self.like)
@@ -80,6 +89,39 @@ class Logistic(Factorised):
         """Log-density of each value, (…, D) → (…, D), nats."""
         return F.logsigmoid(z) + F.logsigmoid(-z)
 
-    def draw(self, generator: torch.Generator, shape: Sequence[int] = ()) -> Tensor:
-        """(*shape, D); all chance comes from the CPU generator."""
-        return torch.logit(self._uniform(generator, shape))
+    def icdf(self, value: Tensor) -> Tensor:
+        """Quantiles of each value, (…, D) in (0, 1) → (…, D)."""
+        return torch.logit(value)
+
+
+class HyperbolicSecant(Factorised):
+    r""":math:`p_i(z) = 1 / (\pi \cosh z)`; its variance is π²/4."""
+
+    def log_densities(self, z: Tensor) -> Tensor:
+        """Log-density of each value, (…, D) → (…, D), nats."""
+        size = z.abs()
+        return math.log(2.0 / math.pi) - size - torch.log1p(torch.exp(-2.0 * size))
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Quantiles of each value, (…, D) in (0, 1) → (…, D)."""
+        # log tan is odd around ½: of the two sides the one near 0, which keeps its digits.
+        near = torch.minimum(value, 1.0 - value)
+        return torch.copysign(torch.log(torch.tan(0.5 * math.pi * near)), value - 0.5)
+
+
+class UnitUniform(Factorised):
+    """Uniform between 0 and 1."""
+
+    @property
+    def mean(self) -> Tensor:
+        """(D,), halves."""
+        return torch.full_like(self.like, 0.5)
+
+    def log_densities(self, z: Tensor) -> Tensor:
+        """Log-density of each value, (…, D) → (…, D): 0, and −∞ outside."""
+        inside = (z >= 0.0) & (z <= 1.0)
+        return torch.where(inside, 0.0 * z, -math.inf)
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Quantiles of each value, (…, D) in (0, 1) → (…, D)."""
+        return value

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -56,11 +56,17 @@ def laws_of(capability: Capability, *checks: Callable[[Any, torch.Generator], No
 
 
 def points(model: GenerativeModel, n: int, generator: torch.Generator) -> Tensor:
-    """Events (n, *E) spread as the training data were; whole numbers for a model of levels."""
+    """Events (n, *E) spread as the training data were; whole numbers for a model of levels.
+
+    A model whose density ends at edges is asked about its own draws.
+    """
     levels = levels_of(model)
     if levels is not None:
         shape = (n, *model.event_shape)
         return torch.randint(levels, shape, generator=generator).to(model.location)
+    if has_edges(model):
+        x: Tensor = cast(Any, model).sample(n, generator=generator)
+        return x
     noise = normal_noise((n, model.event_size), generator, model.location)
     return model.unstandardise(noise)
 
@@ -69,6 +75,11 @@ def levels_of(model: GenerativeModel) -> int | None:
     """The number of levels 0 … levels − 1 that a model puts probability on; None for densities."""
     levels: int | None = getattr(model.config, "levels", None)
     return levels
+
+
+def has_edges(model: GenerativeModel) -> bool:
+    """Whether the density is 0 beyond some box, and may be flat inside."""
+    return bool(getattr(model, "has_edges", False))
 
 
 def same_again(generator: torch.Generator) -> torch.Generator:
