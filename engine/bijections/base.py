@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -32,21 +32,6 @@ class Bijection(Protocol):
         ...
 
 
-@runtime_checkable
-class Sequential(Protocol):
-    """A layer that needs several passes of its network one after the other, beside being one."""
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Passes of ``forward`` (data → base) and of ``inverse``, for any number of points."""
-        ...
-
-
-def passes_of(layer: object) -> tuple[int, int]:
-    """Passes that wait for one another, data → base and back; a layer that says nothing: 1, 1."""
-    return layer.passes if isinstance(layer, Sequential) else (1, 1)
-
-
 def walk(layers: Sequence[Bijection], x: Tensor, *, inverse: bool = False) -> FlowPath:
     """Walk (B, D) through all layers and keep every state.
 
@@ -69,7 +54,7 @@ def walk(layers: Sequence[Bijection], x: Tensor, *, inverse: bool = False) -> Fl
     )
 
 
-def n_passes(layer: Bijection) -> tuple[int, int]:
+def n_passes(layer: object) -> tuple[int, int]:
     """Passes of a layer's network that must follow one another: data → base, base → data.
 
     A masked autoregressive layer takes 1 and D, an inverse one D and 1; layers that say nothing

@@ -24,7 +24,7 @@ class Standardise:
     name: str = "standardise"
 
     @property
-    def passes(self) -> tuple[int, int]:
+    def n_passes(self) -> tuple[int, int]:
         """There is no network."""
         return 0, 0
 

@@ -66,31 +66,34 @@ def jacobians(
     .. math:: J_l = \partial h_{l+1} / \partial h_l, \qquad
         \log|\det \partial z / \partial x| = \sum_l \log|\det J_l|
 
-    Events of a batch must not touch each other, which holds for every model in eval mode. Costs D
-    backward passes a layer.
+    Every event stands D times in the batch that is differentiated, once for each output, so that
+    one backward pass a layer is enough. Events of a batch must not touch each other, which holds
+    for every model in eval mode.
     """
-    with torch.enable_grad():
-        flat = x.detach().reshape(len(x), -1).requires_grad_(True)
+    flat = x.detach().reshape(len(x), -1)
+    with torch.no_grad():
         path = model.path(flat.reshape(x.shape), generator=generator)
-        stack = _rows(path.states[-1], flat)
-        states = path.states.detach()
+    states, size = path.states, flat.shape[1]
+    with torch.enable_grad():
+        many = flat.repeat_interleave(size, 0).requires_grad_(True)
+        ends = model.path(many.reshape(-1, *x.shape[1:]), generator=generator).states
+        stack = _rows(ends[-1], many)
         layers = _direct(model, states)
         direct = layers is not None
         if layers is None:
-            layers = _from_stretches([_rows(state, flat) for state in path.states], stack)
-    return Jacobians(states, path.log_dets.detach(), layers, stack, path.names, direct)
+            layers = _from_stretches([_rows(state, many) for state in ends], stack)
+    return Jacobians(states, path.log_dets, layers, stack, path.names, direct)
 
 
 def _rows(y: Tensor, x: Tensor) -> Tensor:
-    """∂y/∂x (B, D, D) of y (B, D), one backward pass per coordinate of y."""
-    found = []
-    for index in range(y.shape[1]):
-        column = y[:, index].sum()
-        row = None
-        if column.requires_grad:
-            (row,) = torch.autograd.grad(column, x, retain_graph=True, allow_unused=True)
-        found.append(torch.zeros_like(x) if row is None else row)
-    return torch.stack(found, 1)
+    """∂y/∂x (B, D, D) of outputs and inputs (B · D, D) in which every event stands D times."""
+    size = y.shape[1]
+    shape = (len(y) // size, size, size)
+    if not y.requires_grad:
+        return torch.zeros(shape, dtype=x.dtype, device=x.device)
+    chosen = torch.eye(size, dtype=y.dtype, device=y.device).repeat(shape[0], 1)
+    (rows,) = torch.autograd.grad(y, x, chosen, retain_graph=True)
+    return rows.reshape(shape)
 
 
 def _direct(model: HasFlowPath, states: Tensor) -> Tensor | None:
@@ -98,12 +101,12 @@ def _direct(model: HasFlowPath, states: Tensor) -> Tensor | None:
     layers = model.layers() if isinstance(model, HasLayers) else ()
     if len(layers) != len(states) - 1:
         return None
-    found = []
+    found, size = [], states.shape[-1]
     for layer, state, following in zip(layers, states[:-1], states[1:], strict=True):
-        x = state.clone().requires_grad_(True)
+        x = state.repeat_interleave(size, 0).requires_grad_(True)
         y = layer.forward(x)[0]
         scale = AGREEMENT * following.abs().amax().clamp_min(1.0)
-        if y.shape != following.shape or bool((y - following).abs().amax() > scale):
+        if y.shape != x.shape or bool((y[::size] - following).abs().amax() > scale):
             return None
         found.append(_rows(y, x))
     return torch.stack(found)

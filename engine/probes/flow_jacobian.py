@@ -29,8 +29,9 @@ from engine.wire.fields import Value
 
 #: Matrices of more rows than these are not sent, and of so many values are named.
 MOST_DIMS = 128
-#: Observations beside the point that tell which zeros of a Jacobian stay zero elsewhere.
-N_OTHERS = 7
+#: Observations beside the point tell which zeros of a Jacobian stay zero elsewhere: so many, or
+#: one where there are more values than few.
+N_OTHERS, FEW = 7, 16
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -100,7 +101,8 @@ def flow_jacobian(view: View, arguments: Arguments) -> Iterator[Result]:
 def _matrices(
     view: View, flow: HasFlowPath, x: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    others = view.dataset.train[:N_OTHERS].to(x)
+    n_others = N_OTHERS if view.model.event_size <= FEW else 1
+    others = view.dataset.train[:n_others].to(x)
     found = jacobians(flow, torch.cat([x, others.reshape(-1, *x.shape[1:])]), view.generator(PATH))
     orders, triangular = _orders(found)
     layers, stack = found.layers[:, 0], found.stack[0]

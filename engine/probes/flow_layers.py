@@ -24,8 +24,8 @@ from engine.wire.fields import Value
 MOST_POINTS, MOST_SIZE = 4096, 128
 #: Jacobians of more values than these take too long; then condition numbers are left out.
 MOST_DIMS = 128
-#: So many entries of all Jacobians of one call at most.
-MOST_ENTRIES = 2**24
+#: Rows of all Jacobians of one layer at most, for the condition numbers, and values of all events.
+MOST_ROWS, MOST_VALUES = 256, 2**12
 
 Names: TypeAlias = tuple[str, ...]
 
@@ -49,10 +49,11 @@ def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
 
     Numbers (L,): ``mean_log_det``, ``mean_abs_log_det`` in nats; ``area_change`` (2, L), the
     quartiles of exp(log-det), the factor by which a small volume changes; ``condition`` (2, L),
-    median and largest condition number of the layer's Jacobian by autograd in float64 (absent for
-    more than 128 values). ``round_trip`` (2, L + 1): float32 then float64, largest over the
-    observations of how far state l of the way back lies from that of the way there, in the units
-    of the state (see :func:`engine.estimators.layer_jacobians.round_trip`).
+    median and largest condition number of the layer's Jacobian by autograd in float64, over the
+    first ``n_condition`` of them (absent for more than 128 values). ``round_trip`` (2, L + 1):
+    float32 then float64, largest over the observations of how far state l of the way back lies
+    from that of the way there, in the units of the state (see
+    :func:`engine.estimators.layer_jacobians.round_trip`).
 
     Maps (H, W), only for one or two dimensions (one row for one): ``map_log_dets`` (L, H, W),
     ``map_condition`` (L, H, W), ``map_round_trip`` (2, H, W) at the data; ``low`` and ``high`` are
@@ -72,6 +73,7 @@ def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
     low, high = data_window(view, plane)
     values: dict[str, Value] = {"names": list(names), "n": len(x), "low": [*low], "high": [*high]}
     values |= {"x_name": plane.names[0], "y_name": plane.names[1]}
+    values["n_condition"] = _n_condition(view, len(x))
     mapped = not plane.plane.is_slice
     yield Result(found, values, final=not mapped)
     if mapped and not view.cancelled():
@@ -88,19 +90,22 @@ def _check(arguments: Arguments) -> None:
 
 def _fitting(view: View, n: int) -> int:
     """Fewer observations where each has many values."""
-    size = view.model.event_size
-    return max(1, min(n, MOST_ENTRIES // (64 * size * size if size <= MOST_DIMS else 64 * size)))
+    return max(1, min(n, MOST_VALUES // view.model.event_size))
+
+
+def _n_condition(view: View, n: int) -> int:
+    return max(1, min(n, MOST_ROWS // view.model.event_size))
 
 
 def _numbers(view: View, twin: HasFlowPath, x: Tensor) -> tuple[dict[str, Tensor], Names]:
-    if view.model.event_size > MOST_DIMS:
-        with torch.no_grad():
-            path = twin.path(x, generator=view.generator(PATH))
-        return _volumes(path.log_dets), path.names
-    parts = jacobians(twin, x, view.generator(PATH))
-    numbers = condition_numbers(parts.layers)
-    conditions = torch.stack([numbers.median(1).values, numbers.amax(1)])
-    return _volumes(parts.log_dets) | {"condition": conditions}, parts.names
+    with torch.no_grad():
+        path = twin.path(x, generator=view.generator(PATH))
+    found = _volumes(path.log_dets)
+    if view.model.event_size <= MOST_DIMS:
+        few = x[: _n_condition(view, len(x))]
+        numbers = condition_numbers(jacobians(twin, few, view.generator(PATH)).layers)
+        found["condition"] = torch.stack([numbers.median(1).values, numbers.amax(1)])
+    return found, path.names
 
 
 def _volumes(log_dets: Tensor) -> dict[str, Tensor]:

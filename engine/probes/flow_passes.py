@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from engine.bijections.base import passes_of
+from engine.bijections.base import n_passes
 from engine.capabilities import FlowPath
 from engine.estimators.layer_jacobians import HasLayers
 from engine.model import GenerativeModel
@@ -34,8 +34,8 @@ class Arguments(msgspec.Struct, frozen=True):
 def flow_passes(view: View, arguments: Arguments) -> Iterator[Result]:
     """``density`` and ``sampling`` (L,), int32: passes of each layer that wait for one another.
 
-    A layer says so itself (:class:`engine.bijections.base.Sequential`); one that does not takes
-    one each way. Of a continuous flow they are the evaluations that its solver took for these
+    A layer says so itself (:func:`engine.bijections.base.n_passes`); one that does not takes one
+    each way. Of a continuous flow they are the evaluations that its solver took for these
     points. Values: ``names``; ``event_size``; ``density_seconds`` and ``sampling_seconds``,
     the time that ``n`` points took just now on this machine, once each after a first try.
 
@@ -73,5 +73,5 @@ def _counts(model: GenerativeModel, there: FlowPath, back: FlowPath) -> Tensor:
         return torch.stack([solved[0], solved[1]], 1).clamp_min(1).to(torch.int32)
     layers = tuple(model.layers()) if isinstance(model, HasLayers) else ()
     known = len(layers) == len(there.names)
-    passes = [passes_of(layer) if known else (1, 1) for layer in layers or there.names]
+    passes = [n_passes(layer) if known else (1, 1) for layer in layers or there.names]
     return torch.tensor(passes, dtype=torch.int32).reshape(-1, 2)

@@ -17,10 +17,13 @@ from tests.widgets import flow_fakes
 from tests.widgets.fakes import MODELS, FakeEngine, model_card, run_info
 from widgets.flow.clock import SLOW_PACE
 from widgets.flow.passes_view import Row
+from widgets.flow.stack import HALF_HEIGHT, HALF_WIDTH, Stack
 from widgets.flow.stage import DENSITY, LABEL, NONE, VOLUME
+from widgets.flow.walk import blend
 from widgets.look import LIGHT
 from widgets.panel import Panel, Point
 from widgets.panels.flow import FRAMES_A_LAYER, FlowPanel
+from widgets.plots.cloud import has_opengl
 
 Show = Callable[[type[Panel]], Any]
 N_LAYERS = len(flow_fakes.NAMES)
@@ -349,3 +352,35 @@ def test_without_a_run_it_says_what_to_do(panel: Any) -> None:
     assert panel.outer.currentWidget() is not panel.empty
     panel.open_run(None)
     assert panel.outer.currentWidget() is panel.empty
+
+
+def test_without_opengl_the_stage_serves_alone(
+    panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("widgets.panels.flow.has_opengl", lambda: False)
+    opened(panel)
+    panel.tools.switch("stack", True)
+    assert panel.stages.currentWidget() is panel.stage
+    assert "no OpenGL" in panel.chips.chips[0].text
+
+
+def test_layers_stand_one_above_the_other_where_there_is_opengl(panel: Any) -> None:
+    if not has_opengl():
+        pytest.skip("this display has no OpenGL")
+    opened(panel)
+    panel.tools.switch("stack", True)
+    stack = panel.stages.currentWidget()
+    assert isinstance(stack, Stack)
+    walk = panel.stage.walk
+    for at in (0.0, 2.5, 4.0):
+        panel.clock.go(at)
+        places = stack._points._data["a_position"]
+        heights = HALF_HEIGHT * (2 * at / N_LAYERS - 1)
+        np.testing.assert_allclose(places[:, 2], heights, atol=1e-6)
+        expected = HALF_WIDTH * (blend(walk.points, at) - stack._middle) / stack._reach
+        np.testing.assert_allclose(places[:, :2], expected, atol=1e-5)
+    panel.choose_point(Point((0.9, -0.4), ("x", "y")))
+    serve(panel, panel.run)
+    assert stack._way.visible
+    panel.tools.switch("stack", False)
+    assert panel.stages.currentWidget() is panel.stage

@@ -196,10 +196,11 @@ def _columns(answer: Answer) -> tuple[Column, ...]:
         worst = np.asarray(arrays["condition"])
         finite = worst[np.isfinite(worst)]
         end = max(1.0, float(np.ceil(np.log10(finite.max(initial=10.0)))))
+        few = answer.values.get("n_condition", n)
         columns.append(Column("condition", ("median", "largest"), _pairs(worst),
                               log_spans(worst, 0.0, end),
                               "Longest over shortest axis of what a small circle becomes: of the "
-                              f"layer's Jacobian by autograd, {of}"))  # fmt: skip
+                              f"layer's Jacobian by autograd, over {few} of them"))  # fmt: skip
     errors = np.asarray(arrays["round_trip"])[:, :-1]
     columns.append(Column("round trip", ("float32", "float64"), _pairs(errors),
                           log_spans(errors, FINEST, COARSEST),

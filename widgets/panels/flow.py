@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import QEvent, Qt
 from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
@@ -15,18 +17,20 @@ from engine.wire.messages import Answer, RunInfo
 from widgets.controls.chips import Chip, ChipRow
 from widgets.controls.empty import EmptyState
 from widgets.controls.segments import Segments
-from widgets.controls.tool_row import Toggle, ToolRow
 from widgets.flow.clock import FlowClock
+from widgets.flow.flow_tools import FlowTools
 from widgets.flow.jacobian_side import JacobianSide
 from widgets.flow.layers_side import LayersSide
 from widgets.flow.passes_side import PassesSide
 from widgets.flow.point_side import PointSide
 from widgets.flow.side import Side
-from widgets.flow.stage import DENSITY, LABEL, NONE, VOLUME, Stage
+from widgets.flow.stack import Stack
+from widgets.flow.stage import VOLUME, Stage
 from widgets.flow.transport import FlowTransport
 from widgets.flow.walk import Walk, blend, read
 from widgets.look import Look
 from widgets.panel import Panel, Point, Question
+from widgets.plots.cloud import has_opengl
 
 WAYS = (
     ("data", "data → base", "An even grid and the data on their way to the base"),
@@ -38,17 +42,8 @@ SIDES = (
     ("jacobian", "Jacobian", "The derivatives of layer and flow at the chosen point"),
     ("passes", "Passes", "Network passes that wait for one another, for density and sample"),
 )  # fmt: skip
-COLOURINGS = (("volume change", VOLUME), ("label", LABEL), ("log-density", DENSITY),
-              ("one colour", NONE))  # fmt: skip
-POINTS, LINES = (500, 2000, 5000), (12, 24, 64)
-#: Nodes of each line: enough to look round, and as many as lines where these are many.
-NODES = 64
 #: Pictures of a film from one layer to the next.
 FRAMES_A_LAYER = 24
-#: So many points at most while the model trains.
-N_LIVE = 2000
-#: Principal components are offered from so many values on; two coordinates up to so many.
-PLANES_FROM, MOST_AXES = 3, 64
 #: Pixels at scale 1: from this width on the numbers stand beside the stage, below it under it.
 BESIDE_FROM = 680
 #: Below these sizes there is room for the stage alone.
@@ -58,6 +53,9 @@ HINT = (
     "Choose 2-D data and a flow on the left, then press play (space): how its layers turn the "
     "data into the base appears here."
 )
+
+
+Floats: TypeAlias = npt.NDArray[Any]
 
 
 class FlowPanel(Panel):
@@ -74,8 +72,10 @@ class FlowPanel(Panel):
         self.clock = FlowClock(self)
         self.way = Segments(look, WAYS, self)
         self.switch = Segments(look, SIDES, self)
-        self.tools = ToolRow(look, self)
+        self.tools = FlowTools(look, self)
         self.stage = Stage(look)
+        self.stack: Stack | None = None
+        self.stages = QStackedWidget()
         self.transport = FlowTransport(look, self.clock)
         self._sum, self._layers = PointSide(look, self.clock), LayersSide(look, self.clock)
         self.sides: dict[str, Side] = {
@@ -96,12 +96,12 @@ class FlowPanel(Panel):
     # --- building -----------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self._add_tools()
         left = QWidget()
         column = QVBoxLayout(left)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        column.addWidget(self.stage, 1)
+        self.stages.addWidget(self.stage)
+        column.addWidget(self.stages, 1)
         column.addWidget(self.transport)
         self._right = QWidget()
         beside = QVBoxLayout(self._right)
@@ -132,24 +132,6 @@ class FlowPanel(Panel):
         self.outer.addWidget(content)
         self.body.addWidget(self.outer, 1)
         self._connect()
-
-    def _add_tools(self) -> None:
-        tools = self.tools
-        tools.add_toggle(Toggle("grid", "grid", "A grid that is even where the way starts",
-                                "model", on=True))  # fmt: skip
-        tools.add_toggle(Toggle("points", "points", "Observations, or draws of the base", "data",
-                                on=True))  # fmt: skip
-        tools.add_choice("colour", "What points and grid are coloured by")
-        tools.set_choices("colour", COLOURINGS)
-        tools.add_choice("n", "How many points")
-        tools.set_choices("n", tuple((f"{n} points", n) for n in POINTS))
-        tools.set_choice("n", POINTS[1])
-        tools.add_choice("lines", "Lines of the grid each way")
-        tools.set_choices("lines", tuple((f"{n} × {n} lines", n) for n in LINES))
-        tools.set_choice("lines", LINES[1])
-        tools.add_choice("plane", "Which two of the values are drawn")
-        tools.set_choices("plane", (("values 1, 2", "0,1"),))
-        tools.show_choice("plane", False)
 
     def _connect(self) -> None:
         self.way.chosen.connect(self.set_way)
@@ -188,13 +170,13 @@ class FlowPanel(Panel):
         """Show another run."""
         super().open_run(info)
         if info is not None:
-            self._offer_planes(info)
+            self.tools.offer_planes(info)
 
     def renew(self, info: RunInfo) -> None:
         """The run goes on on other data."""
         super().renew(info)
         self.stage.forget()
-        self._offer_planes(info)
+        self.tools.offer_planes(info)
 
     def choose_point(self, point: Point | None) -> None:
         """Follow this point from now on."""
@@ -207,25 +189,23 @@ class FlowPanel(Panel):
         """The way of grid and cloud, that of the chosen point, and what the side shows."""
         if self.run is None:
             return {}
-        n, lines = self._number("n"), self._number("lines")
-        wanted: dict[str, Value] = {
-            "n": n if rest else min(n, N_LIVE), "lines": lines, "nodes": NODES,
-            "start": self.way.current, **self._plane(),
-        }  # fmt: skip
-        coarse: dict[str, Value] = {"n": min(n, 500), "lines": min(lines, 12), "nodes": 24}
-        asked = {"path": Question("flow_path", wanted, coarse=coarse)}
+        tools = self.tools
+        wanted = tools.wanted(rest=rest) | {"start": self.way.current}
+        asked = {"path": Question("flow_path", wanted, coarse=tools.coarse())}
         point = self._fitting
         if point is not None:
-            about: dict[str, Value] = {"point": list(point.at), **self._plane()}
+            about: dict[str, Value] = {"point": list(point.at), **tools.plane()}
             if point.plane:
                 about |= {"on": point.plane.get("plane", "axes")}
                 about |= {k: v for k, v in point.plane.items() if k == "axes"}
             asked["point"] = Question("flow_jacobian", about)
         if self.switch.current == "layers":
-            size = {"n": 256 if rest else 128, "size": 32 if rest else 20}
-            asked["layers"] = Question("flow_layers", size | self._plane(), coarse=None)
+            size: dict[str, Value] = {"n": 256 if rest else 128, "size": 32 if rest else 20}
+            asked["layers"] = Question("flow_layers", size | tools.plane(), coarse=None)
         elif self.switch.current == "passes":
-            asked["passes"] = Question("flow_passes", {"n": 1000}, live=False)
+            asked["passes"] = Question(
+                "flow_passes", {"n": 100 if tools.is_large else 1000}, live=False
+            )
         return asked
 
     def show_answer(self, part: str, answer: Answer) -> None:
@@ -246,7 +226,7 @@ class FlowPanel(Panel):
             self.clock.open(walk.size)
         self.stage.set_walk(walk)
         self.outer.setCurrentWidget(self._content)
-        self._show_chips(walk)
+        self._draw_stack()
 
     def clear(self) -> None:
         """Say what to do."""
@@ -262,36 +242,27 @@ class FlowPanel(Panel):
     def restyle(self) -> None:
         """Take colours and fonts from the look."""
         self.stage.restyle()
+        if self.stack is not None:
+            self.stack.restyle()
         for side in self.sides.values():
             side.restyle()
-        if self.stage.walk is not None:
-            self._show_chips(self.stage.walk)
+        self._draw_stack()
 
     def save_state(self) -> dict[str, Value]:
         """What is drawn and how, and which way it goes."""
-        tools = self.tools
         return {
-            "way": self.way.current, "side": self.switch.current,
-            "colour": self.stage.colour_by, "n": self._number("n"),
-            "lines": self._number("lines"), "map": self._layers.map_name,
-            "grid": tools.is_checked("grid"), "points": tools.is_checked("points"),
+            "way": self.way.current, "side": self.switch.current, "map": self._layers.map_name,
+            **self.tools.save(),
         }  # fmt: skip
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
         """Take them back where they are sensible."""
         tools = self.tools
-        for name, known in (
-            ("n", POINTS),
-            ("lines", LINES),
-            ("colour", dict(COLOURINGS).values()),
-        ):
-            if state.get(name) in known:
-                tools.set_choice(name, state[name])
+        tools.restore(state)
         for name in ("grid", "points"):
-            if isinstance(state.get(name), bool):
-                tools.set_on(name, bool(state[name]))
-                self.stage.set_shown(name, tools.is_checked(name))
-        self.stage.set_colour_by(str(tools.values["colour"]))
+            self.stage.set_shown(name, tools.is_checked(name))
+        self.stage.set_colour_by(tools.colour_by)
+        self._draw_stack()
         if isinstance(state.get("map"), str):
             self._layers.set_map(str(state["map"]))
         if state.get("way") in dict.fromkeys(name for name, *_ in WAYS):
@@ -351,23 +322,52 @@ class FlowPanel(Panel):
         self.transport.show_clock()
         self.stage.show_at(self.clock.at)
         self._draw_trail()
+        if self._stacked is not None:
+            self._stacked.show_at(self.stage, self._way_of_point())
         self.side.follow()
 
-    def _draw_trail(self) -> None:
+    def _way_of_point(self) -> Floats:
+        """(L + 1, 2), or none."""
         answer = self._answers.get("point")
-        places = None if answer is None else np.asarray(answer.arrays["places"])
-        if places is None or len(places) != self.clock.size + 1:
+        places = np.zeros((0, 2)) if answer is None else np.asarray(answer.arrays["places"])
+        if len(places) != self.clock.size + 1:
+            return np.zeros((0, 2))
+        if places.shape[1] == 1:
+            return np.concatenate([places, np.zeros_like(places)], 1)
+        return places
+
+    def _draw_trail(self) -> None:
+        places, at = self._way_of_point(), self.clock.at
+        if not len(places):
             self.stage.trail.clear()
             return
-        if places.shape[1] == 1:
-            places = np.concatenate([places, np.zeros_like(places)], 1)
-        at, now = self.clock.at, blend(places, self.clock.at)
         behind = places[: int(np.floor(at)) + 1]
         if self.clock.inverse:
             behind = places[int(np.ceil(at)) :][::-1]
         found = self._sum.sum
         words = found.words(at, self.clock.size) if found is not None else ""
-        self.stage.trail.set_trail(np.concatenate([behind, now[None]]), words)
+        self.stage.trail.set_trail(np.concatenate([behind, blend(places, at)[None]]), words)
+
+    @property
+    def _stacked(self) -> Stack | None:
+        """The view of all layers, where it is in front."""
+        front = self.stages.currentWidget()
+        return front if isinstance(front, Stack) else None
+
+    def _draw_stack(self) -> None:
+        """All layers one above the other in the place of the stage, where that can be drawn."""
+        walk = self.stage.walk
+        if walk is not None:
+            self._show_chips(walk)
+        if walk is None or not self.tools.is_checked("stack") or not has_opengl():
+            self.stages.setCurrentWidget(self.stage)
+            return
+        if self.stack is None:
+            self.stack = Stack(self.look)
+            self.stages.addWidget(self.stack)
+        self.stages.setCurrentWidget(self.stack)
+        self.stack.set_walk(walk)
+        self.stack.show_at(self.stage, self._way_of_point())
 
     def _show_chips(self, walk: Walk) -> None:
         palette, by = self.look.palette, self.stage.colouring
@@ -381,6 +381,9 @@ class FlowPanel(Panel):
         if by == VOLUME:
             words = "Exact at whole layers; between two the colours of both are mixed"
             chips.append(Chip("colours exact at whole layers", words, framed=True))
+        if self.tools.is_checked("stack") and not has_opengl():
+            words = "The layers one above the other need OpenGL"
+            chips.insert(0, Chip("no OpenGL on this machine: the layers one by one", words))
         if walk.is_slice:
             words = "The grid lies in the plane through the mean; points are projected onto it"
             chips.append(Chip("grid is a slice, points a projection", words, framed=True))
@@ -393,38 +396,15 @@ class FlowPanel(Panel):
 
     # --- settings -----------------------------------------------------------------------------
 
-    def _number(self, name: str) -> int:
-        value = self.tools.values[name]
-        return value if isinstance(value, int) else 0
-
-    def _plane(self) -> dict[str, Value]:
-        """The drawn plane, for runs of more than two values."""
-        if self.run is None or self.run.data.event.size < PLANES_FROM:
-            return {}
-        value = str(self.tools.values["plane"])
-        if value == "pca":
-            return {"plane": "pca"}
-        return {"plane": "axes", "axes": [int(axis) for axis in value.split(",")]}
-
-    def _offer_planes(self, info: RunInfo) -> None:
-        size, names = info.data.event.size, info.data.event.axes
-        self.tools.show_choice("plane", size >= PLANES_FROM)
-        titles = names if len(names) == size else tuple(f"value {i + 1}" for i in range(size))
-        pairs = [(f"{titles[i]}, {titles[i + 1]}", f"{i},{i + 1}")
-                 for i in range(min(size, MOST_AXES) - 1)]  # fmt: skip
-        pca = ("2 principal components", "pca")
-        entries = (pca, *pairs) if info.data.event.kind == "picture" else (*pairs, pca)
-        self.tools.set_choices("plane", entries if size >= PLANES_FROM else (("", "0,1"),))
-
     def _on_toggled(self, name: str, on: bool) -> None:
         if name in ("grid", "points"):
             self.stage.set_shown(name, on)
+        self._draw_stack()
 
     def _on_chosen(self, name: str, value: object) -> None:
         if name == "colour":
             self.stage.set_colour_by(str(value))
-            if self.stage.walk is not None:
-                self._show_chips(self.stage.walk)
+            self._draw_stack()
             return
         if name == "plane":
             self.stage.forget()
