@@ -126,7 +126,7 @@ def test_the_clock_plays_steps_and_turns(panel: Any, qtbot: QtBot) -> None:
 
 def test_playing_moves_the_stage_and_stops_at_the_end(panel: Any, qtbot: QtBot) -> None:
     opened(panel)
-    panel.clock.pace = 40.0
+    panel.clock.pace = 8.0
     places: list[float] = []
     panel.clock.moved.connect(places.append)
     panel.transport.buttons["play"].click()
