@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.bijections.affine import LOG_SCALE_BOUND
 from engine.bijections.affine_flow import AffineFlow
+from engine.bijections.continuous_flow import ContinuousFlow
 from engine.registry import build_model
 
 zuko = pytest.importorskip("zuko")
@@ -68,17 +69,41 @@ def test_the_same_weights_give_the_density_of_zuko(kind: str, size: int) -> None
     assert torch.allclose(model.nll_and_gradient(x)[0], -wanted.mean(), atol=1e-10)
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_same_weights_give_the_density_of_zukos_cnf(size: int) -> None:
+    torch.manual_seed(5)
+    flow = zuko.flows.CNF(size, hidden_features=HIDDEN, atol=1e-8, rtol=1e-8).double()
+    model = build_model("cnf", event_shape=(size,), hidden_features=HIDDEN, activation="elu")
+    assert isinstance(model, ContinuousFlow)
+    model.double()
+    theirs = [layer for layer in flow.transform.ode if hasattr(layer, "weight")]
+    with torch.no_grad():
+        for index, (layer, own) in enumerate(zip(theirs, model.network.layers, strict=True)):
+            layer.weight.mul_(1.5)
+            # zuko's network is given time first, then the point.
+            time = 6 if index == 0 else 0
+            own.weight.copy_(torch.cat([layer.weight[:, time:], layer.weight[:, :time]], 1))
+            own.bias.copy_(layer.bias)
+        # Not by a factor of ours in float32.
+        model.network.frequencies.copy_(flow.transform.freqs.repeat(2))
+        model.network.phases[:3] = 0.5 * math.pi
+        x = torch.randn(20, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        wanted = flow.eval()().log_prob(x)
+        assert torch.allclose(model.log_prob(x), wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize(
-    ("ours", "n_layers", "peer"),
+    ("ours", "settings", "peer"),
     [
-        ("realnvp", 8, "zuko_realnvp"),
-        ("maf", 5, "zuko_maf"),
-        ("realnvp", 8, "normflows_realnvp"),
+        ("realnvp", {"n_layers": 8}, "zuko_realnvp"),
+        ("maf", {"n_layers": 5}, "zuko_maf"),
+        ("realnvp", {"n_layers": 8}, "normflows_realnvp"),
+        ("cnf", {}, "zuko_cnf"),
     ],
 )
-def test_the_peers_have_as_many_parameters(ours: str, n_layers: int, peer: str) -> None:
+def test_the_peers_have_as_many_parameters(ours: str, settings: dict[str, int], peer: str) -> None:
     pytest.importorskip("normflows")
     from tests.benchmarks import peers
 
-    model = build_model(ours, event_shape=(2,), n_layers=n_layers)
-    assert model.n_parameters == peers.n_parameters(getattr(peers, peer)(n_layers))
+    model = build_model(ours, event_shape=(2,), **settings)
+    assert model.n_parameters == peers.n_parameters(getattr(peers, peer)())
