@@ -22,10 +22,10 @@ from engine.target import Target
 
 def check_fits(model: GenerativeModel, target: Target) -> None:
     """Raise ``ValueError`` for a model that cannot be fitted to an energy."""
-    if not isinstance(model, HasFlowPath):
+    if not isinstance(model, HasFlowPath) or model.full_batch:
         raise ValueError(
             f"{model.card.title} learns from observations, and {target.card.title} is an energy "
-            "without any; wanted a flow, whose own samples carry a density"
+            "without any; wanted a flow that learns by the gradient of its own samples' density"
         )
 
 

@@ -26,16 +26,13 @@ from torch import Tensor
 from engine.bijections.additive_layer import AdditiveLayer, DiagonalScale
 from engine.bijections.additive_nll import AdditiveNLL
 from engine.bijections.base import Bijection
-from engine.bijections.bases import Logistic
+from engine.bijections.bases import LOGISTIC_WIDTH, Logistic
 from engine.bijections.conditioner import Shape
 from engine.bijections.coupling import coupling
 from engine.bijections.packed_flow import HandWrittenFlow
 from engine.bijections.wiring import Wiring
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
-
-#: The logistic's standard deviation: standardised data begin as wide as the prior.
-LOGISTIC_WIDTH = math.pi / math.sqrt(3.0)
 
 
 class NICE(HandWrittenFlow):
@@ -93,6 +90,7 @@ class NICE(HandWrittenFlow):
     def __init__(self, event_shape: tuple[int, ...], config: Config) -> None:
         super().__init__(event_shape, config)
         with torch.no_grad():
+            # Standardised data begin as wide as the prior.
             self.log_scale.fill_(math.log(LOGISTIC_WIDTH))
 
     @property
