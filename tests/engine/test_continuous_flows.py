@@ -69,6 +69,21 @@ def jacobian_of(network: VectorField, t: float, z: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
+@pytest.mark.parametrize("hidden", [(), (7,), (6, 5, 4)])
+def test_the_field_is_the_perceptron_of_place_and_time(
+    hidden: tuple[int, ...], activation: str
+) -> None:
+    network, z, t = field(3, hidden, activation), noise(5, 3, seed=2), 0.3
+    angles = [k * math.pi * t for k in (1, 2, 3)]
+    time = torch.tensor([*map(math.cos, angles), *map(math.sin, angles)], dtype=DOUBLE)
+    h = torch.cat([z, time.expand(5, 6)], 1)
+    for index, layer in enumerate(network.layers):
+        h = layer(h if index == 0 else getattr(torch.nn.functional, activation)(h))
+    # The frequencies are rounded to float32, as they are when it trains.
+    assert torch.allclose(network.velocity(t, z, network.prepared()), h, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATION_NAMES)
 @pytest.mark.parametrize("hidden", [(), (7,), (6, 5), (6, 5, 4), (5, 4, 6, 5)])
 @pytest.mark.parametrize("size", [1, 3])
 def test_the_exact_trace_is_autograds(size: int, hidden: tuple[int, ...], activation: str) -> None:

@@ -70,8 +70,8 @@ class CNF(ContinuousFlow):
         hidden_features: HiddenSetting = (64, 64)
         activation: ActivationSetting = "tanh"
         solver: SolverSetting = "dopri5"
-        rtol: RelativeSetting = 1e-4
-        atol: AbsoluteSetting = 1e-4
+        rtol: RelativeSetting = 1e-3
+        atol: AbsoluteSetting = 1e-3
         n_steps: StepsSetting = 8
         gradient: GradientSetting = "backpropagation"
         n_times: TimesSetting = 8

@@ -84,8 +84,8 @@ class FFJORD(ContinuousFlow):
             ),
         ] = "rademacher"
         solver: SolverSetting = "dopri5"
-        rtol: RelativeSetting = 1e-4
-        atol: AbsoluteSetting = 1e-4
+        rtol: RelativeSetting = 1e-3
+        atol: AbsoluteSetting = 1e-3
         n_steps: StepsSetting = 8
         gradient: GradientSetting = "backpropagation"
         n_times: TimesSetting = 8
