@@ -9,6 +9,7 @@ picture of the same D values.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import torch
@@ -71,10 +72,7 @@ def as_maps(event_shape: tuple[int, ...]) -> Shape:
     """The maps of an event: a picture's own, (D, 1, 1) for anything else."""
     if len(event_shape) == 3:
         return event_shape
-    size = 1
-    for side in event_shape:
-        size *= side
-    return size, 1, 1
+    return prod(event_shape), 1, 1
 
 
 def squeeze_factors(shape: Shape) -> tuple[int, int]:

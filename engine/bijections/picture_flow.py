@@ -96,7 +96,7 @@ class PictureFlowConfig:
             help="Levels: how far the ends are moved inwards before the logit; none takes no "
             "logit. Real values have none.",
         ),
-    ] = 0.01
+    ] = 1e-3
     temperature: Annotated[
         float,
         Field(

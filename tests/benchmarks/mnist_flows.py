@@ -35,8 +35,8 @@ LONG = True
 LEVELS = 256
 THREADS = 2
 RECIPES = {
-    "glow": Recipe(1.6),
-    "realnvp_pictures": Recipe(1.6),
+    "glow": Recipe(1.6, {"alpha": 1e-4}),
+    "realnvp_pictures": Recipe(1.6, {"alpha": 1e-4}),
 }
 #: Test bits/dim that the papers give, with far larger models and budgets.
 PAPERS = {"glow": 1.05, "realnvp_pictures": 1.06}

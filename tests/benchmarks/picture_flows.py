@@ -41,7 +41,7 @@ class Recipe:
 
 
 RECIPES = {
-    "glow": Recipe(2000, {"n_scales": 2, "n_layers": 4, "hidden_features": (32, 32)}),
+    "glow": Recipe(1500, {"n_scales": 2, "n_layers": 4}),
     "realnvp_pictures": Recipe(700),
 }
 
