@@ -58,7 +58,7 @@ def flow_jacobian(view: View, arguments: Arguments) -> Iterator[Result]:
     nats. Up to 128 values: ``layers`` (L, D, D) and ``stack`` (D, D), Jacobians data → base by
     autograd, ``slogdets`` (L,) and the value ``stack_slogdet``, logs of abs of their determinants
     by LU; ``condition`` (L,) and ``orders`` (L, D), an order of the values in which the Jacobian
-    is lower triangular (its own number order where there is none, then ``triangular`` is false).
+    is lower triangular (the number order where there is none, then ``triangular`` (L,) is 0).
 
     Values: ``log_base``, ``log_prob`` (the model's own method where it has one) and ``residual`` =
     log_prob − log_base − Σ log_dets; ``names`` of layers, ``values`` of the event; ``note`` says
@@ -115,7 +115,7 @@ def _matrices(
     }
     return arrays, {
         "stack_slogdet": float(torch.linalg.slogdet(stack).logabsdet),
-        "triangular": triangular,
+        "triangular": [int(ordered) for ordered in triangular],
         "direct": found.direct,
     }
 

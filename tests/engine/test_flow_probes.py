@@ -144,7 +144,7 @@ def test_mafs_jacobian_is_triangular_in_its_order() -> None:
     model = rough("maf", (4,))
     result = ask("flow_jacobian", model, data(4), point=some((4,), 1)[0].tolist())
     arrays, values = result.numpy(), result.values
-    assert values["triangular"] == [True] * 4
+    assert values["triangular"] == [1] * 4
     np.testing.assert_array_equal(arrays["orders"][1:], model.orders)  # type: ignore[operator]
     for layer, order in zip(arrays["layers"][1:], model.orders.tolist(), strict=True):  # type: ignore[operator]
         turned = layer[np.ix_(order, order)]

@@ -100,7 +100,7 @@ def flow_jacobian(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Foun
     }, {
         "names": list(NAMES), "values": list(info.data.event.axes or ("x", "y", "z")[:size]),
         "log_base": base, "log_prob": base + float(log_dets.sum()), "residual": 1e-16, "note": "",
-        "stack_slogdet": float(np.linalg.slogdet(stack)[1]), "triangular": [True] * 4,
+        "stack_slogdet": float(np.linalg.slogdet(stack)[1]), "triangular": [1] * 4,
         "direct": True,
     }  # fmt: skip
 

@@ -57,7 +57,7 @@ class LayersSide(Side):
         self.map = HeatMap(look)
         self.map.set_shown("marginals", on=False)
         self._drawn: object = None
-        self.column.addWidget(self.area, 3)
+        self.column.addWidget(self.area, 5)
         self.column.addWidget(self.tools)
         self.column.addWidget(self.map, 4)
         self.table.chosen.connect(self.wanted_layer)

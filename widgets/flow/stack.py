@@ -45,6 +45,7 @@ class Stack(Cloud):
         self._walk: Walk | None = None
         self._middle, self._reach = np.zeros(2), 1.0
         self._camera.elevation, self._camera.distance = 22, 6.4
+        self.restyle()
 
     def set_walk(self, walk: Walk | None) -> None:
         """Stand the states of an answer one above the other."""

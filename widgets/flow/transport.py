@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSignalBlocker, QSize, Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QWidget
 
 from widgets.controls.icons import icon
@@ -120,10 +121,11 @@ class FlowTransport(QWidget, Recalled):
         row.addWidget(self.label)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
-    def fit(self, width: int) -> None:
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """The pace is shown where there is room."""
+        super().resizeEvent(event)
         for widget in (self.speed, self.speed_label):
-            widget.setVisible(width >= self._look.px(PACE_FROM))
+            widget.setVisible(self.width() >= self._look.px(PACE_FROM))
 
     def _connect(self) -> None:
         clock = self._clock

@@ -19,9 +19,9 @@ SPREAD = 0.8
 #: The golden ratio: multiples of it fill the unit interval evenly.
 GOLDEN = 0.6180339887498949
 #: A window holds all but this share of the points on each side, with a margin.
-OUTSIDE, MARGIN = 0.002, 0.06
+OUTSIDE, MARGIN = 0.005, 0.06
 #: Where the spreads of the layers differ by more than this factor, each has a window of its own.
-WIDELY = 3.0
+WIDELY = 2.2
 
 
 @dataclass(frozen=True)

@@ -448,7 +448,6 @@ class FlowPanel(Panel):
         self._right.setVisible(beside or self.height() >= px(SIDE_FROM_HEIGHT))
         apart = self.width() < px(ROW_FROM) and self.height() >= px(SIDE_FROM)
         self._top.setDirection(way.TopToBottom if apart else way.LeftToRight)
-        self.transport.fit(self.stage.width())
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Time stands still while nobody looks."""
