@@ -36,7 +36,7 @@ def free_energy(
     check_fits(model, target)
     assert isinstance(model, HasFlowPath)
     base = model.base()
-    path = model.path(draw(base, generator, (n,)), inverse=True)
+    path = model.path(draw(base, generator, (n,)), inverse=True, generator=generator)
     log_q = base.log_prob(path.states[-1]) + path.log_dets.sum(0)
     energy = target.energy(path.states[0].reshape(n, *model.event_shape)).mean()
     negative_entropy = log_q.mean()

@@ -18,6 +18,8 @@ from engine.models.flows.ffjord import FFJORD
 from engine.nets.vector_field import ACTIVATION_NAMES, VectorField, trace_noise
 from engine.ode.solver import Solver, StepLog
 from engine.registry import build_dataset, build_model
+from engine.target import Target
+from engine.variational import free_energy
 from engine.wire.capability import Capability
 from tests.engine.affine_flows import some
 
@@ -311,6 +313,21 @@ def test_a_path_in_training_is_estimated_with_its_generator() -> None:
     model.eval()
     shown = model.path(x, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(shown.log_dets.sum(0), exact.log_dets.sum(0), atol=1e-3)
+
+
+@BOTH
+def test_a_free_energy_is_that_of_the_draws_and_estimated_where_training_does(name: str) -> None:
+    target = build_dataset("rezende_mohamed", energy="U2", anneal_steps=0)
+    assert isinstance(target, Target)
+    model = rough(name, rtol=1e-7, atol=1e-7)
+    exact = free_energy(model, target, 50, 1.0, torch.Generator().manual_seed(4))
+    x = model.sample(50, generator=torch.Generator().manual_seed(4))
+    log_q = float(model.log_prob(x).mean())
+    assert float(exact["negative_entropy"]) == pytest.approx(log_q, abs=1e-6)
+    model.train()
+    trained = free_energy(model, target, 50, 1.0, torch.Generator().manual_seed(4))
+    gap = abs(float(trained["negative_entropy"]) - log_q)
+    assert gap < 1e-5 if name == "cnf" else 1e-3 < gap < 2.0
 
 
 @pytest.mark.parametrize("gradient", ["backpropagation", "adjoint"])

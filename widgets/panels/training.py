@@ -105,6 +105,10 @@ GROUPS = (
         Figure("kl_after_m", "gap after M", "data",
                "The gap once the parameters have moved away from under q", False),
     )),
+    Group("solver", "solver", "evaluations of the velocity", (
+        Figure("evaluations", "evaluations", "model",
+               "How often the network was asked from data to base; more as motions grow rougher"),
+    )),
     Group("loss", "loss", "loss", (Figure("total", "loss", "model", "What training minimises"),)),
 )  # fmt: skip
 GRADIENT = Figure("gradient_norm", "gradient norm", "muted", "‖∇loss‖ over all weights")
