@@ -4,7 +4,7 @@ r"""The likelihood of a batch under NICE, with its gradient by hand.
     \left[\log(1 + e^{v_{bi}}) + \log(1 + e^{-v_{bi}})\right] - \sum_i s_i,
     \qquad v = e^{s} \odot z
 
-z is what the additive couplings make of the data. As in :mod:`engine.bijections.affine_nll`, the
+z is what the additive couplings make of the data. As in :mod:`engine.bijections.stack_nll`, the
 buffers live as long as the batch size stays.
 """
 

@@ -1,83 +1,25 @@
-r"""The likelihood of a batch under a stack of affine layers, with its gradient by hand.
-
-.. math:: \mathrm{NLL}(\theta) = -\frac{1}{B} \sum_b \Big[ \log \mathcal N(z_b; 0, I)
-    + \sum_l \log|\det J_l(x_b)| \Big]
-
-Automatic differentiation of a small flow spends most of its time on book-keeping. Here the
-forward pass writes its activations into buffers that live as long as the batch size stays, and
-the backward pass is written out. The tests compare the result with autograd.
-"""
+"""Affine layers with their gradient by hand, see :mod:`engine.bijections.stack_nll`."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from engine.bijections.affine import LOG_SCALE_BOUND
-from engine.bijections.conditioner import Matrices, unpack
+from engine.bijections.conditioner import Matrices
 from engine.bijections.network_pass import Columns, NetworkPass
+from engine.bijections.stack_nll import LayerPass, StackNLL
 from engine.bijections.wiring import Wiring
 
 
-class AffineNLL:
-    """The NLL of standardised batches (B, D) and ∂NLL/∂θ, for one θ and one batch shape.
+class AffineNLL(StackNLL):
+    """The NLL of a stack of affine layers."""
 
-    Args:
-        wirings: The layers, data → base.
-        theta: Their weights (P,), read anew at every call.
-        mask: (P,) of zeros and ones, multiplied into θ; ``None`` means all ones.
-        shape: (B, D).
-
-    Attributes:
-        gradient: ∂NLL/∂θ of the latest call, (P,); the next call overwrites it.
-    """
-
-    def __init__(
-        self,
-        wirings: Sequence[Wiring],
-        theta: Tensor,
-        mask: Tensor | None,
-        shape: tuple[int, int],
-    ) -> None:
-        self._theta, self._mask, self._shape = theta.detach(), mask, shape
-        self._weights = self._theta if mask is None else torch.empty_like(self._theta)
-        self.gradient = torch.zeros_like(self._theta)
-        self._columns = Columns(theta, shape)
-        counts = [wiring.n_targets for wiring in wirings]
-        self._log_scales = theta.new_empty(sum(counts), shape[0])
-        networks = [wiring.shapes for wiring in wirings]
-        matrices, gradients = unpack(self._weights, networks), unpack(self.gradient, networks)
-        log_scales = torch.split(self._log_scales, counts)
-        parts = zip(wirings, matrices, gradients, log_scales, strict=True)
-        self._layers = [_LayerPass(*part, self._columns) for part in parts]
-
-    def fits(self, theta: Tensor, shape: tuple[int, int]) -> bool:
-        """Whether the buffers are those of this θ and batch shape."""
-        mine = self._theta
-        same_kind = mine.dtype == theta.dtype and mine.device == theta.device
-        return same_kind and mine.data_ptr() == theta.data_ptr() and self._shape == shape
-
-    @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        """Standardised (B, D) → NLL in nats, a scalar; :attr:`gradient` is filled."""
-        if self._mask is not None:
-            torch.mul(self._theta, self._mask, out=self._weights)
-        columns, (batch_size, event_size) = self._columns, self._shape
-        columns.z.copy_(x.t())
-        for layer in self._layers:
-            layer.forward()
-        z = columns.z.flatten()
-        total = 0.5 * torch.linalg.vecdot(z, z) - self._log_scales.sum()
-        torch.div(columns.z, batch_size, out=columns.slope)
-        for layer in reversed(self._layers):
-            layer.backward(is_first=layer is self._layers[0])
-        if self._mask is not None:
-            self.gradient.mul_(self._mask)
-        nll: Tensor = total / batch_size + 0.5 * event_size * math.log(2.0 * math.pi)
-        return nll
+    def make_pass(
+        self, wiring: Wiring, matrices: Matrices, gradients: Matrices, log_slope: Tensor
+    ) -> LayerPass:
+        """One affine layer."""
+        return _LayerPass(wiring, matrices, gradients, log_slope, self.columns)
 
 
 class _LayerPass:

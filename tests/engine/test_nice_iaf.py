@@ -138,7 +138,7 @@ def test_iaf_is_maf_with_density_and_sampling_exchanged(monkeypatch: pytest.Monk
             run()
             found.append(len(calls))
         assert found == [3 * n for n in wanted]
-        assert model.n_passes == ((1, 1), *(wanted,) * 3)
+        assert model.n_passes[1:] == (wanted,) * 3
         assert [n_passes(layer) for layer in model.layers()] == list(model.n_passes)
 
 

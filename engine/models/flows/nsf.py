@@ -27,14 +27,15 @@ from torch import Tensor
 from engine.bijections.autoregressive import autoregressive
 from engine.bijections.conditioner import Matrices, autoregressive_masks
 from engine.bijections.coupling import coupling
-from engine.bijections.packed_flow import WiredFlow
+from engine.bijections.packed_flow import HandWrittenFlow
 from engine.bijections.spline_layer import SplineLayer
+from engine.bijections.spline_nll import SplineNLL
 from engine.bijections.wiring import Wiring
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
 
-class NSF(WiredFlow):
+class NSF(HandWrittenFlow):
     """A stack of spline layers; with one coordinate it is a learned spline."""
 
     card = ModelCard(
@@ -110,6 +111,11 @@ class NSF(WiredFlow):
         """The spline layers, data → base."""
         pairs = zip(self.wirings, self.matrices(), strict=True)
         return [SplineLayer(*pair, self.config.bound) for pair in pairs]
+
+    def make_nll(self, shape: tuple[int, int]) -> SplineNLL:
+        """The likelihood of batches (B, D) of this shape."""
+        mask = self.mask if len(self.mask) else None
+        return SplineNLL(self.wirings, self.theta, mask, shape, self.config.bound)
 
     @property
     def orders(self) -> Tensor:
