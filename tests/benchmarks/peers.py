@@ -26,6 +26,11 @@ def zuko_maf(n_layers: int = 5) -> torch.nn.Module:
     return zuko.flows.MAF(2, transforms=n_layers, hidden_features=HIDDEN)
 
 
+def zuko_nsf(n_layers: int = 5) -> torch.nn.Module:
+    """zuko: autoregressive layers with splines of 8 bins within ±5."""
+    return zuko.flows.NSF(2, transforms=n_layers, hidden_features=HIDDEN)
+
+
 def zuko_cnf() -> torch.nn.Module:
     """zuko: ELUs, three frequencies of time, exact trace, its own tolerances."""
     return zuko.flows.CNF(2, hidden_features=HIDDEN)
@@ -37,6 +42,16 @@ def normflows_realnvp(n_layers: int = 8) -> torch.nn.Module:
     for _ in range(n_layers):
         param_map = nf.nets.MLP([1, *HIDDEN, 2], init_zeros=True)
         flows += [nf.flows.AffineCouplingBlock(param_map), nf.flows.Permute(2, mode="swap")]
+    return nf.NormalizingFlow(nf.distributions.DiagGaussian(2, trainable=False), flows)
+
+
+def normflows_nice(n_layers: int = 8) -> torch.nn.Module:
+    """normflows: additive couplings, and a scale next to the base, which is a normal."""
+    flows: list[torch.nn.Module] = [nf.flows.AffineConstFlow(2, shift=False)]
+    for _ in range(n_layers):
+        param_map = nf.nets.MLP([1, *HIDDEN, 1], init_zeros=True)
+        coupling = nf.flows.AffineCouplingBlock(param_map, scale=False)
+        flows += [coupling, nf.flows.Permute(2, mode="swap")]
     return nf.NormalizingFlow(nf.distributions.DiagGaussian(2, trainable=False), flows)
 
 

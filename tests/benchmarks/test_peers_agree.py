@@ -98,6 +98,8 @@ def test_the_same_weights_give_the_density_of_zukos_cnf(size: int) -> None:
         ("realnvp", {"n_layers": 8}, "zuko_realnvp"),
         ("maf", {"n_layers": 5}, "zuko_maf"),
         ("realnvp", {"n_layers": 8}, "normflows_realnvp"),
+        ("nice", {"n_layers": 8}, "normflows_nice"),
+        ("nsf", {"n_layers": 5}, "zuko_nsf"),
         ("cnf", {}, "zuko_cnf"),
     ],
 )
