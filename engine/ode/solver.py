@@ -33,8 +33,8 @@ State = tuple[Tensor, ...]
 Derivative = Callable[[float, State], State]
 
 METHODS = ("dopri5", "rk4")
-#: Steps after which a solve is given up as hopeless.
-MOST_STEPS = 5000
+#: Steps after which a solve is given up as hopeless; fewer where autograd keeps each of them.
+MOST_STEPS, MOST_KEPT_STEPS = 5000, 1000
 
 _NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 #: The last row is the step of order 5 itself, so its derivative begins the next step.
@@ -138,7 +138,7 @@ def solve(
         The state at t1; NaN where f was not finite at the beginning.
 
     Raises:
-        RuntimeError: :data:`MOST_STEPS` steps did not suffice.
+        RuntimeError: :data:`MOST_STEPS` did not suffice, or :data:`MOST_KEPT_STEPS` with autograd.
         ValueError: The method is unknown.
     """
     if solver.method not in METHODS:
@@ -196,7 +196,8 @@ def _adaptive(
     first = f(t0, y)
     size = _first_size(f, y, first, t0, t1, solver, n=n)
     t, before = t0, 1e-4
-    for _ in range(MOST_STEPS):
+    most = MOST_KEPT_STEPS if torch.is_grad_enabled() else MOST_STEPS
+    for _ in range(most):
         h, at_end = _fitted(size, t, t1)
         if not math.isfinite(h) or abs(h) <= 1e-14 * max(abs(t), abs(t1 - t0)):
             return tuple(torch.full_like(value, math.nan) for value in y)
@@ -213,7 +214,7 @@ def _adaptive(
         if at_end:
             return y
     raise RuntimeError(
-        f"the solver took {MOST_STEPS} steps from t = {t0:g} and came to t = {t:.4g}: the field "
+        f"the solver took {most} steps from t = {t0:g} and came to t = {t:.4g}: the field "
         f"changes too fast for a tolerance of {solver.rtol:g}; choose a larger one, or go back "
         "to a step where it was tamer"
     )

@@ -194,14 +194,14 @@ def test_they_offer_what_they_truly_have(kind: type[ContinuousFlow]) -> None:
 @BOTH
 @pytest.mark.parametrize("shape", [(1,), (2,), (1, 2, 2)])
 def test_log_prob_is_base_plus_autograds_log_det(name: str, shape: tuple[int, ...]) -> None:
-    model, x = rough(name, shape), some(shape, n=3)
+    model, x = rough(name, shape), some(shape, n=3).requires_grad_()
     path = model.path(x)
-    for index, row in enumerate(x):
-        jacobian = torch.autograd.functional.jacobian(
-            lambda v: model.path(v.reshape(1, *shape)).states[-1, 0], row.flatten()
-        )
-        log_det = torch.linalg.slogdet(jacobian).logabsdet
-        assert float(path.log_dets[:, index].sum()) == pytest.approx(float(log_det), abs=1e-6)
+    rows = [
+        torch.autograd.grad(end.sum(), x, retain_graph=True)[0].flatten(1)
+        for end in path.states[-1].unbind(1)
+    ]
+    log_det = torch.linalg.slogdet(torch.stack(rows, 1)).logabsdet
+    assert torch.allclose(path.log_dets.sum(0), log_det, atol=1e-6)
     log_p = model.base().log_prob(path.states[-1]) + path.log_dets.sum(0)
     assert torch.allclose(model.log_prob(x), log_p, atol=1e-6)
 
@@ -292,12 +292,12 @@ def test_the_loss_of_ffjord_draws_one_noise_and_is_right_on_average() -> None:
 
 @BOTH
 def test_both_gradients_of_the_loss_agree(name: str) -> None:
-    """To 1e-4 of each weight's largest where the tolerance is 1e-8."""
+    """To 1e-4 of each matrix's largest where the tolerance is 1e-7."""
     found = []
     for gradient in ("backpropagation", "adjoint"):
-        model = rough(name, gradient=gradient, rtol=1e-8, atol=1e-8)
+        model = rough(name, gradient=gradient, rtol=1e-7, atol=1e-7)
         model.requires_grad_()
-        loss = model.loss(some(n=16), generator=torch.Generator().manual_seed(2))["total"]
+        loss = model.loss(some(n=8), generator=torch.Generator().manual_seed(2))["total"]
         found.append(torch.autograd.grad(loss, list(model.parameters())))
     for by_steps, by_adjoint in zip(*found, strict=True):
         assert torch.allclose(by_steps, by_adjoint, atol=1e-4 * float(by_steps.abs().max()))
@@ -336,8 +336,8 @@ def test_training_raises_the_density_of_its_batch(gradient: str) -> None:
     model = build_model("cnf", event_shape=(2,), hidden_features=(16, 16), gradient=gradient)
     model.prepare(data.train, generator=torch.Generator())
     state, batch = TrainState(model.optimisers(2e-2)), data.train[:64]
-    losses = [float(model.train_step(batch, state, torch.Generator())["nll"]) for _ in range(15)]
-    assert losses[-1] < losses[0] - 0.1
+    losses = [float(model.train_step(batch, state, torch.Generator())["nll"]) for _ in range(10)]
+    assert losses[-1] < losses[0] - 0.05
 
 
 def test_a_log_can_be_shared_by_stretches() -> None:

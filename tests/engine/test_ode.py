@@ -150,8 +150,13 @@ def test_nothing_to_do_and_nothing_to_hope_for(monkeypatch: pytest.MonkeyPatch) 
     (lost,) = solve(lambda _, s: (s[0] * math.nan,), y, 0.0, 1.0, Solver())
     assert bool(lost.isnan().all())
     monkeypatch.setattr(solver_module, "MOST_STEPS", 20)
-    with pytest.raises(RuntimeError, match="20 steps from t = 0"):
-        solve(bump, (torch.zeros(1, 1, dtype=DOUBLE),), 0.0, 1.0, TIGHT)
+    monkeypatch.setattr(solver_module, "MOST_KEPT_STEPS", 10)
+    for kept, n in ((False, 20), (True, 10)):
+        with (
+            torch.set_grad_enabled(kept),
+            pytest.raises(RuntimeError, match=f"{n} steps from t = 0"),
+        ):
+            solve(bump, (torch.zeros(1, 1, dtype=DOUBLE),), 0.0, 1.0, TIGHT)
     with pytest.raises(ValueError, match="dopri5, rk4"):
         solve(growing, y, 0.0, 1.0, Solver("euler"))
 
