@@ -35,7 +35,7 @@ LONG = True
 LEVELS = 256
 THREADS = 2
 RECIPES = {
-    "glow": Recipe(1.6, {"alpha": 1e-4}),
+    "glow": Recipe(1.6, {"alpha": 1e-6}),
     "realnvp_pictures": Recipe(1.6, {"alpha": 1e-4}),
 }
 #: Test bits/dim that the papers give, with far larger models and budgets.
