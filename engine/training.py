@@ -479,7 +479,6 @@ def _score_rows(model: GenerativeModel) -> int:
 
 
 def _optimiser_tensors(name: str, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    # As in its state_dict, which takes several times as long.
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     return {
         f"optimiser.{name}.{index}.{key}": torch.as_tensor(value).detach().clone()
