@@ -58,6 +58,12 @@ class Jacobians:
     direct: bool
 
 
+def layers_of(model: object, n_steps: int) -> Sequence[Map]:
+    """A flow's layers where it gives away one for each step of its path, else none."""
+    layers = model.layers() if isinstance(model, HasLayers) else ()
+    return layers if len(layers) == n_steps else ()
+
+
 def jacobians(
     model: HasFlowPath, x: Tensor, generator: torch.Generator | None = None
 ) -> Jacobians:
@@ -98,8 +104,8 @@ def _rows(y: Tensor, x: Tensor) -> Tensor:
 
 def _direct(model: HasFlowPath, states: Tensor) -> Tensor | None:
     """By the layers themselves, where there are as many as steps and they make the same states."""
-    layers = model.layers() if isinstance(model, HasLayers) else ()
-    if len(layers) != len(states) - 1:
+    layers = layers_of(model, len(states) - 1)
+    if not layers:
         return None
     found, size = [], states.shape[-1]
     for layer, state, following in zip(layers, states[:-1], states[1:], strict=True):

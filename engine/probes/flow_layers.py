@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.capabilities import HasFlowPath
 from engine.estimators.grid import Box, Grid, midpoint_grid
-from engine.estimators.layer_jacobians import condition_numbers, jacobians, round_trip
+from engine.estimators.layer_jacobians import condition_numbers, jacobians, layers_of, round_trip
 from engine.estimators.precision import in_double
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
@@ -26,6 +26,8 @@ MOST_POINTS, MOST_SIZE = 4096, 128
 MOST_DIMS = 128
 #: Rows of all Jacobians of one layer at most, for the condition numbers, and values of all events.
 MOST_ROWS, MOST_VALUES = 256, 2**12
+#: The same where a layer is no map of its own but part of what a solver did.
+MOST_SOLVED = 64
 
 Names: TypeAlias = tuple[str, ...]
 
@@ -55,9 +57,9 @@ def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
     from that of the way there, in the units of the state (see
     :func:`engine.estimators.layer_jacobians.round_trip`).
 
-    Maps (H, W), only for one or two dimensions (one row for one): ``map_log_dets`` (L, H, W),
-    ``map_condition`` (L, H, W), ``map_round_trip`` (2, H, W) at the data; ``low`` and ``high`` are
-    their window.
+    Maps (H, W), only for one or two dimensions (one row for one): ``map_log_dets`` (L, H, W);
+    ``map_condition`` (L, H, W), absent where a solver makes the layers; ``map_round_trip``
+    (2, H, W) at the data. ``low`` and ``high`` are their window.
 
     Raises:
         ValueError: A number is out of range, or the axes are no two coordinates.
@@ -68,12 +70,12 @@ def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
     x = data[choose(len(data), _fitting(view, arguments.n), view)]
     model, wide = in_double(view.model, x)
     twin = flow_of(model)
-    found, names = _numbers(view, twin, wide)
+    found, names, n_condition = _numbers(view, twin, wide)
     found["round_trip"] = _errors(view, twin, wide).amax(-1)
     low, high = data_window(view, plane)
     values: dict[str, Value] = {"names": list(names), "n": len(x), "low": [*low], "high": [*high]}
     values |= {"x_name": plane.names[0], "y_name": plane.names[1]}
-    values["n_condition"] = _n_condition(view, len(x))
+    values["n_condition"] = n_condition
     mapped = not plane.plane.is_slice
     yield Result(found, values, final=not mapped)
     if mapped and not view.cancelled():
@@ -93,19 +95,18 @@ def _fitting(view: View, n: int) -> int:
     return max(1, min(n, MOST_VALUES // view.model.event_size))
 
 
-def _n_condition(view: View, n: int) -> int:
-    return max(1, min(n, MOST_ROWS // view.model.event_size))
-
-
-def _numbers(view: View, twin: HasFlowPath, x: Tensor) -> tuple[dict[str, Tensor], Names]:
+def _numbers(view: View, twin: HasFlowPath, x: Tensor) -> tuple[dict[str, Tensor], Names, int]:
+    """Numbers of all layers, their names, and how many condition numbers were found of each."""
     with torch.no_grad():
         path = twin.path(x, generator=view.generator(PATH))
-    found = _volumes(path.log_dets)
-    if view.model.event_size <= MOST_DIMS:
-        few = x[: _n_condition(view, len(x))]
-        numbers = condition_numbers(jacobians(twin, few, view.generator(PATH)).layers)
-        found["condition"] = torch.stack([numbers.median(1).values, numbers.amax(1)])
-    return found, path.names
+    found, size = _volumes(path.log_dets), view.model.event_size
+    if size > MOST_DIMS:
+        return found, path.names, 0
+    rows = MOST_ROWS if layers_of(twin, len(path.names)) else MOST_SOLVED
+    few = x[: max(1, rows // size)]
+    numbers = condition_numbers(jacobians(twin, few, view.generator(PATH)).layers)
+    found["condition"] = torch.stack([numbers.median(1).values, numbers.amax(1)])
+    return found, path.names, len(few)
 
 
 def _volumes(log_dets: Tensor) -> dict[str, Tensor]:
@@ -120,12 +121,16 @@ def _volumes(log_dets: Tensor) -> dict[str, Tensor]:
 def _maps(view: View, twin: HasFlowPath, grid: Grid) -> dict[str, Tensor]:
     shape = grid.shape if len(grid.shape) == 2 else (1, *grid.shape)
     places = grid.points.reshape(-1, *view.model.event_shape)
-    parts = jacobians(twin, places, view.generator(PATH))
-    return {
-        "map_log_dets": parts.log_dets.float().reshape(-1, *shape),
-        "map_condition": condition_numbers(parts.layers).float().reshape(-1, *shape),
+    with torch.no_grad():
+        log_dets = twin.path(places, generator=view.generator(PATH)).log_dets
+    found = {
+        "map_log_dets": log_dets.float().reshape(-1, *shape),
         "map_round_trip": _errors(view, twin, places)[:, 0].reshape(2, *shape),
     }
+    if layers_of(twin, len(log_dets)):
+        parts = jacobians(twin, places, view.generator(PATH))
+        found["map_condition"] = condition_numbers(parts.layers).float().reshape(-1, *shape)
+    return found
 
 
 @torch.no_grad()

@@ -188,6 +188,15 @@ def _layer(model: Any, index: int) -> Any:
     return One()
 
 
+def test_layers_without_a_map_of_their_own_have_numbers_but_no_condition_map() -> None:
+    inner, dataset = rough("maf"), data()
+    known = ask("flow_layers", inner, dataset, n=20, size=4).numpy()
+    found = ask("flow_layers", PathOnly(inner), dataset, n=20, size=4).numpy()
+    assert set(known) - set(found) == {"map_condition"}
+    np.testing.assert_allclose(found["map_log_dets"], known["map_log_dets"], rtol=1e-6)
+    np.testing.assert_allclose(found["condition"], known["condition"], rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", FLOWS)
 def test_the_round_trip_is_told_in_both_precisions(name: str) -> None:
     dataset = data()

@@ -232,4 +232,4 @@ def short(value: float) -> str:
     """Two digits, as little as tells layers apart."""
     if 0 < abs(value) < 1e-3 or abs(value) >= 1e4:
         return "∞" if math.isinf(value) else f"{value:.0e}".replace("e-0", "e-").replace("-", "−")
-    return number(value, 2)
+    return f"{value:.0f}".replace("-", "−") if abs(value) >= 100 else number(value, 2)

@@ -57,6 +57,7 @@ class LayersSide(Side):
         self.map = HeatMap(look)
         self.map.set_shown("marginals", on=False)
         self._drawn: object = None
+        self._entries: tuple[tuple[str, str], ...] = MAPS
         self.column.addWidget(self.area, 5)
         self.column.addWidget(self.tools)
         self.column.addWidget(self.map, 4)
@@ -86,9 +87,20 @@ class LayersSide(Side):
         names = answer.values.get("names")
         titles = tuple(map(str, names)) if isinstance(names, list) else ()
         self.table.set_layers(titles, _columns(answer))
+        self._offer(answer)
         if before is None:
             self._go_home()
         self.follow()
+
+    def _offer(self, answer: Answer) -> None:
+        """The maps that there are, the chosen one still if it is among them."""
+        chosen, arrays = self.map_name, answer.arrays
+        lacks = "map_log_dets" in arrays and "map_condition" not in arrays
+        entries = tuple(entry for entry in MAPS if not (lacks and entry[1] == "condition"))
+        if entries != self._entries:
+            self._entries = entries
+            self.tools.set_choices("map", entries)
+            self.tools.set_choice("map", chosen)
 
     def follow(self) -> None:
         """The row of the layer that is on its way, and its map."""

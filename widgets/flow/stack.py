@@ -18,6 +18,8 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 #: Half the height of the stack and half the width of the data's window, in units of the scene.
 HALF_HEIGHT, HALF_WIDTH = 1.5, 1.1
+#: Lines are drawn as far as so many half widths from the middle.
+REACH = 1.5
 #: So many lines of each state's grid, evenly chosen, and so many states at most.
 MOST_LINES, MOST_STATES = 26, 12
 #: Opacity of the grids of all states, and of the one that moves.
@@ -109,7 +111,7 @@ class Stack(Cloud):
         placed = self._placed(lines, at)
         ends = np.stack([placed[:, :-1], placed[:, 1:]], 2).reshape(-1, 2, 3)
         with np.errstate(invalid="ignore"):
-            near = (np.abs(ends[..., :2]) <= 2.0 * HALF_WIDTH).all((1, 2))
+            near = (np.abs(ends[..., :2]) <= REACH * HALF_WIDTH).all((1, 2))
         kept = ends[near] if near.any() else np.zeros((1, 2, 3), np.float32)
         return np.asarray(kept.reshape(-1, 3))
 
