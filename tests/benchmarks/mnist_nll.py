@@ -175,7 +175,7 @@ def stretch(trainer: Trainer, plan: Plan, spent: float) -> float:
 def keep(trainer: Trainer, plan: Plan, curve: list[dict[str, float]]) -> None:
     """Write the state of training and the curve down, the old ones whole until then."""
     plan.file.parent.mkdir(parents=True, exist_ok=True)
-    (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")
+    (plan.file.parent / ".gitignore").write_text("*\n", encoding="utf-8")
     frame = trainer.capture()
     tensors = {name: tensor.cpu().contiguous() for name, tensor in frame.tensors.items()}
     fresh = plan.file.with_suffix(".new")
