@@ -110,9 +110,14 @@ class ContinuousFlow(Flow):
 
     @property
     def training_solver(self) -> Solver:
-        """How a training step solves, from the settings."""
+        """How a training step solves, from the settings.
+
+        The points alone set the steps; the log-determinant, an integral along their way, rides
+        along. On two moons that spares a third of the evaluations, and the mean of the loss is
+        off by about the tolerance, in nats.
+        """
         config = self.config
-        return Solver(config.solver, config.rtol, config.atol, config.n_steps)
+        return Solver(config.solver, config.rtol, config.atol, config.n_steps, n_controlled=1)
 
     @property
     def fine_solver(self) -> Solver:

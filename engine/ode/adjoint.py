@@ -21,6 +21,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -82,7 +83,8 @@ class _Adjoint(torch.autograd.Function):
         a = tuple(cotangent / scale for cotangent in cotangents)
         total = sum(p.numel() for p in parameters)
         state = (*end, *a, end[0].new_zeros(total))
-        back = solve(_backwards(f, parameters, n), state, t1, t0, solver, n_controlled=2 * n)
+        solver = replace(solver, n_controlled=2 * n)
+        back = solve(_backwards(f, parameters, n), state, t1, t0, solver)
         a, flat = back[n : 2 * n], back[-1] * scale
         pieces = torch.split(flat, [p.numel() for p in parameters]) if parameters else ()
         gradients = [piece.view_as(p) for piece, p in zip(pieces, parameters, strict=True)]

@@ -61,12 +61,15 @@ class Solver:
         rtol: Allowed error per step relative to a value (dopri5).
         atol: Allowed absolute error per step (dopri5).
         n_steps: Equal steps per unit of time (rk4).
+        n_controlled: So many tensors of the state set the steps, and the others ride along; None
+            for all (dopri5).
     """
 
     method: str = "dopri5"
     rtol: float = 1e-5
     atol: float = 1e-5
     n_steps: int = 20
+    n_controlled: int | None = None
 
 
 @dataclass
@@ -119,7 +122,6 @@ def solve(
     solver: Solver,
     *,
     log: StepLog | None = None,
-    n_controlled: int | None = None,
     visit: Callable[[float, State], None] | None = None,
 ) -> State:
     """The state at t1, given that at t0; t1 may lie before t0.
@@ -131,7 +133,6 @@ def solve(
         t1: Where to end.
         solver: How to solve.
         log: Takes down every step.
-        n_controlled: So many tensors of the state set the steps; all by default.
         visit: Called with time and state after each accepted step.
 
     Returns:
@@ -154,7 +155,7 @@ def solve(
 
     if solver.method == "rk4":
         return _equal_steps(counted, y, t0, t1, solver, log, visit=visit)
-    n = len(y) if n_controlled is None else n_controlled
+    n = len(y) if solver.n_controlled is None else solver.n_controlled
     return _adaptive(counted, y, t0, t1, solver, log, n=n, visit=visit)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -79,7 +79,8 @@ def ode_trace(view: View, arguments: Arguments) -> Iterator[Result]:
     r"""All in float64, in the flow's own units, in which data have mean 0 and variance 1.
 
     N points, S accepted steps, T steps in all, d = 1 or 2 drawn values, G places, R noises, K
-    tolerances. All points are solved together, with the same steps.
+    tolerances. All points are solved together, with the same steps, which as in training are set
+    by the points alone and not by their log-determinants.
 
     - ``times`` (S + 1,), ``states`` (S + 1, N, d), ``log_dets`` (S + 1, N): where the points are
       after each step, and log abs det of the way so far, in the direction data → base, nats.
@@ -206,11 +207,12 @@ def _points(view: View, arguments: Arguments) -> Tensor:
 
 def _solver(flow: ContinuousFlow, arguments: Arguments) -> Solver:
     own = flow.training_solver
-    return Solver(
-        arguments.solver or own.method,
-        arguments.rtol or own.rtol,
-        arguments.atol or own.atol,
-        arguments.n_steps or own.n_steps,
+    return replace(
+        own,
+        method=arguments.solver or own.method,
+        rtol=arguments.rtol or own.rtol,
+        atol=arguments.atol or own.atol,
+        n_steps=arguments.n_steps or own.n_steps,
     )
 
 
@@ -289,7 +291,7 @@ def _sweep(view: View, flow: ContinuousFlow, z: Tensor, arguments: Arguments) ->
     for tolerance in arguments.tolerances:
         if view.cancelled():
             raise CancellationError
-        solver = Solver("dopri5", tolerance, tolerance)
+        solver = replace(flow.training_solver, method="dopri5", rtol=tolerance, atol=tolerance)
         out = solve_from(flow, z, solver, there)
         home = solve_from(flow, out.states[-1], solver, back).states[-1]
         distance = torch.linalg.vector_norm(home - z, dim=1).max()

@@ -257,7 +257,7 @@ def test_the_settings_of_the_solver_count_in_training_alone(name: str) -> None:
     before = model.log_prob(x)
     fine = model.loss(x, generator=torch.Generator().manual_seed(1))
     model.set_live({"rtol": 1e-2, "atol": 1e-2})
-    assert model.training_solver == Solver("dopri5", 1e-2, 1e-2, 8)
+    assert model.training_solver == Solver("dopri5", 1e-2, 1e-2, 8, n_controlled=1)
     coarse = model.loss(x, generator=torch.Generator().manual_seed(1))
     model.set_live({"solver": "rk4", "n_steps": 3})
     equal = model.loss(x, generator=torch.Generator().manual_seed(1))

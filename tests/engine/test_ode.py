@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -137,7 +138,7 @@ def test_an_integral_that_rides_along_does_not_set_the_steps() -> None:
 
     y, alone, beside = torch.ones(1, 1, dtype=DOUBLE), StepLog(), StepLog()
     solve(growing, (y,), 0.0, 1.0, TIGHT, log=alone)
-    solve(both, (y, y), 0.0, 1.0, TIGHT, log=beside, n_controlled=1)
+    solve(both, (y, y), 0.0, 1.0, replace(TIGHT, n_controlled=1), log=beside)
     assert alone.sizes == beside.sizes
 
 
