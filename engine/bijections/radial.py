@@ -30,26 +30,32 @@ from torch import Tensor
 from engine.bijections.planar import SHIFT
 
 
+def alpha_and_total(log_alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """α and α + β̂, both above 0, from free numbers of any shape; β = 0 makes β̂ 0."""
+    alpha = log_alpha.exp()
+    return alpha, alpha * F.softplus(beta + SHIFT)
+
+
 @dataclass(frozen=True)
 class Radial:
     """One radial map.
 
     Attributes:
         centre: z₀, (D,).
-        log_alpha: log α, a scalar: how far the map reaches.
-        beta: β before the constraint, a scalar: above 0 it pushes away from z₀.
+        alpha: α > 0, a scalar: how far the map reaches.
+        total: α + β̂ ≥ 0, a scalar: above α the map pushes away from z₀, below it draws near.
         name: What panels call the layer.
     """
 
     centre: Tensor
-    log_alpha: Tensor
-    beta: Tensor
+    alpha: Tensor
+    total: Tensor
     name: str = "radial"
 
     @property
     def strength(self) -> Tensor:
         """β̂ ≥ −α, a scalar."""
-        return self.log_alpha.exp() * (F.softplus(self.beta + SHIFT) - 1.0)
+        return self.total - self.alpha
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) → (B, D), and log abs det ∂f/∂z (B,), nats."""
@@ -60,7 +66,7 @@ class Radial:
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) → (B, D), and log abs det ∂f/∂z (B,) at the place found, nats."""
         away = y - self.centre
-        there, alpha, total = _length(away), self.log_alpha.exp(), self._total
+        there, alpha, total = _length(away), self.alpha, self.total
         half = 0.5 * (there - total)
         root = torch.sqrt(half.square() + alpha * there)
         # Of the two forms of the root, the one that adds numbers of one sign.
@@ -68,14 +74,9 @@ class Radial:
         growth, log_det = self._growth(r, y.shape[1])
         return self.centre + away / growth.unsqueeze(1), log_det
 
-    @property
-    def _total(self) -> Tensor:
-        """α + β̂ > 0."""
-        return self.log_alpha.exp() * F.softplus(self.beta + SHIFT)
-
     def _growth(self, r: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """1 + β̂/(α + r), and the log-determinant, at distances (B,); no difference is taken."""
-        alpha, total = self.log_alpha.exp(), self._total
+        alpha, total = self.alpha, self.total
         growth = (r + total) / (r + alpha)
         along = (r.square() + 2.0 * alpha * r + alpha * total) / (r + alpha).square()
         return growth, (size - 1) * growth.log() + along.log()

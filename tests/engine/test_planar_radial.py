@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.bijections.base import Bijection
 from engine.bijections.planar import Planar, PlanarLayer
-from engine.bijections.radial import Radial
+from engine.bijections.radial import Radial, alpha_and_total
 from engine.models.flows.planar import PlanarFlow
 from engine.registry import build_dataset, build_model
 from engine.target import Target
@@ -35,7 +35,7 @@ def planar(size: int, scale: float, seed: int = 0) -> PlanarLayer:
 
 def radial(size: int, scale: float, seed: int = 0) -> Radial:
     numbers = scale * noise(size + 2, seed=seed)
-    return Radial(numbers[:size], numbers[-2], numbers[-1])
+    return Radial(numbers[:size], *alpha_and_total(numbers[-2], numbers[-1]))
 
 
 MAPS = pytest.mark.parametrize("make", [planar, radial])
@@ -103,7 +103,8 @@ def test_the_constraints_hold_for_any_parameters(scale: float) -> None:
     assert bool(((w * u[:, :3]).sum(-1) < -1.0).any()), "the constraint had nothing to do"
     for seed in range(100):
         one = radial(2, scale, seed)
-        assert float(one.strength) >= -float(one.log_alpha.exp())
+        assert float(one.strength) >= -float(one.alpha)
+        assert float(one.total) >= 0.0
 
 
 def test_roots_are_those_of_a_bracketed_search_in_both_precisions() -> None:
@@ -137,7 +138,7 @@ def test_zero_strength_is_the_identity(name: str) -> None:
     one = Planar(noise(2), zeros, noise(1)[0])
     layers = {
         "planar": PlanarLayer(one.w, one.direction, one.room, one.b, ""),
-        "radial": Radial(noise(2), noise(1)[0], zeros[0]),
+        "radial": Radial(noise(2), *alpha_and_total(noise(1)[0], zeros[0])),
     }
     y, log_det = layers[name].forward(z)
     assert torch.allclose(y, z, atol=1e-12)

@@ -148,11 +148,11 @@ class Gaussianization(Flow):
 
         When all sweeps have been taken nothing changes any more.
         """
-        z, log_det = self._enter(batch), torch.zeros(())
+        z, log_det = self._enter(batch), self.location.new_zeros(())
         for layer in self.layers():
             z, added = layer.forward(z)
-            log_det = log_det + added.mean().cpu()
-        nll = -(self.base().log_prob(z).mean().cpu() + log_det)
+            log_det = log_det + added.mean()
+        nll = -(self.base().log_prob(z).mean() + log_det)
         if int(self.n_sweeps) < self.config.n_layers:
             self._sweep(as_double(z), generator)
         return {"total": nll, "nll": nll}

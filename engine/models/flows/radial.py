@@ -26,7 +26,7 @@ from typing import Annotated
 import torch
 
 from engine.bijections.packed_flow import PackedFlow
-from engine.bijections.radial import Radial
+from engine.bijections.radial import Radial, alpha_and_total
 from engine.bijections.reversed import Reversed
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
@@ -95,7 +95,8 @@ class RadialFlow(PackedFlow):
     def maps(self) -> list[Radial]:
         """The radial maps, the first one nearest to the base."""
         centres, numbers = self.matrices()[0]
-        rows = zip(centres.unbind(), numbers[0].unbind(), numbers[1].unbind(), strict=True)
+        alpha, total = alpha_and_total(numbers[0], numbers[1])
+        rows = zip(centres.unbind(), alpha.unbind(), total.unbind(), strict=True)
         return [Radial(*row, f"radial {k}") for k, row in enumerate(rows, 1)]
 
     def trained_layers(self) -> Sequence[Reversed]:
