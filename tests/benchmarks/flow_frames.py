@@ -1,7 +1,8 @@
 """A 64 × 64 grid and 5,000 points through the layers of a flow: frames a second, in 2-D painting.
 
-Each frame moves everything to another fractional place, colours it by volume change and paints it
-at once, in a panel as large as a window of 1600 × 900 leaves for it.
+Each frame moves everything, a chosen point with its sum too, to another fractional place, colours
+it by volume change and paints it at once, in a panel as large as a window of 1600 × 900 leaves
+for it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from engine.wire.messages import RunSpec
 from tests.benchmarks.desk import FLOW, Desk, figure, open_desk
+from widgets.panel import Point
 from widgets.panels.flow import FlowPanel
 
 NAME = "flow animation"
@@ -36,6 +38,9 @@ def figures(quick: bool = False) -> list[dict[str, Any]]:
         panel.tools.switch("n", N_POINTS)
         panel.tools.switch("lines", N_LINES)
         desk.wait(lambda: _is_full(panel))
+        at = panel.stage.walk.events[7]
+        panel.point_chosen.emit(Point(tuple(map(float, at)), ("x", "y")))
+        desk.wait(lambda: panel.stage.trail.at is not None)
         desk.pump(0.5)
         return [painted(panel, frames), played(desk, panel)]
 

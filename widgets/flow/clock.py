@@ -9,9 +9,11 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 #: Milliseconds between two frames.
 FRAME_MS = 16
-#: Layers a second that the speed slider offers, the usual one, and that of slow motion.
+#: Layers a second that the speed slider offers, and that of slow motion.
 PACES = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-PACE, SLOW_PACE = 1.0, 0.2
+SLOW_PACE = 0.2
+#: Seconds that the whole way takes at first.
+FIRST_SECONDS = 9.0
 #: Longest time between two frames that counts; a window that was hidden does not leap.
 LONGEST_FRAME = 0.1
 #: Places this near a whole layer are that layer.
@@ -33,7 +35,7 @@ class FlowClock(QObject):
         super().__init__(parent)
         self.size = 0
         self.at = 0.0
-        self.pace = PACE
+        self.pace = 1.0
         self.inverse = False
         self._last = 0.0
         self._timer = QTimer(self)
@@ -71,6 +73,8 @@ class FlowClock(QObject):
         """Another flow of so many layers, at the end of the way."""
         self.pause()
         self.size = size
+        if size:
+            self.pace = min(PACES, key=lambda pace: abs(pace - size / FIRST_SECONDS))
         self._go(self.end)
 
     def turn(self, *, inverse: bool) -> None:

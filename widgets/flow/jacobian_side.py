@@ -39,6 +39,7 @@ class JacobianSide(Side):
     def __init__(self, look: Look, clock: FlowClock) -> None:
         super().__init__(look, clock)
         self._answer: Answer | None = None
+        self._drawn: tuple[Answer, int, str] | None = None
         self.order = Segments(look, ORDERS)
         self.layer, self.stack = MatrixView(look), MatrixView(look)
         self.layer_words, self.stack_words = QLabel(), QLabel()
@@ -97,6 +98,10 @@ class JacobianSide(Side):
             return
         layers = np.asarray(answer.arrays["layers"])
         index = min(self.clock.layer, len(layers) - 1)
+        key = (answer, index, self.order.current)
+        if self._drawn is not None and self._drawn[0] is answer and self._drawn[1:] == key[1:]:
+            return
+        self._drawn = key
         names = answer.values.get("names")
         title = str(names[index]) if isinstance(names, list) else ""
         triangular = answer.values.get("triangular")

@@ -113,7 +113,8 @@ class PassesView(QWidget):
         painter.setPen(QColor(palette.good if ready else palette.muted))
         painter.drawText(QRectF(0, top, self.width(), line), Qt.AlignmentFlag.AlignRight, count)
         shown = [index for index, n in enumerate(row.passes) if n]
-        wide, gap = self.width() / max(len(shown), 1), px(4)
+        wide = self.width() / max(len(shown), 1)
+        gap = min(px(4), 0.3 * wide)
         for slot, index in enumerate(shown):
             area = QRectF(slot * wide, top + line + px(2), wide - gap, px(BOXES))
             self._draw_layer(painter, area, row.passes[index], done[index])

@@ -84,6 +84,7 @@ class PointSide(Side):
         super().__init__(look, clock)
         self.sum: Sum | None = None
         self._answer: Answer | None = None
+        self._drawn: tuple[Sum, int] | None = None
         self.heading, self.words = QLabel(), QLabel()
         for label in (self.heading, self.words):
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -138,6 +139,9 @@ class PointSide(Side):
         if found is None:
             return
         n = found.collected(self.clock.at, self.clock.size)
+        if self._drawn is not None and self._drawn[0] is found and self._drawn[1] == n:
+            return
+        self._drawn = (found, n)
         whole = n == len(found.bars)
         so_far = math.fsum(bar.value for bar in found.bars[:n])
         rest = tuple(Bar(bar.name, 0.0, "Not reached yet") for bar in found.bars[n:])
