@@ -13,9 +13,11 @@ from torch import Tensor
 from engine.bijections.base import Bijection
 from engine.bijections.planar import Planar, PlanarLayer
 from engine.bijections.radial import Radial, alpha_and_total
+from engine.estimators.quadrature import kl_divergence
 from engine.models.flows.planar import PlanarFlow
 from engine.registry import build_dataset, build_model
 from engine.target import Target
+from engine.training import fit
 from engine.variational import free_energy
 from tests.engine.affine_flows import some
 
@@ -164,3 +166,15 @@ def test_planar_maps_are_told_from_the_base_on() -> None:
     assert isinstance(model, PlanarFlow)
     assert [layer.name for layer in model.trained_layers()] == ["planar 3", "planar 2", "planar 1"]
     assert model.maps().w.shape == (3, 2)
+
+
+@pytest.mark.slow
+def test_more_maps_come_closer_to_an_energy() -> None:
+    target = build_dataset("rezende_mohamed", energy="U1", anneal_steps=300)
+    found = {}
+    for name, n_layers in (("planar", 2), ("planar", 16), ("radial", 16)):
+        model = build_model(name, event_shape=(2,), n_layers=n_layers)
+        fit(model, target, steps=800, schedule="cosine", device="cpu")
+        found[name, n_layers] = kl_divergence(target, model, grid=256).value
+    assert found["planar", 16] < 0.5 * found["planar", 2]
+    assert found["radial", 16] < 0.4
