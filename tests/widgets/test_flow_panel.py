@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, Qt
 from pytestqt.qtbot import QtBot
 
 from engine.wire.capability import Capability
@@ -384,3 +384,23 @@ def test_layers_stand_one_above_the_other_where_there_is_opengl(panel: Any) -> N
     assert stack._way.visible
     panel.tools.switch("stack", False)
     assert panel.stages.currentWidget() is panel.stage
+
+
+@pytest.mark.parametrize("side", ["point", "layers", "jacobian", "passes"])
+def test_the_panel_may_be_small(panel: Any, side: str) -> None:
+    info = opened(panel)
+    panel.choose_point(Point((0.9, -0.4), ("x", "y")))
+    panel.set_side(side)
+    serve(panel, info)
+    assert panel.minimumSizeHint().width() <= 320
+    panel.resize(430, 320)
+    QCoreApplication.processEvents()
+    assert panel.width() == 430
+    assert not panel.side.isVisible()  # the stage needs the room
+    panel.resize(480, 640)
+    QCoreApplication.processEvents()
+    assert panel.side.isVisible()
+    assert panel.side.mapTo(panel, panel.side.rect().topLeft()).y() > panel.stage.height()
+    panel.resize(900, 500)
+    QCoreApplication.processEvents()
+    assert panel.side.mapTo(panel, panel.side.rect().topLeft()).x() > panel.stage.width()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea
 
 from engine.wire.messages import Answer
@@ -20,7 +21,9 @@ TIPS = {
     "step": "One pass on",
     "slow": "Slow motion: two passes a second",
 }
-DENSITY, SAMPLE = "density of a given x: data → base", "a sample: base → data"
+DENSITY, SAMPLE = "density: data → base", "a sample: base → data"
+#: Pixels at scale 1 from which the pace is shown beside the counter.
+PACE_FROM = 400
 
 
 class PassesSide(Side):
@@ -67,6 +70,12 @@ class PassesSide(Side):
             self.passes.go(size)
         self.words.setText(_words(answer, density, sampling))
         self._show()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The pace is shown where there is room."""
+        super().resizeEvent(event)
+        for widget in (self.transport.speed, self.transport.speed_label):
+            widget.setVisible(self.width() >= self.look.px(PACE_FROM))
 
     def leave(self) -> None:
         """Stop counting."""

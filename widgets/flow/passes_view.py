@@ -107,11 +107,15 @@ class PassesView(QWidget):
         line = self.fontMetrics().height()
         done = row.done(self.place)
         ready = sum(done) == row.total
-        painter.setPen(QColor(palette.text))
-        painter.drawText(QRectF(0, top, self.width(), line), Qt.AlignmentFlag.AlignLeft, row.title)
         count = f"{sum(done)} of {row.total} passes" + (" ✓" if ready else "")
+        area = QRectF(0, top, self.width(), line)
+        metrics = self.fontMetrics()
+        room = self.width() - metrics.horizontalAdvance(count) - px(8)
+        title = metrics.elidedText(row.title, Qt.TextElideMode.ElideRight, room)
+        painter.setPen(QColor(palette.text))
+        painter.drawText(area, Qt.AlignmentFlag.AlignLeft, title)
         painter.setPen(QColor(palette.good if ready else palette.muted))
-        painter.drawText(QRectF(0, top, self.width(), line), Qt.AlignmentFlag.AlignRight, count)
+        painter.drawText(area, Qt.AlignmentFlag.AlignRight, count)
         shown = [index for index, n in enumerate(row.passes) if n]
         wide = self.width() / max(len(shown), 1)
         gap = min(px(4), 0.3 * wide)

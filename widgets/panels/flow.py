@@ -45,7 +45,7 @@ SIDES = (
 #: Pictures of a film from one layer to the next.
 FRAMES_A_LAYER = 24
 #: Pixels at scale 1: from this width on the numbers stand beside the stage, below it under it.
-BESIDE_FROM = 680
+BESIDE_FROM = 720
 #: Below these sizes there is room for the stage alone.
 SIDE_FROM, SIDE_FROM_HEIGHT = 420, 480
 ROW_FROM = 860
@@ -112,6 +112,8 @@ class FlowPanel(Panel):
         for side in self.sides.values():
             self.side_pages.addWidget(side)
             side.wanted_layer.connect(self._go_to_layer)
+        for half in (left, self._right):
+            half.setMinimumSize(1, 1)  # the panel may be small: parts give way by its size
         self._split = QBoxLayout(QBoxLayout.Direction.LeftToRight)
         self._split.setSpacing(10)
         self._split.addWidget(left, 3)
