@@ -25,14 +25,14 @@ from engine.model import TrainState
 from engine.registry import build_model
 
 NAME = "EM against scikit-learn"
-SECONDS = 40
+SECONDS = 30
 LONG = False
 
 N_POINTS = 100_000
 N_COMPONENTS = 20
 SIZES = (2, 10)
 N_SWEEPS = 5
-N_ROUNDS = 3
+N_ROUNDS = 2
 BAR = 1.0
 #: Our parameters are stored in float32, theirs in float64.
 AGREEMENT = 1e-5

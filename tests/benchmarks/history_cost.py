@@ -23,7 +23,7 @@ from engine.wire import messages as m
 from tests.benchmarks.desk import figure
 
 NAME = "history's cost"
-SECONDS = 100
+SECONDS = 82
 LONG = False
 
 MODELS = ("realnvp", "maf", "vae", "ebm", "gan")
@@ -89,7 +89,7 @@ class Child:
 
 def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
     """The share of training time that history takes, and its bytes against the budget."""
-    rounds, seconds = (3, 1.0) if quick else (5, 1.5)
+    rounds, seconds = (3, 1.0) if quick else (4, 1.5)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         pair = Child(folder), Child("", (BEFORE,))

@@ -72,7 +72,7 @@ def measure(
         wanted = [name for name in names if title(name, dataset, seconds) not in done]
         peer = math.nan
         if any(name in MUST_BEAT_PEER for name in wanted):
-            peer, note = peer_kl(dataset, seconds)
+            peer, note = peer_kl(dataset, seconds, peers.zuko_maf(PEER_LAYERS), "MAF")
             yield figure(PEER, dataset, seconds, peer, note)
         for name in wanted:
             yield our_figure(name, dataset, seconds, peer)
@@ -92,7 +92,7 @@ def our_figure(name: str, dataset: str, seconds: float, peer: float) -> dict[str
     """Train one of our models and hold it against its bar, where it has one."""
     if not any(hasattr(models()[name], method) for method in ("log_prob", "elbo", "energy")):
         return {**figure(name, dataset, seconds, "–", "it has no density"), "unit": ""}
-    kl, note = our_kl(name, dataset, seconds)
+    kl, note = our_kl(name, dataset, seconds, RECIPES.get(name, Recipe()))
     found = figure(name, dataset, seconds, kl, note)
     if name in MUST_BEAT_PEER:
         bar = min(peer, PEER_REFERENCE[dataset]) if seconds >= BUDGET else peer
@@ -101,9 +101,8 @@ def our_figure(name: str, dataset: str, seconds: float, peer: float) -> dict[str
     return found if limit is None else {**found, "bar": f"≤ {limit}", "met": kl <= limit}
 
 
-def our_kl(name: str, dataset: str, seconds: float) -> tuple[float, str]:
+def our_kl(name: str, dataset: str, seconds: float, recipe: Recipe) -> tuple[float, str]:
     """KL in nats after training by ``fit``, and a note."""
-    recipe = RECIPES.get(name, Recipe())
     data = build_dataset(dataset, fresh=True)
     model = build_model(name, event_shape=data.event_shape, **recipe.config)
     done = fit(
@@ -119,16 +118,15 @@ def our_kl(name: str, dataset: str, seconds: float) -> tuple[float, str]:
     return kl.value, f"{kl.label}, ± {kl.error:.1g}; {done.steps} steps"
 
 
-def peer_kl(dataset: str, seconds: float) -> tuple[float, str]:
-    """zuko's MAF by its README's loop, with a cosine rate and the same supply of batches."""
+def peer_kl(dataset: str, seconds: float, flow: torch.nn.Module, words: str) -> tuple[float, str]:
+    """A flow of zuko's by its README's loop, with a cosine rate and the same supply of batches."""
     data = build_dataset(dataset, fresh=True)
-    torch.manual_seed(0)
-    flow = peers.zuko_maf(PEER_LAYERS)
     optimiser = torch.optim.Adam(flow.parameters(), lr=PEER_RATE)
     clock = _Clock(optimiser, seconds)
     peers.zuko_loop(flow, optimiser, clock.batches(data))
     kl = kl_divergence(data, PeerModel(flow).double(), grid=GRID)
-    return kl.value, f"MAF({PEER_LAYERS}, 64×64), batch {PEER_BATCH}; {clock.steps} steps"
+    size = peers.n_parameters(flow)
+    return kl.value, f"{words}, {size:,} parameters, batch {PEER_BATCH}; {clock.steps} steps"
 
 
 class _Clock:

@@ -19,7 +19,7 @@ from engine.nets.stepwise import naive_steps
 from engine.registry import build_model, model_names
 
 NAME = "sampling pixel by pixel"
-SECONDS = 50
+SECONDS = 42
 LONG = False
 
 SHAPE = (1, 28, 28)
@@ -43,7 +43,7 @@ N_NAIVE = 28
 def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
     """Per model: passes that 64 samples cost, and pixels per second of one sample."""
     torch.set_num_threads(1)
-    repeats = 2 if quick else 3
+    repeats = 2
     for name in MODELS:
         if name in model_names():
             model = build_model(name, event_shape=SHAPE, seed=0).eval()

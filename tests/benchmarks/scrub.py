@@ -15,7 +15,7 @@ from engine.wire.messages import Answer, RunSpec
 from tests.benchmarks.desk import Desk, figure, open_desk
 
 NAME = "scrub to any stored step"
-SECONDS = 155
+SECONDS = 130
 LONG = False
 
 BAR_MS = 100.0
@@ -30,9 +30,9 @@ BESIDE = ("made", "vae", "maf", "ebm")
 #: Mean seconds between two moves: sometimes the full picture is there, sometimes it is being made.
 GAP_SECONDS = 0.35
 #: Seconds from the pause to the scrub: pictures of slow models begin to be made ahead.
-REST_SECONDS = 4.0
+REST_SECONDS = 3.0
 #: Seconds of training before the scrub.
-TRAIN_SECONDS = 3.0
+TRAIN_SECONDS = 2.5
 
 
 class Watch:
@@ -57,7 +57,7 @@ class Watch:
 
 def figures(quick: bool = False) -> Iterator[dict[str, Any]]:
     """The 95th percentile for each model, alone and while another run trains."""
-    moves = 8 if quick else 14
+    moves = 8 if quick else 12
     with open_desk() as desk:
         watch = Watch(desk)
         desk.show_only(*PANELS)
