@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
@@ -64,7 +65,7 @@ class Elbo:
     def importance_weighted(self) -> Tensor:
         """The K-draw bound log (1/K) Σ_k w_k, shape (B,)."""
         count = self.log_weights.shape[0]
-        return torch.logsumexp(self.log_weights, 0) - torch.log(torch.tensor(float(count)))
+        return torch.logsumexp(self.log_weights, 0) - math.log(count)
 
 
 class PointMass(Distribution):

@@ -161,6 +161,11 @@ class PictureFlow(Flow):
         """The layers of maps, each in its place within the flat event."""
         return self.stack.on_flat()
 
+    @property
+    def scales(self) -> Tensor:
+        """(D,): the scale at which each base value leaves, 0 the finest."""
+        return self.stack.scales
+
     @torch.no_grad()
     def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
         """Standardisation by all events (N, *E), then the layers that data set, by some.

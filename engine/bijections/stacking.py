@@ -25,11 +25,14 @@ class Stack(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self._size = prod(shape)
         self.layers = nn.ModuleList()
         #: What happens before each layer and after the last: squeezes, and how many channels stay.
         self._before: list[list[tuple[int, int] | int]] = [[]]
         self._shapes: list[Shape] = []
         self._places = torch.arange(prod(shape)).reshape(1, *shape)
+        #: Where in the flat event the values lie that were let go of, one entry each time.
+        self._left: list[Tensor] = []
 
     # --- building -----------------------------------------------------------------------------
 
@@ -74,11 +77,20 @@ class Stack(nn.Module):
         """Send the last channels to the base as they are."""
         stay = self.shape[0] - n_channels
         self._before[-1].append(stay)
+        self._left.append(self._places[:, stay:].flatten())
         self._now(self._places[:, :stay])
 
     def _now(self, places: Tensor) -> None:
         self._places = places
         self.shape = (places.shape[1], places.shape[2], places.shape[3])
+
+    @property
+    def scales(self) -> Tensor:
+        """(D,) int64: 0 where a flat value is let go of first, rising to those that stay."""
+        scales = torch.full((self._size,), len(self._left))
+        for scale, places in enumerate(self._left):
+            scales[places] = scale
+        return scales
 
     # --- walking ------------------------------------------------------------------------------
 

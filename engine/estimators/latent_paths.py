@@ -19,6 +19,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -54,6 +55,18 @@ def spherical(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     near, far = ((1.0 - t) * theta).sin(), (t * theta).sin()
     path: Tensor = (near[:, None] * a + far[:, None] * b) / theta.sin()
     return path
+
+
+def through(keys: Tensor, kind: str, frames: int) -> Tensor:
+    """A path through keyframes (K, Z), ``"spherical"`` or straight, each keyframe once.
+
+    Returns:
+        ((K − 1) · frames + 1, Z).
+    """
+    t = torch.linspace(0.0, 1.0, frames + 1, dtype=keys.dtype).to(keys.device)
+    way = spherical if kind == "spherical" else linear
+    pieces = [way(a, b, t)[:-1] for a, b in pairwise(keys)]
+    return torch.cat([*pieces, keys[-1:]])
 
 
 def curve_energy(x: Tensor) -> Tensor:

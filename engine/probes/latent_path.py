@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -17,8 +16,7 @@ from engine.estimators.latent_paths import (
     curve_energy,
     curve_length,
     geodesics,
-    linear,
-    spherical,
+    through,
 )
 from engine.estimators.latent_space import check_size, decoded, decoded_mean, find_real, mean_of
 from engine.latents import Latent
@@ -59,10 +57,10 @@ def latent_path(view: View, arguments: Arguments) -> Iterator[Result]:
     latent = find_real(view.model, arguments.latent)
     keys = _keys(view, arguments, latent)
     with suppress(CancellationError):
-        straight = _curve(keys, "linear", arguments.frames)
+        straight = through(keys, "linear", arguments.frames)
         decoded_straight = _decoded(view, latent, straight)
         if arguments.kind != "geodesic":
-            curve = _curve(keys, arguments.kind, arguments.frames)
+            curve = through(keys, arguments.kind, arguments.frames)
             yield _result(view, latent, arguments, curve, decoded_straight)
             return
         yield from _geodesic(view, arguments, latent, straight, decoded_straight)
@@ -89,14 +87,6 @@ def _geodesic(
             curve[start : start + n + 1] = better
         final = start + n >= len(straight) - 1
         yield _result(view, latent, arguments, curve, plain, final=final)
-
-
-def _curve(keys: Tensor, kind: str, frames: int) -> Tensor:
-    """(T + 1, Z) through all keys, each key once."""
-    t = torch.linspace(0.0, 1.0, frames + 1, dtype=keys.dtype).to(keys.device)
-    way = spherical if kind == "spherical" else linear
-    pieces = [way(a, b, t)[:-1] for a, b in pairwise(keys)]
-    return torch.cat([*pieces, keys[-1:]])
 
 
 def _result(
