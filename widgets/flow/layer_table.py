@@ -21,7 +21,7 @@ Floats: TypeAlias = npt.NDArray[Any]
 #: Pixels at scale 1: room around words, room between two columns.
 PAD, GAP = 5, 6
 #: Share of the width that names take at most.
-NAMES = 0.3
+NAMES = 0.26
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class LayerTable(QWidget):
 
     def restyle(self) -> None:
         """Take the font from the look."""
-        self.setFont(self._look.font(0.88))
+        self.setFont(self._look.font(0.82))
         self.updateGeometry()
         self.update()
 

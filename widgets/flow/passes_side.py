@@ -104,8 +104,8 @@ def rows_of(
     if density == sampling:
         return tuple(own)
     autoregressive = sum(sampling) > sum(density)
-    title = "IAF: the same layers, turned round" if autoregressive else (
-        "MAF: the same layers, turned round"
+    title = "The same layers turned round: an IAF's way" if autoregressive else (
+        "The same layers turned round: a MAF's way"
     )  # fmt: skip
     return (*own, (title, None), ("", Row(DENSITY, sampling)),
             ("", Row(SAMPLE, density, backwards=True)))  # fmt: skip

@@ -59,10 +59,10 @@ def read_sum(answer: Answer, *, inverse: bool) -> Sum:
     names = values.get("names")
     titles = [str(name) for name in names] if isinstance(names, list) else []
     bars = [
-        Bar(f"log|det| {name}", float(value), _stretch(float(value)))
+        Bar(name, float(value), _stretch(float(value)))
         for name, value in zip(titles, log_dets, strict=True)
     ]
-    base = Bar("log p(z) of the base", as_float(values.get("log_base")) or 0.0,
+    base = Bar("log p(z)", as_float(values.get("log_base")) or 0.0,
                "Log-density of the base where the point ends")  # fmt: skip
     ordered = (base, *bars[::-1]) if inverse else (*bars, base)
     log_prob = as_float(values.get("log_prob"))
@@ -74,7 +74,7 @@ def read_sum(answer: Answer, *, inverse: bool) -> Sum:
 def _stretch(log_det: float) -> str:
     factor = math.exp(min(abs(log_det), 700.0))
     way = "stretches" if log_det >= 0 else "squeezes"
-    return f"On the way to the base this layer {way} space here by a factor {factor:.4g}"
+    return f"log|det|: towards the base this layer {way} space here by a factor {factor:.4g}"
 
 
 class PointSide(Side):

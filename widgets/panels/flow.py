@@ -46,6 +46,8 @@ SIDES = (
 FRAMES_A_LAYER = 24
 #: Pixels at scale 1: from this width on the numbers stand beside the stage, below it under it.
 BESIDE_FROM = 720
+#: From this width on the stage gets more than half of it.
+ROOMY_FROM = 1000
 #: Below these sizes there is room for the stage alone.
 SIDE_FROM, SIDE_FROM_HEIGHT = 420, 480
 ROW_FROM = 860
@@ -447,6 +449,9 @@ class FlowPanel(Panel):
         px, way = self.look.px, QBoxLayout.Direction
         beside = self.width() >= px(BESIDE_FROM)
         self._split.setDirection(way.LeftToRight if beside else way.TopToBottom)
+        roomy = self.width() >= px(ROOMY_FROM)
+        for index, share in enumerate((3, 2) if roomy else (1, 1)):
+            self._split.setStretch(index, share)
         self._right.setVisible(beside or self.height() >= px(SIDE_FROM_HEIGHT))
         apart = self.width() < px(ROW_FROM) and self.height() >= px(SIDE_FROM)
         self._top.setDirection(way.TopToBottom if apart else way.LeftToRight)
