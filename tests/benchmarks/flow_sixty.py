@@ -28,7 +28,9 @@ SHARE = 0.7
 RECIPES = {
     "realnvp": sixty.FLOW,
     "maf": sixty.FLOW,
-    "nsf": Recipe(batch_size=512, learning_rate=3e-3, schedule="cosine"),
+    "nsf": Recipe(
+        {"n_layers": 3, "n_bins": 16}, batch_size=512, learning_rate=5e-3, schedule="cosine"
+    ),
 }
 
 

@@ -170,11 +170,11 @@ def test_planar_maps_are_told_from_the_base_on() -> None:
 
 @pytest.mark.slow
 def test_more_maps_come_closer_to_an_energy() -> None:
-    target = build_dataset("rezende_mohamed", energy="U1", anneal_steps=300)
+    target = build_dataset("rezende_mohamed", energy="U1", anneal_steps=150)
     found = {}
     for name, n_layers in (("planar", 2), ("planar", 16), ("radial", 16)):
         model = build_model(name, event_shape=(2,), n_layers=n_layers)
-        fit(model, target, steps=800, schedule="cosine", device="cpu")
-        found[name, n_layers] = kl_divergence(target, model, grid=256).value
+        fit(model, target, steps=450, batch_size=128, schedule="cosine", device="cpu")
+        found[name, n_layers] = kl_divergence(target, model, grid=128).value
     assert found["planar", 16] < 0.5 * found["planar", 2]
-    assert found["radial", 16] < 0.4
+    assert found["radial", 16] < 0.7 * found["planar", 2]
