@@ -43,6 +43,20 @@ COMMON = {"latent_features": 50, "hidden_features": (200, 200), "activation": "s
 RECIPES = {
     "vae": Recipe(91.0, COMMON, batch_size=100, learning_rate=2e-3),
     "iwae": Recipe(90.0, COMMON | {"n_draws": 5}, batch_size=100, learning_rate=2e-3),
+    # Not worse than the VAE: its bar is the VAE's.
+    "iaf_vae": Recipe(
+        91.0,
+        COMMON | {"n_steps": 2, "step_features": (200,), "n_features": 100},
+        batch_size=100,
+        learning_rate=2e-3,
+    ),
+    # Reported with its active units; there is no bar.
+    "ladder_vae": Recipe(
+        math.inf,
+        COMMON | {"n_layers": 4, "taper": 0.5, "level_features": (200,), "warm_up_steps": 4000},
+        batch_size=100,
+        learning_rate=2e-3,
+    ),
 }
 
 
@@ -84,13 +98,13 @@ def measure(plan: Plan, data: Dataset, n_test: int | None = None) -> dict[str, A
     test = data.test[:n_test]
     nats = -float(score(model, test, plan).mean())
     elbo = held_out_nll(model, test)
-    elapsed, steps = curve[-1]["seconds"], int(curve[-1]["steps"])
+    elapsed, steps, bar = curve[-1]["seconds"], int(curve[-1]["steps"]), plan.recipe.bar
     return {
         "name": figure_name(plan.model),
         "value": nats,
         "unit": "nats",
-        "bar": f"≤ {plan.recipe.bar:g} in {BUDGET / 60:.0f} min",
-        "met": None if n_test else nats <= plan.recipe.bar,
+        "bar": f"≤ {bar:g} in {BUDGET / 60:.0f} min" if math.isfinite(bar) else "",
+        "met": None if n_test or not math.isfinite(bar) else nats <= bar,
         "note": (
             f"−ELBO {elbo:.2f}; {plan.seconds / 60:.3g} min ({plan.clock} time) on {plan.device}, "
             f"threads: {torch.get_num_threads()}; {steps} steps of {trainer.batch_size}, "
