@@ -69,7 +69,7 @@ def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
     window = MainWindow(link, Notices(), Look(), settings_file.Settings())
     qtbot.addWidget(window)
     made = Driver(window, qtbot)
-    window.resize(1200, 800)
+    window.resize(1500, 900)
     window.show()
     made.until(lambda: window.session.hello)
     made.start()
@@ -109,6 +109,7 @@ def test_every_side_is_answered_and_choices_are_taken_back(driver: Driver) -> No
     assert errors.shape == (2, N_LAYERS + 2)
     assert 0 < errors[1, 0] < errors[0, 0] < 1e-3
     driver.until(lambda: panel._layers.map._values is not None)
+    assert panel.switch.isVisible(), (panel.width(), panel.height())
     driver.click(panel.switch.buttons["passes"])
     driver.until(lambda: "passes" in driver.answers)
     assert driver.answers["passes"].arrays["sampling"].tolist() == [0, *[2] * N_LAYERS]

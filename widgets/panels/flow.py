@@ -45,7 +45,7 @@ SIDES = (
 #: Pictures of a film from one layer to the next.
 FRAMES_A_LAYER = 24
 #: Pixels at scale 1: from this width on the numbers stand beside the stage, below it under it.
-BESIDE_FROM = 720
+BESIDE_FROM = 580
 #: From this width on the stage gets more than half of it.
 ROOMY_FROM = 1000
 #: Below these sizes there is room for the stage alone.
