@@ -174,6 +174,7 @@ def test_a_click_at_the_data_chooses_the_very_place(panel: Any) -> None:
 
 def test_the_sum_grows_layer_by_layer_until_it_is_log_p(panel: Any) -> None:
     info = opened(panel)
+    panel.set_side("point")
     panel.choose_point(Point((0.9, -0.4), ("x", "y")))
     serve(panel, info)
     states, log_dets = flow_fakes.walk(np.array([0.9, -0.4]))

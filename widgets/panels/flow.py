@@ -135,6 +135,8 @@ class FlowPanel(Panel):
         self.outer.addWidget(self.empty)
         self.outer.addWidget(content)
         self.body.addWidget(self.outer, 1)
+        self.switch.set_current("layers")  # no point is chosen yet
+        self.side_pages.setCurrentWidget(self._layers)
         self._connect()
 
     def _connect(self) -> None:
@@ -300,6 +302,8 @@ class FlowPanel(Panel):
 
     def _on_clicked(self, place: tuple[float, float]) -> None:
         """At data of two values the very place; elsewhere the nearest point of the cloud."""
+        if self.switch.current == "layers":
+            self.set_side("point")  # what the point collects is what one wants to see
         walk, info = self.stage.walk, self.run
         if walk is None or info is None:
             return
