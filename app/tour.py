@@ -53,6 +53,7 @@ STOPS = (
     Stop("made", "pinwheel", 400),
     Stop("maf", "checkerboard", 400),
     Stop("ppca", "banana", 30),
+    Stop("cnf", "two_moons", 60, panels=("trajectories",)),
     Stop("fast_ica", "mixed_sounds", 30, panels=("unmix",)),
     Stop("gated_pixelcnn", "digits", 900, file="digits", panels=("pixels",)),
 )

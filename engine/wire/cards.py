@@ -35,7 +35,8 @@ class ModelCard(msgspec.Struct, frozen=True):
             ``"components"`` (a mixture, whose responsibilities can be asked), ``"half_steps"``
             (fitted by EM, whose next E- and M-steps the probe ``em_bars`` takes), ``"any_order"``,
             ``"attention"``, ``"common_draw"`` (what it decodes to has no mean that can be
-            computed; a draw on noise that never changes is shown).
+            computed; a draw on noise that never changes is shown), ``"continuous"`` (a solver
+            carries points in time, whose steps the probe ``ode_trace`` tells).
         supports: The supports of events that it learns (see :class:`engine.wire.event.Event`);
             none: any.
     """

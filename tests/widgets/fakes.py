@@ -16,13 +16,19 @@ from engine.wire.cards import DatasetCard, DatasetInfo, ModelCard, Paper
 from engine.wire.event import Event
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, Metrics, RunInfo, RunSpec, Slot
-from tests.widgets import flow_fakes, latent_fakes, pixel_fakes, posterior_fakes
+from tests.widgets import continuous_fakes, flow_fakes, latent_fakes, pixel_fakes, posterior_fakes
 from widgets.metrics_table import MetricsTable
 from widgets.panel import Panel, Question
 
 MODELS = {
     "realnvp": (
         "RealNVP",
+        "flows",
+        (Capability.SAMPLING, Capability.LOG_PROB, Capability.FLOW_PATH),
+        "exact",
+    ),
+    "cnf": (
+        "Neural ODE / CNF",
         "flows",
         (Capability.SAMPLING, Capability.LOG_PROB, Capability.FLOW_PATH),
         "exact",
@@ -66,12 +72,14 @@ LACKS = {
     },
 }
 FEATURES = {
+    "cnf": ("continuous",),
     "gaussian_mixture": ("components",),
     "nade": ("any_order",),
     "transformer": ("attention",),
 }
 PROBES = {
     **pixel_fakes.PROBES, **latent_fakes.PROBES, **posterior_fakes.PROBES, **flow_fakes.PROBES,
+    **continuous_fakes.PROBES,
 }  # fmt: skip
 EQUATION = r"\log p(x) = \log p_Z(f(x)) + \sum_l \log \left| \det J_l \right|"
 CENTRES = 2 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)

@@ -48,7 +48,7 @@ def test_answers(name: str, show_panel: Show, qtbot: QtBot) -> None:
         assert not panel.grab().isNull(), words
 
 
-MODELS = ("realnvp", "vae", "ebm", "gan", "wgan_gp", "gaussian_mixture")
+MODELS = ("realnvp", "cnf", "vae", "ebm", "gan", "wgan_gp", "gaussian_mixture")
 SHAPES: tuple[tuple[int, ...], ...] = ((1,), (2,), (5,), (1, 8, 8))
 
 

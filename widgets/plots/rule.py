@@ -37,7 +37,7 @@ class RuleLayer(Layer):
         self.readings: tuple[Reading, ...] = ()
 
     def show_at(self, x: float, heading: str, readings: Sequence[Reading]) -> None:
-        """Stand at a place (as the axis shows it) with these words."""
+        """Stand at a place (as the axis shows it) with these words, or with none."""
         self.at, self.heading, self.readings = x, heading, tuple(readings)
         self.update()
 
@@ -63,7 +63,8 @@ class RuleLayer(Layer):
         painter.drawLine(QPointF(x, view.top()), QPointF(x, view.bottom()))
         for place, reading in zip(places, self.readings, strict=True):
             self._draw_dot(painter, place, reading.colour)
-        self._draw_words(painter, view, x)
+        if self.heading or self.readings:
+            self._draw_words(painter, view, x)
         painter.restore()
 
     def _draw_dot(self, painter: QPainter, place: QPointF, colour: str) -> None:

@@ -61,6 +61,7 @@ class CNF(ContinuousFlow):
             "Neural Ordinary Differential Equations",
             "NeurIPS",
         ),
+        features=("continuous",),
     )
 
     @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class FFJORD(ContinuousFlow):
             "FFJORD: Free-form Continuous Dynamics for Scalable Reversible Generative Models",
             "ICLR",
         ),
+        features=("continuous",),
     )
 
     @dataclass(frozen=True)
