@@ -55,6 +55,9 @@ STOPS = (
     Stop("ppca", "banana", 30),
     Stop("cnf", "two_moons", 60, panels=("trajectories",)),
     Stop("fast_ica", "mixed_sounds", 30, panels=("unmix",)),
+    Stop(
+        "glow", "digits", 300, {"n_layers": 2, "hidden_features": [32]}, panels=("flow_pictures",)
+    ),
     Stop("gated_pixelcnn", "digits", 900, file="digits", panels=("pixels",)),
 )
 

@@ -45,6 +45,8 @@ class PictureWall(QWidget):
         self._mark_colour = ""
         self._columns = 0
         self.current: int | None = None
+        self._framed: tuple[int, ...] = ()
+        self._numbered = False
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
@@ -100,6 +102,11 @@ class PictureWall(QWidget):
             self.current = index
             self.update()
 
+    def set_framed(self, indices: tuple[int, ...], *, numbered: bool = False) -> None:
+        """Frame several pictures, with their places in the order given; emits nothing."""
+        self._framed, self._numbered = indices, numbered
+        self.update()
+
     def clear(self) -> None:
         """Show none."""
         self._marks = None
@@ -136,6 +143,8 @@ class PictureWall(QWidget):
         painter.setPen(QPen(QColor(palette.border), 1))
         for index in range(self.count):
             painter.drawRect(self.rect_of(index).adjusted(-0.5, -0.5, 0.5, 0.5))
+        for place, index in enumerate(self._framed):
+            self._draw_frame_of(painter, index, f"{place + 1}" if self._numbered else "")
         if self.current is not None:
             box = self.rect_of(self.current).adjusted(-1, -1, 1, 1)
             painter.setPen(QPen(QColor(palette.accent), self._look.px(2)))
@@ -143,6 +152,21 @@ class PictureWall(QWidget):
             if self.hasFocus():
                 painter.setPen(QPen(QColor(palette.text), 1, Qt.PenStyle.DotLine))
                 painter.drawRect(box.adjusted(-2, -2, 2, 2))
+
+    def _draw_frame_of(self, painter: QPainter, index: int, words: str) -> None:
+        if index >= self.count:
+            return
+        palette, metrics = self._look.palette, self.fontMetrics()
+        box = self.rect_of(index).adjusted(-1, -1, 1, 1)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(palette.accent), self._look.px(2)))
+        painter.drawRect(box)
+        if words:
+            width = metrics.horizontalAdvance(words) + self._look.px(6)
+            badge = QRectF(box.left(), box.top(), width, metrics.height())
+            painter.fillRect(badge, QColor(palette.accent))
+            painter.setPen(QColor(palette.panel))
+            painter.drawText(badge, Qt.AlignmentFlag.AlignCenter, words)
 
     def _draw_marks(self, painter: QPainter) -> None:
         marks = self._marks

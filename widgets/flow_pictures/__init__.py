@@ -1,0 +1,1 @@
+"""Parts of the panel that shows pictures on their way through a flow."""
