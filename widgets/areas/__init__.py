@@ -1,0 +1,1 @@
+"""Parts of the panel that shows a flow on a line as equal areas."""
