@@ -56,7 +56,7 @@ STOPS = (
     Stop("cnf", "two_moons", 60, panels=("trajectories",)),
     Stop("fast_ica", "mixed_sounds", 30, panels=("unmix",)),
     Stop(
-        "glow", "digits", 300, {"n_layers": 2, "hidden_features": [32]}, panels=("flow_pictures",)
+        "glow", "digits", 120, {"n_layers": 2, "hidden_features": [32]}, panels=("flow_pictures",)
     ),
     Stop("nsf", "two_components_1d", 200, panels=("equal_areas",)),
     Stop("gated_pixelcnn", "digits", 900, file="digits", panels=("pixels",)),
