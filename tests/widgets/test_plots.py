@@ -306,7 +306,11 @@ def test_numbers_at_ticks(value: float, spacing: float, text: str) -> None:
 def test_log_axes_are_numbered_by_powers(qapp: object) -> None:
     axis = Axis("bottom")
     axis.setLogMode(True, True)
-    for low, high, wanted in ((0.0, 3.3, ["1", "10", "100", "1000"]), (2.1, 2.9, ["200", "500"])):
+    for low, high, wanted in (
+        (0.0, 3.3, ["1", "10", "100", "1000"]),
+        (2.1, 2.9, ["200", "500"]),
+        (-5.2, -1.9, ["10⁻⁵", "10⁻⁴", "0.001", "0.01"]),
+    ):
         ((_, ticks),) = axis.tickValues(low, high, 600)
         assert axis.tickStrings(ticks, 1.0, 1.0) == wanted
 

@@ -12,7 +12,7 @@ from PySide6.QtTest import QTest
 from tests.widgets.continuous_fakes import N_EVALUATIONS, RATE, STEPS
 from tests.widgets.fakes import FakeEngine, run_info
 from tests.widgets.test_panels import SPOILS
-from widgets.panel import Panel
+from widgets.panel import Panel, Pointed
 from widgets.panels.trajectories import MOMENTS, SWEEP, TrajectoriesPanel
 from widgets.trajectories.stage import AHEAD, HEAD, LONGEST, arrows
 from widgets.trajectories.steps_side import StepsSide, spans
@@ -145,6 +145,45 @@ def test_the_trace_has_its_spread(panel: TrajectoriesPanel) -> None:
     assert side.exact.at == pytest.approx(2 * RATE)
     side.kind.keep("gaussian")
     assert panel.asks(rest=True)["path"].arguments["noise"] == "gaussian"
+
+
+def test_estimates_that_are_all_exact_are_one_bar(panel: TrajectoriesPanel) -> None:
+    """As of one value with Rademacher noise: ε² = 1."""
+    engine = opened(panel, (1,))
+    panel.set_side("trace")
+    FakeEngine(
+        engine.info, lambda name, a: np.full_like(a, RATE) if "log_det_" in name else a
+    ).serve(panel)
+    curve = panel.trace.totals._curves["estimates"]
+    heights = curve.y
+    assert np.count_nonzero(heights) == 2, "one bin"
+    assert heights.max() == 1.0
+    assert curve.x[heights > 0].mean() == pytest.approx(RATE)
+
+
+def test_pointing_tells_numbers(panel: TrajectoriesPanel) -> None:
+    engine = opened(panel)
+    told: list[Pointed | None] = []
+    panel.pointed.connect(told.append)
+    steps, tolerance, trace = panel.sides["steps"], panel.sides["tolerance"], panel.trace
+    assert isinstance(steps, StepsSide)
+    assert isinstance(tolerance, ToleranceSide)
+    steps.sizes.hovered.emit((0.3, 0.1))
+    assert told[-1] == Pointed("t = 0.30", (
+        ("rejected", "size 0.5, error ÷ tolerance 3"),
+        ("accepted", "size 0.3, error ÷ tolerance 0.7"),
+    ))  # fmt: skip
+    panel.set_side("tolerance")
+    engine.serve(panel)
+    tolerance.errors.hovered.emit((-3.1, 0.1))
+    assert told[-1] is not None
+    assert told[-1].heading == "Tolerance 10⁻³"
+    assert dict(told[-1].rows)["round trip, flow units"] == "0.002"
+    trace.over_time.hovered.emit((0.5, 0.0))
+    assert told[-1] is not None
+    assert dict(told[-1].rows)["σ of one estimate"] == "0.300 nats per unit of time"
+    trace.over_time.hovered.emit(None)
+    assert told[-1] is None
 
 
 def test_one_value_is_drawn_over_time(panel: TrajectoriesPanel) -> None:

@@ -44,7 +44,7 @@ TOGGLES = (
     ("stops", "solver's stops", "Where the accepted steps of the model's own solver end", "text"),
 )  # fmt: skip
 #: Points that are followed, and those of the sweep; rows of the field; equal steps of the paths.
-N_POINTS, N_SWEPT, ROWS, FINE_STEPS = 48, 16, 17, 32
+N_POINTS, N_SWEPT, ROWS, FINE_STEPS = 48, 16, 17, 48
 #: While the model trains.
 LIVE_ROWS, LIVE_STEPS = 13, 16
 #: Noises for the page *Trace*, at rest and while the model trains; the probe takes at least two.
@@ -83,11 +83,12 @@ class TrajectoriesPanel(Panel):
         self.stage = Stage(look)
         self.transport = TimeTransport(look, self.clock)
         self.trace = TraceSide(look, self.clock)
+        steps, tolerance = StepsSide(look, self.clock), ToleranceSide(look, self.clock)
         self.sides: dict[str, Side] = {
-            "steps": StepsSide(look, self.clock),
-            "tolerance": ToleranceSide(look, self.clock),
-            "trace": self.trace,
-        }
+            "steps": steps, "tolerance": tolerance, "trace": self.trace
+        }  # fmt: skip
+        for part in (steps, tolerance, self.trace):
+            part.pointed.connect(self.pointed)
         self.side_pages, self.outer = QStackedWidget(), QStackedWidget()
         self.chips = ChipRow(look, parent=self)
         self.empty = EmptyState(look)

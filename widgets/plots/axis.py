@@ -19,6 +19,9 @@ ROOMY = 9.0
 GAP = 4.0
 #: Numbers with more zeros than this are written with powers of ten.
 MOST_ZEROS = 5
+#: So many places behind the point; smaller powers of ten are written as powers.
+MOST_PLACES = 3
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 #: Axes that are wider carry no numbers.
 WIDEST = 1e24
 
@@ -58,7 +61,7 @@ class Axis(pyqtgraph.AxisItem):  # type: ignore[misc]
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:  # noqa: N802 - pyqtgraph's
         """Numbers with just enough digits and a true minus."""
         if self.logMode:
-            return [f"{10.0**v:.6g}" for v in values]
+            return [_power(v) for v in values]
         return [written(value * scale, spacing * scale) for value in values]
 
     def _distance(self, low: float, high: float, spacing: float, size: float) -> float:
@@ -71,6 +74,14 @@ class Axis(pyqtgraph.AxisItem):  # type: ignore[misc]
                                 [low, high], 1.0, spacing)  # fmt: skip
         widest = max(metrics.horizontalAdvance(text) for text in ends)
         return widest + GAP * metrics.horizontalAdvance("0")
+
+
+def _power(exponent: float) -> str:
+    """A number by its decimal logarithm; small powers of ten as such."""
+    whole = round(exponent)
+    if whole < -MOST_PLACES and abs(exponent - whole) < 1e-6:
+        return "10" + str(whole).translate(RAISED)
+    return f"{10.0**exponent:.6g}"
 
 
 def written(value: float, spacing: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PySide6.QtCore import Signal
 
 from engine.wire.messages import Answer
 from widgets.controls.chips import Chip, ChipRow
@@ -13,6 +14,7 @@ from widgets.figures import as_float, number
 from widgets.flow.clock import FlowClock
 from widgets.flow.side import Side
 from widgets.look import Look
+from widgets.panel import Pointed
 from widgets.plots.curves import CurvePlot, Stroke
 from widgets.plots.rule import RuleLayer
 from widgets.trajectories.transport import TENTHS
@@ -30,7 +32,13 @@ TIPS = {
 
 
 class StepsSide(Side):
-    """Sizes and errors of all steps over time, the rejected ones marked."""
+    """Sizes and errors of all steps over time, the rejected ones marked.
+
+    Signals:
+        pointed: A :class:`~widgets.panel.Pointed`, or None.
+    """
+
+    pointed = Signal(object)
 
     def __init__(self, look: Look, clock: FlowClock) -> None:
         super().__init__(look, clock)
@@ -46,6 +54,7 @@ class StepsSide(Side):
             plot.set_x_range(SPAN)
             plot.set_fit("whole")
             plot.frame.add(rule)
+            plot.hovered.connect(self._on_hovered)
             self.column.addWidget(plot, 1)
         self.sizes.set_pinned(y=0.0)
         self.errors.set_log_y(True)
@@ -80,6 +89,22 @@ class StepsSide(Side):
             plot.restyle()
         if self._answer is not None:
             self._draw(self._answer)
+
+    def _on_hovered(self, place: tuple[float, float] | None) -> None:
+        """Tell every step that was tried over the time under the pointer."""
+        if place is None or self._answer is None:
+            self.pointed.emit(None)
+            return
+        arrays, t = self._answer.arrays, place[0]
+        tried = zip(*(arrays[f"step_{name}"].tolist() for name in
+                      ("times", "sizes", "errors", "accepted")), strict=True)  # fmt: skip
+        rows = [
+            ("accepted" if taken else "rejected",
+             f"size {number(abs(size), DIGITS)}, error ÷ tolerance {number(error, DIGITS)}")
+            for begin, size, error, taken in tried
+            if min(begin, begin + size) <= t <= max(begin, begin + size)
+        ]  # fmt: skip
+        self.pointed.emit(Pointed(f"t = {t:.2f}", tuple(rows)))
 
     def _draw(self, answer: Answer) -> None:
         palette = self.look.palette

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QLabel
 
 from engine.wire.messages import Answer
-from widgets.figures import as_float
+from widgets.figures import as_float, number
 from widgets.flow.clock import FlowClock
 from widgets.flow.side import Side
 from widgets.look import Look
+from widgets.panel import Pointed
 from widgets.plots.curves import CurvePlot, Stroke
 from widgets.plots.rule import RuleLayer
 
@@ -21,7 +23,13 @@ WAITING = "The sweep over tolerances is on its way."
 
 
 class ToleranceSide(Side):
-    """Two plots over the tolerance, all axes by powers of ten."""
+    """Two plots over the tolerance, all axes by powers of ten.
+
+    Signals:
+        pointed: A :class:`~widgets.panel.Pointed`, or None.
+    """
+
+    pointed = Signal(object)
 
     def __init__(self, look: Look, clock: FlowClock) -> None:
         super().__init__(look, clock)
@@ -38,6 +46,7 @@ class ToleranceSide(Side):
             plot.set_fit("whole")
             plot.frame.set_log_x(True)  # x is given as a logarithm: it lies below 1
             plot.frame.add(rule)
+            plot.hovered.connect(self._on_hovered)
             self.column.addWidget(plot, 1)
         self.column.addWidget(self.words)
         self._answer: Answer | None = None
@@ -95,12 +104,27 @@ class ToleranceSide(Side):
             plot.fit()
         self.words.setText(_words(found["tolerances"], found["evaluations"]))
 
+    def _on_hovered(self, place: tuple[float, float] | None) -> None:
+        """Tell all numbers at the tolerance nearest to the pointer."""
+        if place is None or self._answer is None:
+            self.pointed.emit(None)
+            return
+        x = self.costs.nearest_x("evaluations", place[0])
+        rows = [
+            (plot.label_of(name), number(value))
+            for plot in (self.costs, self.errors)
+            for name in plot.names
+            if (value := plot.value_at(name, x)) is not None
+        ]
+        self.pointed.emit(Pointed(f"Tolerance {power(10.0**x)}", tuple(rows)))
+
     def _draw_rules(self) -> None:
-        for rule in self.rules:
+        for rule, words in zip(self.rules, ("in training", ""), strict=True):
             if self._own is None or self._answer is None:
                 rule.clear()
             else:
-                rule.show_at(float(np.log10(self._own)), f"in training {power(self._own)}", ())
+                heading = f"{words} {power(self._own)}" if words else ""
+                rule.show_at(float(np.log10(self._own)), heading, ())
 
 
 def power(value: float) -> str:

@@ -13,13 +13,16 @@ from widgets.figures import as_float, fixed
 from widgets.flow.clock import FlowClock
 from widgets.flow.side import Side
 from widgets.look import Look
+from widgets.panel import Pointed
 from widgets.plots.curves import CurvePlot, Stroke
 from widgets.plots.rule import RuleLayer
 from widgets.trajectories.steps_side import SPAN
 from widgets.trajectories.transport import TENTHS
 
 #: So many single estimates are drawn as lines; bins of the histogram.
-SHOWN, BINS = 8, 24
+SHOWN, BINS = 8, 25
+#: Room beside estimates that are all the same, as a share of their size.
+LEAST = 1e-3
 KINDS = (
     ("rademacher", "Rademacher noise", "Each value of ε is −1 or 1; of D values there are at most "
      "2ᴰ⁻¹ estimates"),
@@ -32,9 +35,11 @@ class TraceSide(Side):
 
     Signals:
         noise_chosen: Another kind of noise is wanted.
+        pointed: A :class:`~widgets.panel.Pointed`, or None.
     """
 
     noise_chosen = Signal(str)
+    pointed = Signal(object)
 
     def __init__(self, look: Look, clock: FlowClock) -> None:
         super().__init__(look, clock)
@@ -48,6 +53,7 @@ class TraceSide(Side):
         self.totals.set_names("log-det of the whole way  [nats]", "share of the noises")
         self.over_time.set_x_range(SPAN)
         self.over_time.frame.add(self.rule)
+        self.over_time.hovered.connect(self._on_hovered)
         self.totals.frame.add(self.exact)
         self.totals.set_pinned(y=0.0)
         self.totals.set_fit("whole")
@@ -92,6 +98,19 @@ class TraceSide(Side):
         if self._answer is not None:
             self._draw(self._answer)
 
+    def _on_hovered(self, place: tuple[float, float] | None) -> None:
+        """Tell exact trace and spread at the time under the pointer."""
+        if place is None or self._answer is None:
+            self.pointed.emit(None)
+            return
+        t = self.over_time.nearest_x("exact", place[0])
+        exact = self.over_time.value_at("exact", t) or 0.0
+        above = self.over_time.value_at("spread +1", t) or 0.0
+        self.pointed.emit(Pointed(f"t = {t:.2f}", (
+            ("exact trace", f"{fixed(exact, 3)} nats per unit of time"),
+            ("σ of one estimate", f"{fixed(above - exact, 3)} nats per unit of time"),
+        )))  # fmt: skip
+
     def _draw(self, answer: Answer) -> None:
         palette = self.look.palette
         times, exact, table, variance = (
@@ -126,7 +145,9 @@ class TraceSide(Side):
         exact = as_float(answer.values.get("log_det"))
         self.totals.clear()
         if len(totals) > 1 and float(np.ptp(totals)) < 1e30:
-            counts, edges = np.histogram(totals, BINS)
+            low, high = float(totals.min()), float(totals.max())
+            room = max(0.02 * (high - low), LEAST * max(1.0, abs(low)))
+            counts, edges = np.histogram(totals, BINS, (low - room, high + room))
             x = np.repeat(edges, 2)
             y = np.concatenate([[0.0], np.repeat(counts / len(totals), 2), [0.0]])
             self.totals.set_curve("estimates", x, y, Stroke(
