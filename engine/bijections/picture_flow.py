@@ -48,6 +48,7 @@ from engine.capabilities import FlowPath
 from engine.drawing import normal_noise, uniform_noise
 from engine.latents import Elbo
 from engine.model import GenerativeModel, TrainState, centre_and_spread
+from engine.nets.outputs.family import check_level_values
 from engine.wire.capability import Capability
 from engine.wire.fields import Field
 
@@ -304,9 +305,14 @@ class OfLevels(PictureFlow):
         n_draws: int = 1,
         generator: torch.Generator,
     ) -> Elbo:
-        """E_u log p(x + u) of levels (B, *E) by ``n_draws`` draws of u; log-weights (K, B)."""
+        """E_u log p(x + u) of levels (B, *E) by ``n_draws`` draws of u; log-weights (K, B).
+
+        Raises:
+            ValueError: The values are no levels, of which alone there are probabilities.
+        """
         self._refuse(context)
         flat = self._flat(x)
+        check_level_values(flat, self.config.levels, self.card.title)
         noise = uniform_noise((n_draws * len(flat), self.event_size), generator, flat)
         places = flat.repeat(n_draws, 1) + noise
         weights = self._scored(self.layers(0.0), places).reshape(n_draws, len(flat))

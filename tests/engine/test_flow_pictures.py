@@ -259,3 +259,13 @@ def test_events_that_are_no_pictures_are_refused(probe: str) -> None:
     }[probe]
     with pytest.raises(ValueError, match="wanted pictures"):
         list(probes()[probe].ask(View(model.eval(), data, 0), wanted))
+
+
+@pytest.mark.parametrize("name", ["glow", "realnvp_pictures"])
+def test_between_levels_there_is_no_probability(name: str) -> None:
+    """So a density map of levels is refused at once, as by the other models of levels."""
+    window = {"low": [0.0, 0.0], "high": [16.0, 16.0], "axes": [10, 20]}
+    with pytest.raises(ValueError, match="wanted whole numbers from 0 to 16"):
+        ask("density", name, 17, **window)
+    with pytest.raises(ValueError, match="wanted whole numbers from 0 to 16"):
+        ask("flow_likelihood", name, 17, event=np.array(EVENT))
