@@ -133,9 +133,10 @@ def _layer_rows(path: FlowPath) -> list[_Row]:
     rows = []
     for name, parts in reversed(groups.items()):
         together = f"{len(parts)} layers together. " if len(parts) > 1 else ""
-        words = WORDS.get(name, "By how much they stretch space on the way to the base, as a log.")
-        title = name if name in WORDS else f"log|det| {name}"
-        rows.append(_Row(title, torch.stack(parts).sum(0), f"{together}{words}"))
+        words = WORDS.get(
+            name, "log|det J|: by how much space is stretched on the way to the base."
+        )
+        rows.append(_Row(name, torch.stack(parts).sum(0), f"{together}{words}"))
     return rows
 
 

@@ -61,7 +61,7 @@ def flow_likelihood(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Fo
     size = info.data.event.size
     assert np.asarray(arrays["event"]).size == size
     bound = info.data.event.levels is not None
-    terms = ["log p(z), scale 2", "log p(z), scale 1", "log|det| scale 1: coupling", "standardise"]
+    terms = ["log p(z), scale 2", "log p(z), scale 1", "scale 1: coupling", "standardise"]
     numbers, errors = [-60.0, -40.0, 55.5, -12.5], [0.5, 0.4, 0.0, 0.0]
     if bound:
         terms, numbers = [*terms, "logit", "dequantise"], [*numbers, 6.0, 0.0]

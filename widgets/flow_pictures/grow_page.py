@@ -17,10 +17,10 @@ from widgets.look import Look
 from widgets.panel import Question
 
 ROWS = (3, 4, 6, 8, 12)
-N_ROWS, N_LIVE = 6, 4
+N_ROWS = 6
 HIGHEST = 2.0
 TIP = "Spread T of the base noise: 0 is the picture of no noise, 1 the model's own samples"
-TITLE = "samples in rows; base noise of the coarsest scales alone on the left, of all on the right"
+TITLE = "base noise enters from coarse (left) to fine (right)"
 
 
 class GrowPage(Page):

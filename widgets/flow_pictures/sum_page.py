@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea
 
 from engine.wire.fields import Value
@@ -26,6 +27,8 @@ UNITS = (
 )
 DRAWS = (1, 4, 16, 64)
 N_DRAWS = 16
+#: The width from which the picture stands beside the bars, pixels at scale 1.
+PICTURE_FROM = 620
 
 
 class SumPage(Page):
@@ -57,6 +60,11 @@ class SumPage(Page):
         self.column.addLayout(row, 1)
         self.unit.chosen.connect(self._on_unit)
         self.tools.chosen.connect(self._on_chosen)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Where it is narrow the bars have all the room: the picture is framed among the data."""
+        super().resizeEvent(event)
+        self.picture.setVisible(self.width() >= self.look.px(PICTURE_FROM))
 
     def open(self) -> None:
         """Another run."""
