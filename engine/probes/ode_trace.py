@@ -38,7 +38,8 @@ class Arguments(msgspec.Struct, frozen=True):
     """Which points, how they are solved, and what else is wanted.
 
     ``points``: events flat, one after the other, in data units (base points where ``start`` is
-    "base"); none: ``n`` of the training split or draws of the base. ``solver`` "" and ``rtol``,
+    "base"); none: ``n`` of the training split or draws of the base. ``along``: the number, from 0,
+    of the point whose traces are told; beyond the last it is the last. ``solver`` "" and ``rtol``,
     ``atol`` and ``n_steps`` 0 take the model's settings. ``time`` and ``side``: the field is given
     at that time on side² places. ``tolerances``: rtol = atol of the sweep; none leaves it out.
     ``noise`` "" is the model's kind, and "rademacher" for a model without one.
@@ -46,6 +47,7 @@ class Arguments(msgspec.Struct, frozen=True):
 
     points: tuple[float, ...] = ()
     n: int = 32
+    along: int = 0
     start: Start = "data"
     solver: str = ""
     rtol: float = 0.0
@@ -88,7 +90,7 @@ def ode_trace(view: View, arguments: Arguments) -> Iterator[Result]:
       (T,), in the order in which they were tried.
     - ``field_places``, ``field`` (G, d) and ``field_trace`` (G,): velocity and divergence at
       ``time``; of more than two values the places lie in the drawn plane through the origin.
-    - ``trace_exact`` (S + 1,) and ``trace_estimates`` (S + 1, R): tr ∂f/∂z along the first point,
+    - ``trace_exact`` (S + 1,) and ``trace_estimates`` (S + 1, R): tr ∂f/∂z along the one point,
       and Hutchinson's estimates with R noises; ``log_det_estimates`` (R,): the whole way's, with
       one noise for each solve. ``trace_variance`` (S + 1,) and the value ``log_det_variance`` are
       variances of one estimate over those noises.
@@ -97,7 +99,7 @@ def ode_trace(view: View, arguments: Arguments) -> Iterator[Result]:
       point comes back from where it began, the largest error of a log-determinant in nats.
 
     Values: ``n_evaluations``, ``n_accepted``, ``n_rejected``; ``solver``, ``rtol``, ``atol``;
-    ``log_det`` of the first point; ``noise``, and ``trained_with``: that or "exact"; ``time``;
+    ``log_det`` of the one point; ``noise``, and ``trained_with``: that or "exact"; ``time``;
     ``low`` and ``high`` of the field; ``x_name``, ``y_name``, ``is_slice``. The sweep comes last,
     after a partial answer without it.
 
@@ -114,9 +116,11 @@ def ode_trace(view: View, arguments: Arguments) -> Iterator[Result]:
         solver = _solver(flow, arguments)
         solved = solve_from(flow, z, solver, arguments.start)
         arrays, values = _steps(solved, plane)
+        own = min(arguments.along, len(z) - 1)
+        values["log_det"] = float(solved.log_dets[-1][own])
         for found, told in (
             _field(flow, solved, plane, arguments),
-            _traces(view, flow, solved, solver, arguments),
+            _traces(view, flow, _only(solved, own), solver, arguments),
         ):
             arrays |= found
             values |= told
@@ -165,6 +169,8 @@ def _check(model: GenerativeModel, arguments: Arguments) -> None:
         least = 2 if name == "n_noises" else 1
         if not least <= value <= most:
             raise ValueError(f"{name}: given {value}, wanted {least} to {most}")
+    if arguments.along < 0:
+        raise ValueError(f"along: given {arguments.along}, wanted a number from 0 on")
     if not 0.0 <= arguments.time <= 1.0:
         raise ValueError(f"time: given {arguments.time:g}, wanted a number from 0 to 1")
     if len(arguments.tolerances) > MOST_TOLERANCES:
@@ -232,7 +238,6 @@ def _steps(solved: Solved, plane: StatePlane) -> tuple[dict[str, Tensor], dict[s
         "n_evaluations": int(table["n_evaluations"]),
         "n_accepted": int(accepted.sum()),
         "n_rejected": int((~accepted).sum()),
-        "log_det": float(solved.log_dets[-1][0]),
     }
 
 
@@ -252,10 +257,17 @@ def _field(
     return arrays, {"time": arguments.time, "low": low.tolist(), "high": high.tolist()}
 
 
+def _only(solved: Solved, point: int) -> Solved:
+    """One point's way, (1, D) at every step."""
+    own = slice(point, point + 1)
+    states, log_dets = ([row[own] for row in rows] for rows in (solved.states, solved.log_dets))
+    return Solved(solved.times, states, log_dets, solved.log)
+
+
 def _traces(
     view: View, flow: ContinuousFlow, solved: Solved, solver: Solver, arguments: Arguments
 ) -> tuple[dict[str, Tensor], dict[str, Value]]:
-    """Exact and estimated traces along the first point."""
+    """Exact and estimated traces along one point."""
     own = str(getattr(flow.config, "noise", ""))
     kind, n = arguments.noise or own or NOISES[0], arguments.n_noises
     like = flow.location
@@ -264,10 +276,10 @@ def _traces(
     for t, states in zip(solved.times, solved.states, strict=True):
         if view.cancelled():
             raise CancellationError
-        exact.append(flow.network.with_trace(t, states[:1], prepared)[1][0])
-        copies = states[:1].expand(n, -1)
+        exact.append(flow.network.with_trace(t, states, prepared)[1][0])
+        copies = states.expand(n, -1)
         estimates.append(flow.network.with_estimate(t, copies, noise, prepared)[1])
-    begin = solved.states[0][:1].expand(n, -1)
+    begin = solved.states[0].expand(n, -1)
     whole = solve_from(flow, begin, solver, arguments.start, noise).log_dets[-1]
     table = torch.stack(estimates)
     arrays = {

@@ -49,6 +49,24 @@ def standardised(model: ContinuousFlow, points: list[float]) -> tuple[Continuous
 POINTS = [0.5, -0.25, 1.5, 0.75, -1.0, 0.5]
 
 
+@pytest.mark.parametrize(("along", "point"), [(0, 0), (2, 2), (9, 2)])
+def test_traces_are_told_along_the_point_that_is_asked_for(along: int, point: int) -> None:
+    model = flow()
+    settings = {"solver": "rk4", "n_steps": 4, "points": POINTS, "along": along}
+    answer = ask(model, **settings)[-1]
+    found = answer.numpy()
+    twin, _ = standardised(model, POINTS)
+
+    def velocity(t: float, z: Tensor) -> Tensor:
+        return twin.network.with_trace(t, z[None], twin.network.prepared())[0][0]
+
+    for place, t in enumerate(found["times"].tolist()):
+        z = torch.tensor(found["states"][place, point])
+        jacobian = torch.autograd.functional.jacobian(lambda z, t=t: velocity(t, z), z)
+        assert found["trace_exact"][place] == pytest.approx(float(torch.trace(jacobian)), abs=1e-9)
+    assert answer.values["log_det"] == found["log_dets"][-1, point]
+
+
 @pytest.mark.parametrize("start", ["data", "base"])
 def test_trajectories_are_the_flow_at_the_solvers_steps(start: str) -> None:
     model = flow()
@@ -165,6 +183,7 @@ def test_events_of_one_value_and_of_many_are_drawn_too() -> None:
         ({"points": [1.0, 2.0, 3.0]}, "points: given 3 numbers, wanted 2"),
         ({"points": [float("nan"), 2.0]}, "finite"),
         ({"n": 0}, "n: given 0"),
+        ({"along": -1}, "along: given -1"),
         ({"n_noises": 1}, "wanted 2 to 4096"),
         ({"time": 1.5}, "time: given 1.5"),
         ({"tolerances": [1e-14]}, "from 1e-10 to 1"),

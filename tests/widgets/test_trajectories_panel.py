@@ -147,6 +147,20 @@ def test_the_trace_has_its_spread(panel: TrajectoriesPanel) -> None:
     assert panel.asks(rest=True)["path"].arguments["noise"] == "gaussian"
 
 
+def test_a_click_rings_the_nearest_point(panel: TrajectoriesPanel) -> None:
+    engine = opened(panel)
+    panel.set_side("trace")
+    path = panel.stage.path
+    assert path is not None
+    spot = path.at(panel.stage.t)[7]
+    panel.stage.frame.clicked.emit((float(spot[0]) + 1e-4, float(spot[1])))
+    assert panel.stage.ringed == 7
+    assert panel.stage.ring.at == pytest.approx(tuple(spot))
+    assert engine.serve(panel)["path"].arguments["along"] == 7
+    panel.restore_state({"ringed": 10_000})
+    assert panel.stage.ringed == 7, "there are not so many"
+
+
 def test_estimates_that_are_all_exact_are_one_bar(panel: TrajectoriesPanel) -> None:
     """As of one value with Rademacher noise: ε² = 1."""
     engine = opened(panel, (1,))
@@ -205,6 +219,7 @@ def test_choices_come_back(panel: TrajectoriesPanel) -> None:
         "field": True,
         "paths": False,
         "stops": False,
+        "ringed": 3,
     }
     panel.restore_state({**state, "other": 1})
     assert panel.save_state() == state

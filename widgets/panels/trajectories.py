@@ -132,6 +132,7 @@ class TrajectoriesPanel(Panel):
         self.way.chosen.connect(self.set_way)
         self.switch.chosen.connect(self.set_side)
         self.tools.toggled.connect(self._on_toggled)
+        self.stage.point_clicked.connect(self.ring)
         self.trace.noise_chosen.connect(lambda _: self.asks_changed.emit())
         self.clock.moved.connect(self._on_moved)
 
@@ -145,6 +146,11 @@ class TrajectoriesPanel(Panel):
         self.switch.set_current(name)
         self.side_pages.setCurrentWidget(self.side)
         self.side.follow()
+        self.asks_changed.emit()
+
+    def ring(self, point: int) -> None:
+        """Ring another point, along which traces are told."""
+        self.stage.set_ringed(point)
         self.asks_changed.emit()
 
     def set_way(self, name: str) -> None:
@@ -179,6 +185,7 @@ class TrajectoriesPanel(Panel):
         equal: dict[str, Value] = {"solver": "rk4", "n_steps": FINE_STEPS if rest else LIVE_STEPS}
         if page == "trace":
             equal |= {
+                "along": self.stage.ringed,
                 "n_noises": NOISES if rest else LIVE_NOISES,
                 "noise": self.trace.kind.current,
             }
@@ -263,7 +270,7 @@ class TrajectoriesPanel(Panel):
         switches: dict[str, Value] = {name: self.tools.is_checked(name) for name, *_ in TOGGLES}
         return {
             "way": self.way.current, "side": self.switch.current,
-            "noise": self.trace.kind.current, **switches,
+            "noise": self.trace.kind.current, "ringed": self.stage.ringed, **switches,
         }  # fmt: skip
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
@@ -273,6 +280,9 @@ class TrajectoriesPanel(Panel):
                 self.tools.set_on(name, bool(state[name]))
                 self.stage.set_shown(name, bool(state[name]))
         self.trace.kind.set_current(str(state.get("noise", "")))
+        ringed = state.get("ringed")
+        if isinstance(ringed, int) and 0 <= ringed < N_POINTS:
+            self.stage.set_ringed(ringed)
         if state.get("way") in dict.fromkeys(name for name, *_ in WAYS):
             self.set_way(str(state["way"]))
         if state.get("side") in self.sides:

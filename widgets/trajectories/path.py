@@ -49,9 +49,14 @@ class Path:
         """(N, 2), where the points are drawn at a time."""
         return self.drawn(_between(self.times, self.states, t), np.full(self.size, t))
 
-    def log_det_at(self, t: float) -> float:
-        """The first point's log-determinant so far, in nats."""
-        return float(_between(self.times, self.log_dets, t)[0]) if self.size else float("nan")
+    def log_det_at(self, t: float, point: int) -> float:
+        """A point's log-determinant so far, in nats."""
+        return float(_between(self.times, self.log_dets, t)[point])
+
+    def nearest(self, t: float, place: tuple[float, float]) -> int:
+        """Number of the point that is drawn nearest to a place at a time."""
+        distances = np.linalg.norm(self.at(t) - np.asarray(place), axis=1)
+        return int(np.argmin(np.where(np.isfinite(distances), distances, np.inf)))
 
     def lines(self) -> tuple[Floats, Floats]:
         """All trajectories as points (N·T, 2) and where each starts, then the number of points."""

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
@@ -38,21 +39,28 @@ TRACE_WORDS = "tr ∂f/∂z at time t  [nats per unit of time]"
 
 
 class Stage(QWidget):
-    """Draws a :class:`Path` at a time, with the field there."""
+    """Draws a :class:`Path` at a time, with the field there and one point ringed.
+
+    Signals:
+        point_clicked: Number of the point that was clicked, or is nearest.
+    """
+
+    point_clicked = Signal(int)
 
     def __init__(self, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._look = look
         self.path: Path | None = None
         self.t = 0.5
+        self.ringed = 0
         self.field: tuple[Floats, Floats, Floats] | None = None
         self.fastest = float("nan")
         self._stops: Path | None = None
         self.shown = {"field", "paths", "stops"}
         self.frame = Frame(look, equal=True, parent=self)
         self.arrows, self.lines = WebLayer(1), LinesLayer(5)
-        self.stops, self.dots, self.first = DotsLayer(8), DotsLayer(10), TrailLayer(look)
-        for layer in (self.arrows, self.lines, self.stops, self.dots, self.first):
+        self.stops, self.dots, self.ring = DotsLayer(8), DotsLayer(10), TrailLayer(look)
+        for layer in (self.arrows, self.lines, self.stops, self.dots, self.ring):
             self.frame.add(layer)
         self.bar = ColourBar(look, self)
         self._spans = StickySpan(), StickySpan()
@@ -63,6 +71,7 @@ class Stage(QWidget):
         row.addWidget(self.frame, 1)
         row.addWidget(self.bar)
         self.frame.reset_requested.connect(self._go_home)
+        self.frame.clicked.connect(self._on_clicked)
         self.restyle()
 
     # --- what is shown ------------------------------------------------------------------------
@@ -74,7 +83,7 @@ class Stage(QWidget):
             self.forget()
         if path is None:
             self.field = self._stops = None
-            for layer in (self.arrows, self.lines, self.stops, self.dots, self.first):
+            for layer in (self.arrows, self.lines, self.stops, self.dots, self.ring):
                 layer.clear()
             self.bar.hide()
             return
@@ -114,6 +123,11 @@ class Stage(QWidget):
         for span in self._spans:
             span.reset()
 
+    def set_ringed(self, point: int) -> None:
+        """Ring another point."""
+        self.ringed = point
+        self.show_at(self.t)
+
     # --- drawing ------------------------------------------------------------------------------
 
     def show_at(self, t: float) -> None:
@@ -128,7 +142,13 @@ class Stage(QWidget):
         spots = path.at(t)
         self.dots.set_dots(Dots(colour, size, 0.95, rim=palette.panel))
         self.dots.set_points(spots)
-        self.first.set_trail(spots[:1], f"log-det so far {fixed(path.log_det_at(t), 2)} nats")
+        own = min(self.ringed, path.size - 1)
+        words = f"log-det so far {fixed(path.log_det_at(t, own), 2)} nats"
+        self.ring.set_trail(spots[own : own + 1], words)
+
+    def _on_clicked(self, place: tuple[float, float]) -> None:
+        if self.path is not None:
+            self.point_clicked.emit(self.path.nearest(self.t, place))
 
     def _measure(self, path: Path) -> None:
         spots = path.lines()[0]

@@ -163,7 +163,7 @@ class TraceSide(Side):
         words = f"trained with the {trained} trace" if trained == "exact" else (
             f"trained with {trained} noise"
         )  # fmt: skip
-        ringed = Chip("along the ringed point", "The first trajectory", framed=True)
+        ringed = Chip("along the ringed point", "Click another one to ring it", framed=True)
         self.chips.set_chips((ringed, Chip(words, "", framed=True)))
         if len(totals) < 2:
             self.words.clear()
