@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from PySide6.QtCore import QEvent, Qt
+from PySide6.QtCore import QEvent, QSignalBlocker, Qt
 from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
@@ -166,6 +166,22 @@ class TrajectoriesPanel(Panel):
     def _is_continuous(self) -> bool:
         return self.run is not None and "continuous" in self.run.card.features
 
+    def open_run(self, info: RunInfo | None) -> None:
+        """Another run: its field is asked for where the clock will stand."""
+        super().open_run(info)
+        if self._is_continuous:
+            self._wind_clock()
+
+    def _wind_clock(self) -> None:
+        if self.clock.size:
+            return
+        with QSignalBlocker(self.clock):
+            self.clock.open(TENTHS)
+            self.clock.pace = PACE
+            self.clock.go(FIRST)
+        self._asked_moment = self._moment
+        self._follow()
+
     def renew(self, info: RunInfo) -> None:
         """The run goes on on other data."""
         super().renew(info)
@@ -229,10 +245,7 @@ class TrajectoriesPanel(Panel):
         self._show_chips()
 
     def _take(self, path: Path) -> None:
-        if not self.clock.size:
-            self.clock.open(TENTHS)
-            self.clock.pace = PACE
-            self.clock.go(FIRST)
+        self._wind_clock()
         self.stage.set_path(path)
         self.outer.setCurrentWidget(self._content)
         self._follow()
