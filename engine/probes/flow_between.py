@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.drawing import draw
 from engine.estimators.density import CancellationError
 from engine.estimators.flow_pictures import as_data, from_base, picture_flow_of, to_base
 from engine.estimators.latent_paths import through
@@ -20,6 +21,8 @@ from engine.wire.fields import Value
 
 #: Most keyframes, and most frames from one to the next.
 MOST_KEYS, MOST_FRAMES = 8, 64
+#: Draws of the base whose mean length is told.
+N_DRAWS = 256
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -39,8 +42,8 @@ def flow_between(view: View, arguments: Arguments) -> Iterator[Result]:
     """``frames`` (T + 1, *E), ``norms`` (T + 1,) |z| of each, ``keys_at`` (K,) frame numbers.
 
     Values: ``round_trip``, the largest difference between a given picture and what its base point
-    becomes again, in the data's units before levels are rounded; ``usual_norm``, √D, near which
-    the draws of a standard normal base lie.
+    becomes again, in the data's units before levels are rounded; ``usual_norm``, the mean length
+    of draws of the base (near √D for a standard normal one).
 
     Raises:
         ValueError: A number is out of range, or the events are no pictures.
@@ -51,6 +54,7 @@ def flow_between(view: View, arguments: Arguments) -> Iterator[Result]:
         raise ValueError(f"events: given {len(events)} pictures, wanted 2 to {MOST_KEYS}")
     if not 1 <= arguments.frames <= MOST_FRAMES:
         raise ValueError(f"frames: given {arguments.frames}, wanted 1 to {MOST_FRAMES}")
+    draws = draw(flow.base(), view.generator(), (N_DRAWS,))
     with suppress(CancellationError):
         keys = to_base(flow, events.to(view.model.location), view.cancelled)
         base = through(keys, arguments.kind, arguments.frames)
@@ -64,7 +68,7 @@ def flow_between(view: View, arguments: Arguments) -> Iterator[Result]:
         values: dict[str, Value] = {
             "kind": arguments.kind,
             "round_trip": float((back - events.flatten(1)).abs().max()),
-            "usual_norm": view.model.event_size**0.5,
+            "usual_norm": float(torch.linalg.vector_norm(draws, dim=1).mean()),
         }
         yield Result(arrays, values)
 

@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.bijections.picture_flow import PictureFlow
 from engine.dataset import Dataset
 from engine.probe import Result, View
 from engine.probes.flow_likelihood import MOST_DRAWS
-from engine.registry import build_dataset, build_model, probes
+from engine.registry import build_dataset, build_model, models, probes
 
 SMALL: dict[str, Any] = {"n_scales": 2, "hidden_features": [6, 6]}
-EXTRA = {"glow": {"n_layers": 1}, "maf": {"n_layers": 2, "hidden_features": [6]}}
+TINY: dict[str, Any] = {"n_layers": 2, "hidden_features": [6]}
+EXTRA: dict[str, Any] = {"glow": {"n_layers": 1}, "maf": TINY, "nice": TINY}
 FLOWS = [("glow", 17), ("glow", None), ("realnvp_pictures", 17), ("realnvp_pictures", None)]
 EACH = pytest.mark.parametrize(("name", "levels"), FLOWS)
 
@@ -31,9 +33,9 @@ def digits(levels: int | None) -> Dataset:
 def rough(name: str, levels: int | None) -> Any:
     """A float64 flow over digits, all weights moved away from where they begin."""
     data = digits(levels)
-    settings = (SMALL if name != "maf" else {}) | EXTRA.get(name, {})
-    if name != "maf":
-        settings |= {"levels": levels}
+    settings = EXTRA.get(name, SMALL)
+    if issubclass(models()[name], PictureFlow):
+        settings = SMALL | settings | {"levels": levels}
     model = build_model(name, event_shape=data.event_shape, seed=1, **settings).double()
     model.prepare(data.train.double(), generator=torch.Generator().manual_seed(2))
     chance = torch.Generator().manual_seed(3)
@@ -147,6 +149,12 @@ def test_the_middle_is_halfway_in_the_base() -> None:
             cosine = (z[0] @ z[1]) / (z[0].norm() * z[1].norm())
             mean = mean / torch.cos(torch.arccos(cosine) / 2)
         torch.testing.assert_close(half, mean, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "spread"), [("glow", 1.0), ("nice", math.pi / math.sqrt(3))])
+def test_the_usual_length_is_that_of_the_bases_draws(name: str, spread: float) -> None:
+    values = ask("flow_between", name, None, events=flat(None, 0, 1), frames=1).values
+    assert values["usual_norm"] == pytest.approx(8.0 * spread, rel=0.03)
 
 
 # --- attribute --------------------------------------------------------------------------------

@@ -143,8 +143,8 @@ class BetweenPage(Page):
             usual = number(float(values.get("usual_norm", 0.0)))  # type: ignore[arg-type]
             chips.append(Chip(
                 f"|z| = {number(float(norms[self.clock.place]))}, usual {usual}",
-                "Length of the frame's base point; draws of a standard normal base lie near √D. "
-                "A straight way passes nearer to the middle", framed=True,
+                "Length of the frame's base point, and the mean of 256 draws of the base. A "
+                "straight way passes nearer to the middle", framed=True,
             ))  # fmt: skip
         error = float(values.get("round_trip", np.nan))  # type: ignore[arg-type]
         tip = "Largest difference between a given picture and f⁻¹(f(x)), in the data's units"
