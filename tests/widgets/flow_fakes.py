@@ -144,6 +144,18 @@ def flow_passes(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
         "density_seconds": 0.002, "sampling_seconds": 0.005}  # fmt: skip
 
 
+def equal_areas(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """x = 2 z + 1 of a uniform z."""
+    n = int(wanted.get("n_strips", 10))
+    z, edges = np.linspace(0.0, 1.0, 41), np.linspace(0.0, 1.0, n + 1)
+    found = {
+        "z": z, "x": 2 * z + 1, "base_density": np.ones(41), "density": np.full(41, 0.5),
+        "z_edges": edges, "x_edges": 2 * edges + 1,
+        "base_mass": np.full(n, 1 / n), "mass": np.full(n, 1 / n),
+    }  # fmt: skip
+    return found, {"tail": 0.0, "falls": False}
+
+
 PROBES: dict[str, Callable[[RunInfo, dict[str, Any], Arrays], Found]] = {
-    f.__name__: f for f in (flow_path, flow_jacobian, flow_layers, flow_passes)
+    f.__name__: f for f in (flow_path, flow_jacobian, flow_layers, flow_passes, equal_areas)
 }
