@@ -7,8 +7,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from tests.architecture.source import ROOT, python_files, tree
 
 README_LINES = 150
@@ -59,11 +57,12 @@ def test_named_files_exist() -> None:
     assert [name for name in names if not (ROOT / name).exists()] == []
 
 
-@pytest.mark.parametrize("name", python_files("app", "engine", "widgets"))
-def test_docstrings(name: str) -> None:
-    assert ast.get_docstring(tree(name)) or not tree(name).body, "the module says nothing"
+def test_docstrings() -> None:
+    names = python_files("app", "engine", "widgets")
+    assert [n for n in names if tree(n).body and not ast.get_docstring(tree(n))] == []
     silent = [
-        f"{node.name} (line {node.lineno})"
+        f"{name}: {node.name} (line {node.lineno})"
+        for name in names
         for node in tree(name).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         and not node.name.startswith("_")

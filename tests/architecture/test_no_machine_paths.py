@@ -17,10 +17,15 @@ PATTERNS = (
 )
 
 
-@pytest.mark.parametrize("name", [name for name in tracked() if name.endswith(TEXT)])
-def test_file(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    found = [match for pattern in PATTERNS for match in re.findall(pattern, text)]
+def test_files() -> None:
+    names = [name for name in tracked() if name.endswith(TEXT)]
+    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
+    found = [
+        f"{name}: {match}"
+        for name, text in texts.items()
+        for pattern in PATTERNS
+        for match in re.findall(pattern, text)
+    ]
     assert found == []
 
 

@@ -58,24 +58,24 @@ def find_banned(name: str) -> str | None:
     return next((bad for bad in BANNED if f"_{bad}_" in words), None)
 
 
-@pytest.mark.parametrize("name", python_files("app", "engine", "widgets", "main.py"))
-def test_names(name: str) -> None:
+def test_names() -> None:
     faults = [
         f"{name}:{line}: {found} holds '{bad}', say '{BANNED[bad]}'"
+        for name in python_files("app", "engine", "widgets", "main.py")
         for found, line in [*defined_names(name), (name.split("/")[-1].removesuffix(".py"), 1)]
         if (bad := find_banned(found))
     ]
-    assert not faults
+    assert faults == []
 
 
-@pytest.mark.parametrize("name", python_files("app", "engine", "widgets"))
-def test_function_names(name: str) -> None:
+def test_function_names() -> None:
     faults = [
         f"{name}:{node.lineno}: {node.name}(), say {BANNED_FUNCTIONS[node.name]}"
+        for name in python_files("app", "engine", "widgets")
         for node in ast.walk(tree(name))
         if isinstance(node, ast.FunctionDef) and node.name in BANNED_FUNCTIONS
     ]
-    assert not faults
+    assert faults == []
 
 
 @pytest.mark.parametrize("name", ["Discriminator", "latent_dim", "n_latent_units", "_logp"])

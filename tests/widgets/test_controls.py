@@ -189,7 +189,7 @@ def test_models_by_family_with_year(qtbot: QtBot, look: Look) -> None:
     picker = shown(ModelPicker(look), qtbot)
     picker.set_cards([model_card(name) for name in MODELS])
     texts = [picker.itemText(row) for row in range(picker.count())]
-    assert texts[:2] == ["FLOWS", "RealNVP  ·  2017"]
+    assert texts[:3] == ["FLOWS", "Neural ODE / CNF  ·  2017", "RealNVP  ·  2017"]
     picker.set_refused({"gan": "needs continuous data"})
     row = picker.findData("gan", Qt.ItemDataRole.UserRole)
     assert not picker.model().item(row).isEnabled()
