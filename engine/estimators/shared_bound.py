@@ -38,7 +38,7 @@ N_BLOCKS = 32
 #: Anchors a side of a block, at most.
 ANCHORS = 2
 #: Values of p(x given z) held at once, counting coordinates.
-PAIRS = 2**17
+PAIRS = 2**15
 #: The same of a single block, beyond which memory is at risk.
 MOST_PAIRS = 2**26
 
