@@ -65,6 +65,15 @@ def test_each_strip_tells_both_masses(panel: EqualAreasPanel, slope: float) -> N
     assert not panel.grab().isNull()
 
 
+def test_strips_stay_within_their_areas(panel: EqualAreasPanel) -> None:
+    panel.show_answer("areas", answer(n=40))
+    _, below, beside = panel.view._areas()
+    for k in range(40):
+        for area, name in ((below, "z"), (beside, "x")):
+            box = panel.view._strip(k, area, name).boundingRect()
+            assert area.adjusted(-1, -1, 1, 1).contains(box), (k, name)
+
+
 def test_holes_show_nothing(panel: EqualAreasPanel) -> None:
     spoilt = answer()
     spoilt.arrays["density"][3] = np.nan

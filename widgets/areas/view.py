@@ -15,8 +15,9 @@ from widgets.plots.axis import written
 from widgets.plots.colours import with_alpha
 from widgets.plots.ranges import nice_ceiling
 
-#: Share of the side that a density takes, and room for numbers and names in lines of text.
-DENSITY_SHARE, AXIS_LINES = 0.24, 2.4
+#: Share of the side that a density takes; room for numbers and names, below and to the left, in
+#: lines of text.
+DENSITY_SHARE, AXIS_LINES, LEFT_LINES = 0.24, 2.4, 4.2
 #: Room above the highest density, and about how many numbers an axis has.
 HEAD, TICKS = 1.08, 5
 Arrays = Mapping[str, np.ndarray[Any, Any]]
@@ -60,8 +61,8 @@ class AreasView(QWidget):
     def _areas(self) -> tuple[QRectF, QRectF, QRectF]:
         """The curve's area, the base's below it, the data's to its left."""
         line = self.fontMetrics().height()
-        axis = AXIS_LINES * line
-        width, height = self.width() - axis - 8, self.height() - axis - 8
+        axis = LEFT_LINES * line
+        width, height = self.width() - axis - 8, self.height() - AXIS_LINES * line - 8
         left, low = DENSITY_SHARE * width, DENSITY_SHARE * height
         curve = QRectF(axis + left, 4, width - left, height - low)
         below = QRectF(curve.left(), curve.bottom() + 2, curve.width(), low)
@@ -131,7 +132,8 @@ class AreasView(QWidget):
         outline = self._outline(area, name, slice(first, last))
         if outline.isEmpty():
             return outline
-        a, b = outline.first(), outline.last()
+        # Copies: what first() and last() give points into a list that grows below.
+        a, b = QPointF(outline.first()), QPointF(outline.last())
         if name == "z":
             outline.append(QPointF(b.x(), area.top()))
             outline.append(QPointF(a.x(), area.top()))
@@ -158,7 +160,7 @@ class AreasView(QWidget):
             x = self._across(curve, value)
             painter.drawText(QRectF(x - 40, below.bottom() + 2, 80, line), centre, words)
         room = QRectF(curve.left(), below.bottom() + line + 2, curve.width(), line)
-        painter.drawText(room, centre, "base z, with its density p(z) below the axis")
+        painter.drawText(room, centre, self._name("base z", "p(z) below the axis", room.width()))
         for value, words in ticks(*self._span("x")):
             y = self._up(curve, value)
             room = QRectF(0, y - line / 2, beside.left() - 4, line)
@@ -168,8 +170,13 @@ class AreasView(QWidget):
         painter.translate(0, curve.center().y())
         painter.rotate(-90)
         room = QRectF(-curve.height() / 2, 0, curve.height(), line)
-        painter.drawText(room, centre, "data x, with its density p(x) to the left")
+        painter.drawText(room, centre, self._name("data x", "p(x) to the left", room.width()))
         painter.restore()
+
+    def _name(self, axis: str, where: str, room: float) -> str:
+        """An axis' name, with where its density stands if there is room for that."""
+        words = f"{axis}, with its density {where}"
+        return words if self.fontMetrics().horizontalAdvance(words) <= room else axis
 
     def event(self, event: QEvent) -> bool:
         """Each strip tells its mass on both sides."""
