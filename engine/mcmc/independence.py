@@ -1,47 +1,58 @@
 r"""The independence chain: propose a fresh point that forgets where the chain stood.
 
-.. math:: y \sim q, \qquad \log \alpha = E(x) - E(y) + \log q(x) - \log q(y)
+.. math:: y \sim q, \qquad \log \alpha = \frac{E(x) - E(y)}{T} + \log q(x) - \log q(y)
 
-It leaves exp(−E) invariant and jumps between modes that no local chain connects, as long as q now
-and then finds them; in many dimensions it hardly ever does. W. K. Hastings, Biometrika 1970.
+It leaves exp(−E/T) invariant and jumps between modes that no local chain connects, as long as q
+now and then finds them; in many dimensions it hardly ever does. W. K. Hastings, Biometrika 1970.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.distributions import Distribution
 
-from engine.drawing import draw, uniform_noise
-from engine.mcmc.mala import init
-from engine.mcmc.target import Info, State, Target, choose
+from engine.drawing import draw
+from engine.mcmc.target import Info, State, Target, as_setting, choose, diverges, judge
+from engine.mcmc.target import start as init
 
 
 @torch.no_grad()
 def step(
-    state: State, target: Target, *, proposals: Distribution, generator: torch.Generator
+    state: State,
+    target: Target,
+    *,
+    proposals: Distribution,
+    generator: torch.Generator,
+    temperature: Tensor | float = 1.0,
 ) -> tuple[State, Info]:
-    """One step of every chain.
+    """One step of every chain, one evaluation of the target.
 
     Args:
-        state: As :func:`engine.mcmc.mala.init` makes it.
+        state: As :func:`init` makes it.
         target: Energy and gradient.
         proposals: q, a distribution with event shape *E and no batch shape.
         generator: The source of proposals and acceptance draws.
+        temperature: T above 0, one or (N,).
 
     Returns:
-        The new state, and ``proposal`` (N, *E), ``acceptance`` (N,) and ``accepted`` (N,).
+        The new state, and ``proposal`` (N, *E), ``acceptance``, ``accepted``, ``energy`` at the
+        new place and ``divergence`` of the proposal, (N,) each.
     """
     x = state["x"]
     proposal = init(draw(proposals, generator, (len(x),)), target)
-    log_ratio = state["energy"] - proposal["energy"]
-    log_ratio = log_ratio + proposals.log_prob(x) - proposals.log_prob(proposal["x"])
-    accepted = uniform_noise(log_ratio.shape, generator, x).log() < log_ratio
+    rise = (proposal["energy"] - state["energy"]) / as_setting("temperature", temperature, x)
+    log_ratio = proposals.log_prob(x) - proposals.log_prob(proposal["x"]) - rise
+    accepted, acceptance = judge(log_ratio, generator)
+    after = choose(accepted, proposal, state)
     info = {
         "proposal": proposal["x"],
-        "acceptance": log_ratio.nan_to_num(nan=-torch.inf).clamp_max(0.0).exp(),
+        "acceptance": acceptance,
         "accepted": accepted,
+        "energy": after["energy"],
+        "divergence": diverges(rise),
     }
-    return choose(accepted, proposal, state), info
+    return after, info
 
 
 __all__ = ["init", "step"]

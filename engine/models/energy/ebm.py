@@ -348,7 +348,8 @@ class EBM(GenerativeModel):
 
         Returns:
             The new state; ``energy`` (N,) at it; per kernel ``drift`` and ``noise``, the parts of
-            the move, and ``proposal`` (N, *E), ``acceptance`` and ``accepted`` (N,).
+            the move, and ``proposal`` (N, *E), ``acceptance`` and ``accepted`` (N,); and
+            ``divergence`` (N,), see :func:`engine.mcmc.target.diverges`.
 
         Raises:
             ValueError: The kernel is unknown.
@@ -359,7 +360,6 @@ class EBM(GenerativeModel):
         start = mala.init(self.standardise(state["x"]), target)
         moved, info = self._move(start, kernel, target, generator)
         shown = {name: self._in_data_units(name, value) for name, value in info.items()}
-        shown["energy"] = target(moved["x"])[0]
         return {"x": self.unstandardise(moved["x"])}, shown
 
     def _in_data_units(self, name: str, value: Tensor) -> Tensor:
