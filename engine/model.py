@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from engine.adam import Adam
 from engine.wire.cards import ModelCard
 
 #: A spread below this, or below this share of a column's size, counts as a constant column, which
@@ -137,7 +138,7 @@ class GenerativeModel(nn.Module, ABC):
         parameters = [p for p in self.parameters() if p.requires_grad]
         if not parameters:
             return {}
-        return {"model": torch.optim.Adam(parameters, lr=learning_rate, fused=True)}
+        return {"model": Adam(parameters, lr=learning_rate)}
 
     def train_step(
         self, batch: Tensor, state: TrainState, generator: torch.Generator

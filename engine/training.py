@@ -136,7 +136,7 @@ class Batches:
             return item
         self.labels = None if self._labels is None else self._labels[item]
         if not self._dataset.redraws:
-            return as_float(self._data[item])
+            return as_float(self._data.index_select(0, item))
         generator = torch.Generator().manual_seed(self._seeds[place])
         return as_float(self._dataset.redraw(self._source[item], generator))
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from engine.adam import Adam
 from engine.drawing import normal_noise
 from engine.latents import Latent, Latents, PointMass
 from engine.model import GenerativeModel
@@ -95,10 +96,10 @@ class PushForward(GenerativeModel):
 
 def player(
     network: nn.Module, learning_rate: float, rate_ratio: float, betas: tuple[float, float]
-) -> torch.optim.Adam:
+) -> Adam:
     """Adam for one of two players, at ``rate_ratio`` times the learning rate that is set."""
     group = {"params": list(network.parameters()), "rate_ratio": rate_ratio}
-    return torch.optim.Adam([group], lr=learning_rate * rate_ratio, betas=betas, fused=True)
+    return Adam([group], lr=learning_rate * rate_ratio, betas=betas)
 
 
 def _network(n_in: int, hidden: Sequence[int], n_out: int, activation: str) -> MLP:

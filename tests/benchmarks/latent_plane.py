@@ -43,14 +43,14 @@ def figures(quick: bool = False) -> list[dict[str, Any]]:
 
 
 def _boxes(mode: PlaneMode, moves: int) -> list[Box]:
-    """Pans and zooms around the points, every one another."""
+    """Pans and zooms, every one another, each to a view in the middle of which a point lies."""
     chance = random.Random(0)
-    home = mode.desk.home()
+    home, places = mode.desk.home(), mode.plane.places
     width = home.high[0] - home.low[0]
     found = []
     for _ in range(moves):
-        zoom, x, y = chance.uniform(0.15, 1.1), chance.uniform(-1, 1), chance.uniform(-1, 1)
-        half = zoom * width / 2
+        half = chance.uniform(0.15, 1.1) * width / 2
+        x, y = (float(v) for v in places[chance.randrange(len(places))])
         found.append(Box((x - half, y - half), (x + half, y + half)))
     return found
 
@@ -67,11 +67,9 @@ def redraw(desk: Desk, panel: Any, mode: PlaneMode, moves: int) -> dict[str, Any
         began, worked = time.perf_counter(), time.thread_time()
         frame.set_box(box)
         frame.repaint_now()
-        places = mode.plane.places
-        inside = np.logical_and(places > frame.box.low, places < frame.box.high).all(1)
-        place = tuple(places[np.flatnonzero(inside)[0]]) if inside.any() else (0.0, 0.0)
+        middle = (np.array(box.low) + np.array(box.high)) / 2
         told.clear()
-        spot = frame.to_canvas((float(place[0]), float(place[1]))).toPoint()
+        spot = frame.to_canvas((float(middle[0]), float(middle[1]))).toPoint()
         QTest.mouseMove(viewport, spot)
         frame.repaint_now()
         while not _named(told) and time.perf_counter() - began < PATIENCE_SECONDS:
