@@ -58,6 +58,7 @@ STOPS = (
     Stop(
         "glow", "digits", 120, {"n_layers": 2, "hidden_features": [32]}, panels=("flow_pictures",)
     ),
+    Stop("gaussianization", "two_moons", 12, panels=("sweeps",)),
     Stop("nsf", "two_components_1d", 200, panels=("equal_areas",)),
     Stop("gated_pixelcnn", "digits", 900, file="digits", panels=("pixels",)),
 )

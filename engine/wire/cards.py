@@ -36,7 +36,8 @@ class ModelCard(msgspec.Struct, frozen=True):
             (fitted by EM, whose next E- and M-steps the probe ``em_bars`` takes), ``"any_order"``,
             ``"attention"``, ``"common_draw"`` (what it decodes to has no mean that can be
             computed; a draw on noise that never changes is shown), ``"continuous"`` (a solver
-            carries points in time, whose steps the probe ``ode_trace`` tells).
+            carries points in time, whose steps the probe ``ode_trace`` tells), ``"sweeps"``
+            (turns and marginals, which the probe ``sweeps`` tells one by one).
         supports: The supports of events that it learns (see :class:`engine.wire.event.Event`);
             none: any.
     """

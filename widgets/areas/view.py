@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,24 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 WANTED = ("z", "x", "base_density", "density", "z_edges", "x_edges", "mass", "base_mass")
 
 
+@dataclass(frozen=True)
+class AreasWords:
+    """What the two axes are called, and the symbols of what lies along them."""
+
+    below: str = "base z"
+    left: str = "data x"
+    below_symbol: str = "z"
+    left_symbol: str = "x"
+
+
 class AreasView(QWidget):
     """The base lies below, the data to the left; a strip keeps its colour on both."""
 
-    def __init__(self, look: Look, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, look: Look, words: AreasWords | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._look = look
+        self._look, self._words = look, words or AreasWords()
         self._arrays: Arrays = {}
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(120, 100)
@@ -39,6 +52,11 @@ class AreasView(QWidget):
     def n_strips(self) -> int:
         """How many strips are drawn."""
         return len(self._arrays["mass"]) if self._arrays else 0
+
+    def set_words(self, words: AreasWords) -> None:
+        """Call the axes otherwise."""
+        self._words = words
+        self.update()
 
     def set_arrays(self, arrays: Arrays) -> None:
         """Show an answer of the probe ``equal_areas``; one that has holes shows nothing."""
@@ -160,7 +178,7 @@ class AreasView(QWidget):
             x = self._across(curve, value)
             painter.drawText(QRectF(x - 40, below.bottom() + 2, 80, line), centre, words)
         room = QRectF(curve.left(), below.bottom() + line + 2, curve.width(), line)
-        painter.drawText(room, centre, self._name("base z", "p(z) below the axis", room.width()))
+        painter.drawText(room, centre, self._name("below", room.width()))
         for value, words in ticks(*self._span("x")):
             y = self._up(curve, value)
             room = QRectF(0, y - line / 2, beside.left() - 4, line)
@@ -170,12 +188,17 @@ class AreasView(QWidget):
         painter.translate(0, curve.center().y())
         painter.rotate(-90)
         room = QRectF(-curve.height() / 2, 0, curve.height(), line)
-        painter.drawText(room, centre, self._name("data x", "p(x) to the left", room.width()))
+        painter.drawText(room, centre, self._name("left", room.width()))
         painter.restore()
 
-    def _name(self, axis: str, where: str, room: float) -> str:
+    def _name(self, side: str, room: float) -> str:
         """An axis' name, with where its density stands if there is room for that."""
-        words = f"{axis}, with its density {where}"
+        names = self._words
+        axis, symbol = (names.below, names.below_symbol) if side == "below" else (
+            names.left, names.left_symbol
+        )  # fmt: skip
+        where = "below the axis" if side == "below" else "to the left"
+        words = f"{axis}, with its density p({symbol}) {where}"
         return words if self.fontMetrics().horizontalAdvance(words) <= room else axis
 
     def event(self, event: QEvent) -> bool:
@@ -188,11 +211,11 @@ class AreasView(QWidget):
 
     def words_at(self, px: float, py: float) -> str:
         """The strip under a place of the widget, in words; "" where there is none."""
-        curve, below, beside = self._areas()
+        curve, foot, beside = self._areas()
         edges = self._arrays["z_edges"]
-        if below.left() <= px <= below.right() and py >= curve.top():
+        if foot.left() <= px <= foot.right() and py >= curve.top():
             low, high = self._span("z")
-            z = low + (high - low) * (px - below.left()) / below.width()
+            z = low + (high - low) * (px - foot.left()) / foot.width()
             k = int(np.searchsorted(edges, z)) - 1
         elif beside.left() <= px <= beside.right():
             low, high = self._span("x")
@@ -207,11 +230,14 @@ class AreasView(QWidget):
         if not 0 <= k < self.n_strips:
             return ""
         a = self._arrays
+        below, beside_it = self._words.below_symbol, self._words.left_symbol
         dz = abs(float(edges[k + 1] - edges[k]))
         dx = abs(float(a["x_edges"][k + 1] - a["x_edges"][k]))
         return (
-            f"strip {k + 1} of {self.n_strips}\nmass in z {float(a['base_mass'][k]):.4f}, "
-            f"in x {float(a['mass'][k]):.4f}\nwidth in z {dz:.4g}, in x {dx:.4g}"
+            f"strip {k + 1} of {self.n_strips}\n"
+            f"mass in {below} {float(a['base_mass'][k]):.4f}, "
+            f"in {beside_it} {float(a['mass'][k]):.4f}\n"
+            f"width in {below} {dz:.4g}, in {beside_it} {dx:.4g}"
         )
 
 

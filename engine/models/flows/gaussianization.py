@@ -96,6 +96,7 @@ class Gaussianization(Flow):
             "Iterative Gaussianization: From ICA to Random Rotations",
             "IEEE Transactions on Neural Networks",
         ),
+        features=("sweeps",),
     )
 
     turns: Tensor

@@ -1,0 +1,1 @@
+"""What one sweep of Gaussianization did, and how far all have come."""
