@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from engine.wire.messages import Answer
 from widgets.areas.view import AreasView, AreasWords
@@ -32,6 +32,7 @@ CLOUDS = (
     ("bent", "each axis bent to normal"),
 )
 AXES = ("first", "second")
+ROWS = (("before", "turned", "bent", "matrix"), ("first", "second", "curves"))
 #: Pixels at scale 1: below this height only the curves are shown, below this width fewer of them.
 CLOUDS_FROM, SECOND_FROM, THREE_FROM = 330, 520, 300
 
@@ -56,9 +57,10 @@ class SweepsPage(QWidget):
         self.curves = CurvePlot(look)
         self._titles: dict[str, QLabel] = {}
         self._boxes: dict[str, QWidget] = {}
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setSpacing(6)
+        self._rows = tuple(QWidget() for _ in ROWS)
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(6)
         self._build()
         self.restyle()
 
@@ -69,16 +71,15 @@ class SweepsPage(QWidget):
             self._put(name, title, self.clouds[name])
         self._put("matrix", "", self.matrix)
         for place, name in enumerate(AXES):
-            self._put(name, f"turned axis {place + 1}: u → y", self.areas[name])
-        self._put("curves", "what is left after each sweep", self.curves)
-        places = {"before": (0, 0), "turned": (0, 1), "bent": (0, 2), "matrix": (0, 3),
-                  "first": (1, 0), "second": (1, 1), "curves": (1, 2)}  # fmt: skip
-        for name, (row, column) in places.items():
-            self._grid.addWidget(self._boxes[name], row, column)
-        self._grid.setRowStretch(0, 1)
-        self._grid.setRowStretch(1, 1)
-        for column in range(3):
-            self._grid.setColumnStretch(column, 1)
+            self._put(name, f"marginal {place + 1}", self.areas[name])
+        self._put("curves", "left after each sweep", self.curves)
+        for row, names in zip(self._rows, ROWS, strict=True):
+            line = QHBoxLayout(row)
+            line.setContentsMargins(0, 0, 0, 0)
+            line.setSpacing(6)
+            for name in names:
+                line.addWidget(self._boxes[name], 1)
+            self._column.addWidget(row, 1)
         self.curves.set_pinned(x=0.0)
         self.curves.frame.clicked.connect(self._on_clicked)
 
@@ -181,7 +182,7 @@ class SweepsPage(QWidget):
             if place < len(names):
                 number = names[place]
                 self.areas[name].set_words(_axis_words(number - 1))
-                words = f"turned axis {number}: curve of the marginal transform"
+                words = f"marginal {number}: u{_subscript(number)} → y{_subscript(number)}"
                 self._titles[name].setText(words)
 
     def _draw_left(self, answer: Answer) -> None:
@@ -218,12 +219,10 @@ class SweepsPage(QWidget):
         n_drawn = len(arrays["u"]) if "u" in arrays else 2
         high, wide = self.height() >= px(CLOUDS_FROM), self.width() >= px(SECOND_FROM)
         clouds = high and size > 1
-        for name, _ in CLOUDS:
-            self._boxes[name].setVisible(clouds)
+        self._rows[0].setVisible(clouds)
         self._boxes["matrix"].setVisible(clouds and size > 2 and wide)
         self._boxes["second"].setVisible(n_drawn > 1 and wide)
         self._boxes["first"].setVisible(self.width() >= px(THREE_FROM))
-        self._grid.setColumnStretch(3, 1 if self._boxes["matrix"].isVisibleTo(self) else 0)
 
     def _on_clicked(self, place: tuple[float, float]) -> None:
         if self._answer is not None:
