@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import msgspec
 import torch
@@ -28,8 +27,6 @@ MOST_DIMS = 128
 MOST_ROWS, MOST_VALUES = 256, 2**12
 #: The same where a layer is no map of its own but part of what a solver did.
 MOST_SOLVED = 64
-
-Names: TypeAlias = tuple[str, ...]
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -57,9 +54,10 @@ def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
     from that of the way there, in the units of the state (see
     :func:`engine.estimators.layer_jacobians.round_trip`).
 
-    Maps (H, W), only for one or two dimensions (one row for one): ``map_log_dets`` (L, H, W);
-    ``map_condition`` (L, H, W), absent where a solver makes the layers; ``map_round_trip``
-    (2, H, W) at the data. ``low`` and ``high`` are their window.
+    The first, partial answer has the volumes alone. Maps (H, W), only for one or two dimensions
+    (one row for one): ``map_log_dets`` (L, H, W); ``map_condition`` (L, H, W), absent where a
+    solver makes the layers; ``map_round_trip`` (2, H, W) at the data. ``low`` and ``high`` are
+    their window.
 
     Raises:
         ValueError: A number is out of range, or the axes are no two coordinates.
@@ -70,12 +68,21 @@ def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
     x = data[choose(len(data), _fitting(view, arguments.n), view)]
     model, wide = in_double(view.model, x)
     twin = flow_of(model)
-    found, names, n_condition = _numbers(view, twin, wide)
-    found["round_trip"] = _errors(view, twin, wide).amax(-1)
     low, high = data_window(view, plane)
-    values: dict[str, Value] = {"names": list(names), "n": len(x), "low": [*low], "high": [*high]}
+    values: dict[str, Value] = {"n": len(x), "low": [*low], "high": [*high]}
     values |= {"x_name": plane.names[0], "y_name": plane.names[1]}
-    values["n_condition"] = n_condition
+    with torch.no_grad():
+        path = twin.path(wide, generator=view.generator(PATH))
+    found = _volumes(path.log_dets)
+    values["names"] = [*path.names]
+    yield Result(found, values, final=False)
+    if view.cancelled():
+        return
+    conditions = _conditions(view, twin, wide, len(path.names))
+    values["n_condition"] = 0
+    if conditions is not None:
+        found["condition"], values["n_condition"] = conditions
+    found["round_trip"] = _errors(view, twin, wide).amax(-1)
     mapped = not plane.plane.is_slice
     yield Result(found, values, final=not mapped)
     if mapped and not view.cancelled():
@@ -95,18 +102,17 @@ def _fitting(view: View, n: int) -> int:
     return max(1, min(n, MOST_VALUES // view.model.event_size))
 
 
-def _numbers(view: View, twin: HasFlowPath, x: Tensor) -> tuple[dict[str, Tensor], Names, int]:
-    """Numbers of all layers, their names, and how many condition numbers were found of each."""
-    with torch.no_grad():
-        path = twin.path(x, generator=view.generator(PATH))
-    found, size = _volumes(path.log_dets), view.model.event_size
+def _conditions(
+    view: View, twin: HasFlowPath, x: Tensor, n_layers: int
+) -> tuple[Tensor, int] | None:
+    """Median and largest condition number (2, L) of the layers, and of how many points."""
+    size = view.model.event_size
     if size > MOST_DIMS:
-        return found, path.names, 0
-    rows = MOST_ROWS if layers_of(twin, len(path.names)) else MOST_SOLVED
+        return None
+    rows = MOST_ROWS if layers_of(twin, n_layers) else MOST_SOLVED
     few = x[: max(1, rows // size)]
     numbers = condition_numbers(jacobians(twin, few, view.generator(PATH)).layers)
-    found["condition"] = torch.stack([numbers.median(1).values, numbers.amax(1)])
-    return found, path.names, len(few)
+    return torch.stack([numbers.median(1).values, numbers.amax(1)]), len(few)
 
 
 def _volumes(log_dets: Tensor) -> dict[str, Tensor]:

@@ -217,6 +217,22 @@ def test_layers_are_listed_and_a_click_goes_there(panel: Any) -> None:
     np.testing.assert_allclose(side.map._values, np.log10(found["map_round_trip"][0]), rtol=1e-5)
 
 
+def test_the_volumes_come_first_and_never_replace_the_whole(panel: Any) -> None:
+    info = opened(panel)
+    panel.set_side("layers")
+    serve(panel, info)
+    side = panel.sides["layers"]
+    whole = side._answer
+    assert len(side.table.columns) == 4
+    late = {n: a for n, a in whole.arrays.items() if n in ("mean_abs_log_det", "area_change")}
+    part = msgspec.structs.replace(whole, arrays=late)
+    panel.show_answer("layers", part)
+    assert side._answer is whole
+    side.show_answer("layers", None)
+    panel.show_answer("layers", part)
+    assert [column.title for column in side.table.columns] == ["|log-det|", "volume ×"]
+
+
 def test_the_jacobian_is_shown_in_the_layers_order(panel: Any) -> None:
     info = opened(panel)
     panel.choose_point(Point((0.9, -0.4), ("x", "y")))

@@ -79,7 +79,10 @@ class LayersSide(Side):
         """Take the layers' numbers in, or forget them."""
         if part != "layers":
             return
-        before, self._answer, self._drawn = self._answer, answer, None
+        before = self._answer
+        if answer is not None and before is not None and not _is_whole(answer):
+            return  # what stands there is older but complete; the rest follows soon
+        self._answer, self._drawn = answer, None
         if answer is None:
             self.table.set_layers((), ())
             self.map.clear()
@@ -184,6 +187,11 @@ class LayersSide(Side):
         self._draw_map()
 
 
+def _is_whole(answer: Answer) -> bool:
+    """Whether it has more than the volumes, which come first."""
+    return "round_trip" in answer.arrays
+
+
 def _most(values: Floats) -> float:
     """What nearly all finite values stay below."""
     finite = values[np.isfinite(values)]
@@ -213,6 +221,8 @@ def _columns(answer: Answer) -> tuple[Column, ...]:
                               log_spans(worst, 0.0, end),
                               "Longest over shortest axis of what a small circle becomes: of the "
                               f"layer's Jacobian by autograd, over {few} of them"))  # fmt: skip
+    if not _is_whole(answer):
+        return tuple(columns)
     errors = np.asarray(arrays["round_trip"])[:, :-1]
     columns.append(Column("round trip", ("float32", "float64"), _pairs(errors),
                           log_spans(errors, FINEST, COARSEST),

@@ -24,6 +24,8 @@ REACH = 1.5
 MOST_LINES, MOST_STATES = 26, 12
 #: Opacity of the grids of all states, and of the one that moves.
 STILL, MOVING = 0.28, 0.9
+#: Names of the data's axes are written where they are no longer than this.
+MOST_LETTERS = 24
 
 
 class Stack(Cloud):
@@ -116,7 +118,8 @@ class Stack(Cloud):
         return np.asarray(kept.reshape(-1, 3))
 
     def _name(self, walk: Walk) -> None:
-        words = (f"data: {walk.axes[0]}, {walk.axes[1]}".rstrip(", "), "base")
+        names = f"data: {walk.axes[0]}, {walk.axes[1]}".rstrip(", ")
+        words = (names if len(names) <= MOST_LETTERS else "data", "base")
         for text, word, side in zip(self._levels, words, (-1.0, 1.0), strict=True):
             text.text, text.visible = word, True
             text.pos = (0.0, -1.25 * HALF_WIDTH, side * HALF_HEIGHT)
