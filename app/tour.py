@@ -54,6 +54,7 @@ STOPS = (
     Stop("maf", "checkerboard", 400),
     Stop("ppca", "banana", 30),
     Stop("cnf", "two_moons", 60, panels=("trajectories",)),
+    Stop("ebm", "eight_gaussians", 500, panels=("chains",)),
     Stop("fast_ica", "mixed_sounds", 30, panels=("unmix",)),
     Stop(
         "glow", "digits", 120, {"n_layers": 2, "hidden_features": [32]}, panels=("flow_pictures",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -91,7 +92,7 @@ def make_plane(dataset: Dataset, plane: PlaneKind = "axes", axes: Sequence[int] 
 
 def _looked_at(data: Tensor) -> Tensor:
     """(N, *E) → (n, D), float64 on the CPU: all rows, or evenly spaced ones."""
-    flat = data.reshape(len(data), -1)
+    flat = data.flatten(1)  # there may be no rows: a target has none
     every = max(1, -(-flat.numel() // MOST_VALUES))
     return flat[::every].cpu().to(torch.float64)
 
@@ -99,7 +100,7 @@ def _looked_at(data: Tensor) -> Tensor:
 def coordinate_names(dataset: Dataset) -> tuple[str, ...]:
     """One name per value of a flat event."""
     axes, shape = dataset.event.axes, dataset.event_shape
-    size = dataset.train[0].numel()
+    size = math.prod(shape)
     if len(shape) == 1 and len(axes) == size:
         return tuple(axes)
     if len(shape) == 1:

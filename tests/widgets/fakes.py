@@ -17,6 +17,7 @@ from engine.wire.event import Event
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, Metrics, RunInfo, RunSpec, Slot
 from tests.widgets import (
+    chain_fakes,
     continuous_fakes,
     flow_fakes,
     flow_picture_fakes,
@@ -86,7 +87,7 @@ FEATURES = {
 }
 PROBES = {
     **pixel_fakes.PROBES, **latent_fakes.PROBES, **posterior_fakes.PROBES, **flow_fakes.PROBES,
-    **continuous_fakes.PROBES, **flow_picture_fakes.PROBES,
+    **continuous_fakes.PROBES, **flow_picture_fakes.PROBES, **chain_fakes.PROBES,
 }  # fmt: skip
 EQUATION = r"\log p(x) = \log p_Z(f(x)) + \sum_l \log \left| \det J_l \right|"
 CENTRES = 2 * np.stack([np.cos(np.arange(8) * np.pi / 4), np.sin(np.arange(8) * np.pi / 4)], 1)

@@ -1,0 +1,134 @@
+r"""The energy that chains walk on, whatever it comes from: a model's own, −log p, or a target's.
+
+.. math:: p(x) = \exp(-E(x) / T) / Z_T
+
+Chains walk in standardised units u = (x − m)/s, in which data have mean 0 and variance 1: a step
+size means the same for every data set, and the same as in the model's own training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from engine.capabilities import Energy, LogProb
+from engine.dataset import Dataset
+from engine.estimators.density import as_events
+from engine.mcmc.target import Target, with_gradient
+from engine.model import GenerativeModel
+from engine.target import Target as TargetData
+
+#: Whose energy: the model's, or that of the target in the place of a data set.
+Owner: TypeAlias = Literal["model", "target"]
+#: Energies that are one solve of a differential equation each are not for chains.
+TOO_DEAR = "continuous"
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """An energy over D real values, without a graph.
+
+    Attributes:
+        kind: ``"energy"``, ``"log_prob"`` (then exp(−E) integrates to 1) or ``"target"``.
+        label: What E is, in a few words.
+        energy: (N, D) in data units → (N,), nats.
+        walked: (N, D) standardised → E (N,) and its gradient (N, D).
+        location, scale: (D,) m and s.
+    """
+
+    kind: str
+    label: str
+    energy: Callable[[Tensor], Tensor]
+    walked: Target
+    location: Tensor
+    scale: Tensor
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """(N, D) in data units → standardised, in the model's number type and on its device."""
+        return (x.to(self.location) - self.location) / self.scale
+
+    def unstandardise(self, u: Tensor) -> Tensor:
+        """(…, D) standardised → data units."""
+        return u * self.scale + self.location
+
+    def at_temperature(self, temperature: float) -> Target:
+        """E/T and its gradient, (N, D) standardised → (N,) and (N, D)."""
+        if temperature == 1.0:
+            return self.walked
+
+        def evaluate(u: Tensor) -> tuple[Tensor, Tensor]:
+            energy, gradient = self.walked(u)
+            return energy / temperature, gradient / temperature
+
+        return evaluate
+
+
+def landscape_of(model: GenerativeModel, dataset: Dataset, owner: Owner = "model") -> Landscape:
+    """The energy of a model, or of the target that it is fitted to.
+
+    Raises:
+        ValueError: Values are not real, there is no such energy, or it costs a solve a point.
+    """
+    if dataset.event.support != "real":
+        raise ValueError(
+            f"chains over continuous energies: given {dataset.event.support} values, wanted real "
+            "ones, which have a gradient"
+        )
+    if owner == "target":
+        return _of_target(model, dataset)
+    if isinstance(model, Energy):
+        return _of_energy(model, model)
+    if not isinstance(model, LogProb):
+        raise ValueError(f"chains need an energy or a log-density; {model.card.title} has neither")
+    if TOO_DEAR in model.card.features:
+        raise ValueError(
+            f"{model.card.title} solves a differential equation for every log p(x), which is too "
+            "slow for chains of many steps"
+        )
+    return _differentiated(model, "log_prob", "−log p(x), exact", lambda x: -model.log_prob(x))
+
+
+def has_target(dataset: Dataset) -> bool:
+    """Whether an energy stands in the place of the data."""
+    return isinstance(dataset, TargetData)
+
+
+def _of_target(model: GenerativeModel, dataset: Dataset) -> Landscape:
+    if not isinstance(dataset, TargetData):
+        raise ValueError(
+            "the target's energy: given a data set of observations, wanted a target, such as U1–U4"
+        )
+    return _differentiated(model, "target", "U(z), the target's", dataset.energy)
+
+
+def _of_energy(energy: Energy, model: GenerativeModel) -> Landscape:
+    location, scale = model.location, model.scale
+
+    @torch.no_grad()
+    def value(x: Tensor) -> Tensor:
+        return energy.energy(as_events(model, x))
+
+    @torch.no_grad()
+    def walked(u: Tensor) -> tuple[Tensor, Tensor]:
+        x = as_events(model, u * scale + location)
+        return energy.energy(x), -energy.score(x).flatten(1) * scale
+
+    return Landscape("energy", "E(x), the model's", value, walked, location, scale)
+
+
+def _differentiated(
+    model: GenerativeModel, kind: str, label: str, function: Callable[[Tensor], Tensor]
+) -> Landscape:
+    """An energy whose gradient autograd finds."""
+    location, scale = model.location, model.scale
+
+    def of_points(x: Tensor) -> Tensor:
+        return function(as_events(model, x))
+
+    evaluate = with_gradient(lambda u: of_points(u * scale + location))
+    with_no_graph = torch.no_grad()(of_points)
+    return Landscape(kind, label, with_no_graph, evaluate, location, scale)

@@ -1,0 +1,219 @@
+"""Chains that walk on the energy, step by step, as a stream of numbered pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.estimators.density import CancellationError
+from engine.estimators.landscape import Landscape, Owner, landscape_of
+from engine.estimators.walking import KERNELS, Moved, Settings, Walk, starts, step_generator
+from engine.plane import Plane, PlaneKind, make_plane
+from engine.probe import Result, View, probe
+from engine.target import Target
+from engine.wire.fields import Value
+
+#: Where chains begin: fresh noise, observations, the training's replay buffer, one given place.
+Start: TypeAlias = Literal["noise", "data", "buffer", "click"]
+#: Limits: chains, steps, their product, and chains of which every part of a step is told.
+MOST_CHAINS, MOST_STEPS, MOST_ROWS, MOST_TOLD = 10_000, 20_000, 4_000_000, 256
+#: Values of whole states that are sent, of events that are more than what is drawn.
+MOST_VALUES = 2**24
+#: Rows of one piece, once the first, short ones are there; and its numbers.
+PIECE, PIECE_NUMBERS = 32, 2**18
+#: The step whose seed draws the starts.
+BEGIN = -1
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """Which chains walk, how, and over which steps.
+
+    Attributes:
+        n, seed: The chain set.
+        start: Where it begins; ``at`` is the place of a click, in drawn coordinates.
+        first, steps: The walk's first step and how many follow.
+        x: (N, D) where the chains are at ``first``; None: at their start, and ``first`` is 0.
+        kernel, step_size, noise, temperature, n_leapfrog, n_replicas, hottest: See
+            :class:`engine.estimators.walking.Settings`.
+        told: Chains, the first ones, of which drift, noise and proposal are told.
+        owner: Whose energy.
+    """
+
+    n: int = 1000
+    seed: int = 0
+    start: Start = "noise"
+    at: tuple[float, ...] = ()
+    first: int = 0
+    steps: int = 400
+    x: np.ndarray | None = None
+    kernel: str = "langevin"
+    step_size: float = 0.02
+    noise: float = 0.05
+    temperature: float = 1.0
+    n_leapfrog: int = 10
+    n_replicas: int = 4
+    hottest: float = 16.0
+    told: int = 64
+    owner: Owner = "model"
+    plane: PlaneKind = "axes"
+    axes: tuple[int, ...] = (0, 1)
+
+    @property
+    def settings(self) -> Settings:
+        """How the chains move."""
+        return Settings(self.kernel, self.step_size, self.noise, self.temperature,
+                        self.n_leapfrog, self.n_replicas, self.hottest)  # fmt: skip
+
+
+@probe(summary="Chains that walk on the energy, step by step.", arguments=Arguments)
+def chain_walk(view: View, arguments: Arguments) -> Iterator[Result]:
+    """Rows k = ``first`` … ``first + steps``; ask as a stream to get all pieces.
+
+    A row is a state and the step that leaves from it; the last row's step is the one that would
+    come next. N chains, M of which all is told, P rows of a piece, d = 2 drawn values.
+
+    - ``points`` (P, N, d), ``energy`` (P, N) nats at temperature 1, ``diverged`` (P, N) bool;
+      ``states`` (P, N, D) of events of more than two values, where they are few enough.
+    - ``acceptance`` (P,): the mean probability to accept.
+    - ``proposal`` (P, M, d), ``accepted`` (P, M); ``drift`` and ``noise`` (P, M, d), whose sum is
+      the proposal less the point, where the kernel has such parts; ``trajectory`` (P, L + 1, M, d)
+      of HMC; ``replicas`` (P, R, M, d) of tempering, the coldest first, between moves and swaps,
+      and ``swapped`` (P, R − 1, M).
+
+    Values: ``start``, the first row's step; ``total``, the last step of all; ``exact`` and
+    ``forgets`` of the kernel; ``temperatures`` of the replicas.
+
+    Raises:
+        ValueError: An argument is out of range, or there is no such energy.
+    """
+    check(view, arguments)
+    land = landscape_of(view.model, view.dataset, arguments.owner)
+    plane = make_plane(view.dataset, arguments.plane, arguments.axes)
+    if plane.dims != 2:
+        raise ValueError("chains on a surface: given one value, wanted at least two")
+    walk = Walk(land, view.model, arguments.settings, arguments.seed)
+    walk.begin(begun(view, land, plane, arguments), arguments.first)
+    with suppress(CancellationError):
+        yield from _pieces(view, walk, plane, arguments)
+
+
+def check(view: View, arguments: Arguments) -> None:
+    """Raise ``ValueError`` where a number is out of range."""
+    limits = (
+        ("n", 1, MOST_CHAINS), ("steps", 0, MOST_STEPS), ("first", 0, 10**9),
+        ("n_leapfrog", 1, 100), ("n_replicas", 2, 12), ("told", 0, MOST_TOLD),
+        ("step_size", 0.0, 1e4), ("noise", 0.0, 1e4), ("temperature", 0.0, 1e4),
+        ("hottest", 1.0, 1e4),
+    )  # fmt: skip
+    for name, least, most in limits:
+        value = getattr(arguments, name)
+        if not least <= value <= most:
+            raise ValueError(f"{name}: given {value:g}, wanted {least:g} to {most:g}")
+    if arguments.n * (arguments.steps + 1) > MOST_ROWS:
+        most = MOST_ROWS // arguments.n
+        raise ValueError(
+            f"steps: given {arguments.steps}, wanted at most {most} of so many chains"
+        )
+    if arguments.temperature == 0.0 and arguments.kernel not in ("langevin", "decoupled"):
+        raise ValueError("temperature: given 0, wanted more; only Langevin's step descends")
+
+
+def begun(view: View, land: Landscape, plane: Plane, arguments: Arguments) -> Tensor:
+    """(N, D) where the chains begin, in data units."""
+    n, size = arguments.n, view.model.event_size
+    if arguments.x is not None:
+        if arguments.x.shape != (n, size):
+            given = tuple(arguments.x.shape)
+            raise ValueError(f"x: given {given}, wanted {(n, size)}")
+        return torch.as_tensor(np.ascontiguousarray(arguments.x)).to(land.location)
+    if arguments.first:
+        raise ValueError(f"first: given {arguments.first} without x, wanted 0")
+    generator = step_generator(arguments.seed, BEGIN)
+    if arguments.start == "data":
+        return _observations(view, n, generator).flatten(1).to(land.location)
+    if arguments.start == "click":
+        if len(arguments.at) != plane.dims:
+            raise ValueError(f"at: given {len(arguments.at)} numbers, wanted {plane.dims}")
+        place = plane.lift(torch.tensor([arguments.at], dtype=torch.float64))
+        return place.repeat(n, 1).to(land.location)
+    if arguments.start == "buffer":
+        raise ValueError("the replay buffer of this run is not at hand")
+    return starts(view.model, land, n, generator)
+
+
+def _observations(view: View, n: int, generator: torch.Generator) -> Tensor:
+    data = view.dataset.train
+    if not len(data):
+        if isinstance(view.dataset, Target):
+            return view.dataset.sample(n, generator=generator)
+        raise ValueError("there are no observations to start from")
+    if n <= len(data):
+        return data[torch.randperm(len(data), generator=generator)[:n]]
+    return data[torch.randint(len(data), (n,), generator=generator)]
+
+
+def _pieces(view: View, walk: Walk, plane: Plane, arguments: Arguments) -> Iterator[Result]:
+    total = arguments.first + arguments.steps
+    kernel = KERNELS.get(arguments.kernel)
+    values: dict[str, Value] = {
+        "total": total,
+        "exact": kernel.exact if kernel is not None else "langevin" not in arguments.kernel
+        and "decoupled" not in arguments.kernel,
+        "forgets": kernel is None or kernel.forgets,
+        "temperatures": arguments.settings.temperatures.tolist(),
+    }  # fmt: skip
+    wide = view.model.event_size > plane.dims
+    whole = wide and arguments.n * view.model.event_size * (arguments.steps + 1) <= MOST_VALUES
+    size = 1
+    while walk.at <= total:
+        start, rows = walk.at, list[Moved]()
+        most = max(1, min(PIECE, PIECE_NUMBERS // (arguments.n * 3)))
+        while len(rows) < min(size, most) and walk.at <= total:
+            if view.cancelled():
+                raise CancellationError
+            rows.append(walk.move())
+        arrays = _arrays(rows, plane, min(arguments.told, arguments.n), whole=whole)
+        yield Result(arrays, values | {"start": start}, final=walk.at > total)
+        size *= 2
+
+
+def _arrays(
+    rows: list[Moved], plane: Plane, told: int, *, whole: bool
+) -> dict[str, Tensor | np.ndarray]:
+    def stack(tensors: list[Tensor]) -> Tensor:
+        return torch.stack(tensors).float().cpu()
+
+    def flat(tensors: list[Tensor]) -> np.ndarray:
+        """Places (…, D) as the plane draws them."""
+        found = stack(tensors)
+        drawn = plane.project(found.reshape(-1, found.shape[-1]))
+        return drawn.reshape(*found.shape[:-1], plane.dims).float().numpy()
+
+    arrays: dict[str, Tensor | np.ndarray] = {
+        "points": flat([row.x for row in rows]),
+        "energy": stack([row.energy for row in rows]),
+        "diverged": torch.stack([row.diverged for row in rows]).cpu(),
+        "acceptance": stack([row.acceptance.mean() for row in rows]),
+        "accepted": torch.stack([row.accepted[:told] for row in rows]).cpu(),
+        "proposal": flat([row.told["proposal"][:told] for row in rows]),
+    }
+    if whole:
+        arrays["states"] = stack([row.x for row in rows])
+    first = rows[0].told
+    for name in ("drift", "noise"):
+        if name in first:
+            arrays[name] = (
+                torch.stack([row.told[name][:told] for row in rows]).cpu().double() @ plane.basis.T
+            ).float()
+    if "trajectory" in first:
+        arrays["trajectory"] = flat([row.told["trajectory"][:, :told] for row in rows])
+    if "moved" in first:
+        arrays["replicas"] = flat([row.told["moved"][:told].transpose(0, 1) for row in rows])
+        arrays["swapped"] = torch.stack([row.told["swapped"][:told].T for row in rows]).cpu()
+    return arrays

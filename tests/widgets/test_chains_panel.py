@@ -1,0 +1,218 @@
+"""The panel of chains: the walk step by step, settings in its middle, what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from engine.wire.messages import Answer, Slot
+from tests.widgets.chain_fakes import LEVELS, N_LEAPFROG
+from tests.widgets.fakes import FakeEngine, run_info
+from tests.widgets.test_panels import SPOILS
+from widgets.chains.arrows import HEAD, heads
+from widgets.chains.film import WalkReel
+from widgets.chains.relief import triangles
+from widgets.chains.slider import Scale
+from widgets.panel import Panel, Pointed
+from widgets.panels.chains import ChainsPanel
+
+
+@pytest.fixture
+def panel(show_panel: Callable[[type[Panel]], Panel]) -> ChainsPanel:
+    made = show_panel(ChainsPanel)
+    assert isinstance(made, ChainsPanel)
+    made.resize(1100, 700)
+    return made
+
+
+def opened(panel: ChainsPanel, model: str = "ebm", shape: tuple[int, ...] = (2,)) -> FakeEngine:
+    info = run_info(model, shape)
+    panel.open_run(info)
+    engine = FakeEngine(info)
+    for _ in range(3):
+        engine.serve(panel)
+    panel.walk.clock.pause()
+    return engine
+
+
+def test_refusals(panel: ChainsPanel) -> None:
+    panel.open_run(run_info("cnf"))
+    assert panel.asks(rest=True) == {}
+    assert "too slow for chains" in panel.empty.text
+    panel.open_run(run_info("ebm", (1,)))
+    assert "needs two" in panel.empty.text
+    opened(panel)
+    assert panel.outer.currentWidget() is not panel.empty
+
+
+def test_steps_go_back_and_forth_exactly(panel: ChainsPanel) -> None:
+    opened(panel)
+    film, clock = panel.desk.film, panel.walk.clock
+    assert film is not None
+    assert film.n == 21
+    clock.go(5)
+    seen = panel.walk.stage.dots._points.copy()
+    np.testing.assert_allclose(seen, film.row(0)["points"] * 0.5**5, rtol=1e-6)
+    QTest.keyClick(panel, Qt.Key.Key_Right)
+    assert clock.place == 6
+    assert np.abs(panel.walk.stage.dots._points - seen).max() > 0
+    QTest.keyClick(panel, Qt.Key.Key_Left)
+    np.testing.assert_array_equal(panel.walk.stage.dots._points, seen)
+    assert "Chain 1, step 5 → 6" in panel.walk.side.words.text()
+
+
+def test_a_setting_in_the_middle_goes_on_from_there(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    film, clock = panel.desk.film, panel.walk.clock
+    assert film is not None
+    clock.go(4)
+    past, future = film.row(3)["points"].copy(), film.row(4)["points"].copy()
+    panel.bar.sliders["step_size"].slider.setValue(150)
+    question = panel.asks(rest=True)["walk"]
+    assert question.arguments["first"] == 4
+    assert question.arguments["steps"] == 396
+    assert question.arguments["step_size"] == panel.desk.step_size > 0.1
+    np.testing.assert_array_equal(question.arrays["x"], future)
+    engine.serve(panel)
+    assert clock.place == 4
+    assert panel.desk.film is film
+    np.testing.assert_array_equal(film.row(3)["points"], past)
+    # Other weights know nothing of those places: the walk begins anew.
+    answer = engine.answer("chains", "walk", question)
+    late = Answer(answer.slot, 1, 200, answer.arrays, answer.values)
+    panel.show_answer("walk", late)
+    assert "first" not in panel.asks(rest=True)["walk"].arguments
+
+
+def test_another_chain_set_begins_anew(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    panel.walk.clock.go(9)
+    panel.bar.again.emit()
+    assert panel.walk.clock.place == 0
+    question = panel.asks(rest=True)["walk"]
+    assert question.arguments["seed"] == 1
+    assert "first" not in question.arguments
+    engine.serve(panel)
+    panel.bar.tools.chosen.emit("n", 10)
+    assert panel.asks(rest=True)["walk"].arguments["n"] == 10
+    panel.bar.tools.chosen.emit("n", 10_000)
+    panel.bar.tools.chosen.emit("length", 4000)
+    assert panel.asks(rest=True)["walk"].arguments["steps"] == 399
+
+
+def test_a_click_watches_a_chain_or_starts_them_all(panel: ChainsPanel) -> None:
+    opened(panel)
+    film = panel.desk.film
+    assert film is not None
+    panel.walk.clock.go(2)
+    spot = film.row(2)["points"][7]
+    panel.walk.stage.clicked.emit((float(spot[0]), float(spot[1])))
+    assert panel.desk.watch == 7
+    assert "chain 8" in panel.walk.stage.trail.words
+    panel.bar.tools.chosen.emit("start", "click")
+    panel.walk.stage.clicked.emit((0.5, -1.0))
+    question = panel.asks(rest=True)["walk"]
+    assert question.arguments["start"] == "click"
+    assert question.arguments["at"] == [0.5, -1.0]
+
+
+@pytest.mark.parametrize("kernel", ["langevin", "hmc", "tempering", "own:mala"])
+def test_parts_of_a_step(panel: ChainsPanel, kernel: str) -> None:
+    engine = opened(panel)
+    panel.bar.tools.chosen.emit("kernel", kernel)
+    engine.serve(panel)
+    panel.walk.clock.go(3)
+    panel.walk.set_arrows(1)
+    stage = panel.walk.stage
+    if kernel == "hmc":
+        assert len(stage.ways._points) == N_LEAPFROG + 1
+        assert stage.drift.count == 0
+    elif kernel == "tempering":
+        assert stage.told.count == 4
+    else:
+        assert stage.drift.count == stage.noise.count == 4
+    used = {name for name, slider in panel.bar.sliders.items() if not slider.isHidden()}
+    wanted = {"langevin": {"step_size", "temperature"}, "own:mala": set(),
+              "hmc": {"step_size", "n_leapfrog", "temperature"},
+              "tempering": {"step_size", "hottest"}}  # fmt: skip
+    assert used == wanted[kernel]
+    panel.walk.set_shown("arrows", on=False)
+    assert stage.ends.count == stage.drift.count == stage.told.count == 0
+
+
+def test_answers(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    for kernel in ("langevin", "hmc", "tempering"):
+        panel.bar.tools.chosen.emit("kernel", kernel)
+        for words, spoil in SPOILS.items():
+            FakeEngine(engine.info, spoil).serve(panel)
+            assert not panel.grab().isNull(), words
+
+
+def test_the_energy_under_the_pointer(panel: ChainsPanel) -> None:
+    opened(panel)
+    told: list[object] = []
+    panel.pointed.connect(told.append)
+    panel.walk.stage.hovered.emit((1.0, 1.0))
+    (pointed,) = told
+    assert isinstance(pointed, Pointed)
+    rows = dict(pointed.rows)
+    energy = float(rows["energy E"].split()[0])
+    assert energy == pytest.approx(1.0, abs=0.01)
+    log_prob = float(rows["log p = −E − log Z"].split()[0].replace("−", "-"))
+    assert log_prob == pytest.approx(-1.0 - np.log(2 * np.pi), abs=0.01)
+    surface = panel.desk.surface
+    assert surface is not None
+    assert np.isnan(surface.height_at(np.array([[1e3, 0.0]]))).all()
+    level = surface.height_at(surface.lines)
+    np.testing.assert_allclose(level, np.repeat(LEVELS, 40), atol=0.02)
+
+
+def test_a_film_arrives_out_of_the_way(panel: ChainsPanel) -> None:
+    """A newer walk is shown once it has reached the step that is looked at."""
+
+    def piece(step: int, start: int, rows: int) -> Answer:
+        points = np.full((rows, 2, 2), float(step), np.float32)
+        arrays: dict[str, Any] = {
+            "points": points, "energy": points[..., 0], "acceptance": points[:, 0, 0],
+        }  # fmt: skip
+        return Answer(Slot("chains", "run-1", "walk"), 1, step, arrays,
+                      {"start": start, "total": 9}, final=False)  # fmt: skip
+
+    reel = WalkReel()
+    assert reel.take(piece(1, 0, 4), 3)
+    assert reel.shown is not None
+    assert reel.shown.step == 1
+    assert reel.take(piece(2, 0, 2), 3)
+    assert reel.shown.step == 1
+    assert reel.take(piece(2, 2, 2), 3)
+    assert reel.shown.step == 2
+    assert not reel.take(piece(3, 7, 1), 3)
+
+
+def test_small_parts() -> None:
+    drawn = heads(np.array([[0.0, 0.0]]), np.array([[2.0, 0.0]]))
+    np.testing.assert_allclose((drawn[0, 2] + drawn[0, 4]) / 2, [2.0 * (1 - HEAD), 0.0])
+    corners = triangles(2, 3)
+    assert len(corners) == 4
+    assert sorted({int(k) for k in corners.ravel()}) == [0, 1, 2, 3, 4, 5]
+    scale = Scale("x", "x", 0.01, 100.0, "")
+    assert scale.value_at(scale.place_of(1.0)) == pytest.approx(1.0)
+    assert scale.place_of(1e9) == scale.n_places
+
+
+def test_state_comes_back(panel: ChainsPanel) -> None:
+    opened(panel)
+    panel.bar.tools.chosen.emit("kernel", "mala")
+    panel.walk.set_shown("forces", on=True)
+    panel.walk.set_arrows(64)
+    state = panel.save_state()
+    panel.bar.tools.chosen.emit("kernel", "hmc")
+    panel.walk.set_shown("forces", on=False)
+    panel.restore_state({**state, "kernel": "mala", "temperature": -3.0})
+    assert panel.save_state() == state
