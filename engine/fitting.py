@@ -34,6 +34,8 @@ def check_values(model: GenerativeModel, dataset: Dataset) -> None:
         )
     if not model.uses_labels:
         return
+    if dataset.train_labels is None and model.labels_optional:
+        return
     if dataset.train_labels is None:
         raise ValueError(
             f"{title}: class_conditional needs labels, and {dataset.card.title} has none"

@@ -58,6 +58,8 @@ class GenerativeModel(nn.Module, ABC):
 
     card: ClassVar[ModelCard]
     Config: ClassVar[type]
+    #: Whether a model that uses labels also learns from data that have none.
+    labels_optional: ClassVar[bool] = False
     #: Whether a training step wants the whole training split instead of a batch (EM does).
     full_batch: ClassVar[bool] = False
 

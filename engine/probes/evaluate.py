@@ -88,7 +88,8 @@ def _held_out(
         z = log_z(model, cancelled=view.cancelled)
         kind, label, offset, extra = "quadrature", "−E(x) − log Z, quadrature", z.value, z.error
     flat = data.reshape(len(data), -1)
-    context = labels if model.uses_labels else None
+    # The energy of a joint model given a label is that of both; what is wanted here is x alone.
+    context = labels if model.uses_labels and density.kind != "energy" else None
     scores = score_points(density, model, flat, context=context, cancelled=view.cancelled) - offset
     nll = -float(scores.mean())
     spread = float(scores.std()) if len(scores) > 1 else 0.0

@@ -91,7 +91,7 @@ def test_a_keyframe_holds_what_decides_how_training_goes_on(name: str) -> None:
     players = {key.split(".")[1] for key in names if key.startswith("optimiser.")}
     assert players == ({"generator", "critic"} if "gan" in name else {"model"})
     memory = {key for key in names if key.startswith("memory.")}
-    assert memory == ({"memory.replay"} if name == "ebm" else set())
+    assert memory == ({"memory.replay", "memory.ages"} if name == "ebm" else set())
 
 
 @pytest.mark.parametrize("name", NAMES)
