@@ -67,12 +67,21 @@ class Boltzmann:
 
     def inputs(self, layers: Sequence[Tensor | None], index: int) -> Tensor:
         """Inputs (N, n_l) of one layer; of ``layers`` (N, n_l) only its neighbours count."""
-        total = self.biases[index]
+        return self.field(layers, index).add_(self.biases[index])
+
+    def field(self, layers: Sequence[Tensor | None], index: int) -> Tensor:
+        """What its neighbours send to one layer, (N, n_l): its inputs without the bias.
+
+        Raises:
+            ValueError: A neighbour is None.
+        """
+        total: Tensor | None = None
         for neighbour, weight in self._neighbours(index):
             value = layers[neighbour]
             if value is None:
                 raise ValueError(f"layers: layer {index} needs layer {neighbour}, given None")
-            total = torch.addmm(total, value, weight)
+            total = value @ weight if total is None else torch.addmm(total, value, weight)
+        assert total is not None
         return total
 
     def _neighbours(self, index: int) -> list[tuple[int, Tensor]]:

@@ -1,0 +1,239 @@
+r"""log Z of a layered Boltzmann machine: counted where it can be, else estimated by AIS.
+
+.. math::
+    E_\beta = (1 - \beta) E_{\text{base}} + \beta E, \qquad
+    \log Z = \log Z_{\text{base}} + \log \frac1N \sum_n w_n
+
+The base has no weights; its biases are those at which independent units fit the data. The layers
+of one side are summed out on every rung, so that only the others walk.
+
+References:
+    Salakhutdinov and Murray, *On the Quantitative Analysis of Deep Belief Networks*, ICML 2008;
+    for deep machines Salakhutdinov and Hinton, *Deep Boltzmann Machines*, AISTATS 2009.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from engine.estimators.boltzmann import can_count, exact_log_z, n_counted
+from engine.estimators.density import CancellationError, Cancelled
+from engine.mcmc import annealed
+from engine.mcmc.annealed import LOG_WEIGHT
+from engine.mcmc.target import State
+from engine.nets.boltzmann import Boltzmann
+
+#: Chains and rungs unless asked for others.
+N_CHAINS, N_STEPS = 100, 1000
+#: Rates of units in the data stay so far from 0 and 1 when they become biases.
+SMALLEST_RATE = 1e-2
+
+
+@dataclass(frozen=True)
+class LogZ:
+    """log Z in nats.
+
+    Attributes:
+        value: The value or estimate.
+        low, high: Its interval, 95 %; both are the value where it is exact.
+        kind: ``"exact"`` or ``"ais"``.
+        label: What it is, in words.
+        effective: Effective sample size of the weights; 0 where it is exact.
+        share: How much of the ladder was climbed; an answer on the way is no log Z yet.
+    """
+
+    value: float
+    low: float
+    high: float
+    kind: str
+    label: str
+    effective: float = 0.0
+    share: float = 1.0
+
+
+def log_z(
+    machine: Boltzmann,
+    base: Sequence[Tensor],
+    *,
+    generator: torch.Generator,
+    n_chains: int = N_CHAINS,
+    n_steps: int = N_STEPS,
+    cancelled: Cancelled | None = None,
+) -> LogZ:
+    """log Z, exact where the smaller side has at most 20 units, else by AIS.
+
+    The arguments are those of :func:`annealed_log_z`.
+
+    Raises:
+        engine.estimators.density.CancellationError: ``cancelled()`` was true.
+    """
+    if can_count(machine):
+        return counted_log_z(machine, cancelled=cancelled)
+    return annealed_log_z(
+        machine, base, generator=generator, n_chains=n_chains, n_steps=n_steps, cancelled=cancelled
+    )
+
+
+def counted_log_z(machine: Boltzmann, *, cancelled: Cancelled | None = None) -> LogZ:
+    """log Z by counting; raises as :func:`engine.estimators.boltzmann.exact_log_z`."""
+    value = exact_log_z(machine, cancelled=cancelled)
+    label = f"exact: a sum over all 2^{n_counted(machine)} states of one side"
+    return LogZ(value, value, value, "exact", label)
+
+
+def annealed_log_z(
+    machine: Boltzmann,
+    base: Sequence[Tensor],
+    *,
+    generator: torch.Generator,
+    n_chains: int = N_CHAINS,
+    n_steps: int = N_STEPS,
+    cancelled: Cancelled | None = None,
+    told: Callable[[float], None] | None = None,
+) -> LogZ:
+    """log Z by AIS with ``n_chains`` chains over ``n_steps`` rungs; ``told`` hears the share done.
+
+    Args:
+        machine: The machine.
+        base: Biases (n_l,) of the independent units, see :func:`base_biases`.
+        generator: All chance comes from it.
+        n_chains: N.
+        n_steps: K.
+        cancelled: Asked at every rung.
+        told: Called at every rung.
+
+    Raises:
+        ValueError: A number is below 1.
+        engine.estimators.density.CancellationError: ``cancelled()`` was true.
+    """
+    answers = climb(
+        machine, base, generator=generator, n_chains=n_chains, n_steps=n_steps, n_answers=1,
+        cancelled=cancelled, told=told,
+    )  # fmt: skip
+    return list(answers)[-1]
+
+
+def climb(
+    machine: Boltzmann,
+    base: Sequence[Tensor],
+    *,
+    generator: torch.Generator,
+    n_chains: int,
+    n_steps: int,
+    n_answers: int,
+    cancelled: Cancelled | None = None,
+    told: Callable[[float], None] | None = None,
+) -> Iterator[LogZ]:
+    """AIS that answers ``n_answers`` times on its way, evenly; only the last is log Z.
+
+    Those before are log Z of the rung that was reached, see ``share``.
+    """
+    if n_chains < 1:
+        raise ValueError(f"n_chains: given {n_chains}, wanted 1 or more")
+    ladder, betas = BoltzmannLadder(machine, tuple(base)), annealed.rungs(n_steps)
+    label = f"AIS: {n_chains:,} chains, {n_steps:,} rungs"
+    every = max(1, n_steps // n_answers)
+    state = annealed.init(ladder, n_chains, generator)
+    for rung in range(1, n_steps + 1):
+        if cancelled is not None and cancelled():
+            raise CancellationError
+        low, high = betas[rung - 1], betas[rung]
+        state, _ = annealed.step(state, ladder, low=low, high=high, generator=generator)
+        if told is not None:
+            told(rung / n_steps)
+        if rung == n_steps or (n_steps - rung) % every == 0:
+            mean = annealed.log_mean(state[LOG_WEIGHT])
+            value, low, high = (ladder.log_z0 + part for part in (mean.value, mean.low, mean.high))
+            yield LogZ(value, low, high, "ais", label, mean.effective, rung / n_steps)
+
+
+def base_biases(machine: Boltzmann, data: Tensor) -> tuple[Tensor, ...]:
+    """Biases (n_l,) of independent units that fit events (N, n_0), standardised; 0 higher up."""
+    like = machine.biases[0]
+    mean = data.to(like).mean(0)
+    if machine.variance is None:
+        first = torch.logit(mean.clamp(SMALLEST_RATE, 1.0 - SMALLEST_RATE))
+    else:
+        first = mean / machine.variance
+    return (first, *(torch.zeros_like(bias) for bias in machine.biases[1:]))
+
+
+@dataclass(frozen=True)
+class BoltzmannLadder:
+    """The rungs between independent units and a machine, see :class:`engine.mcmc.annealed.Ladder`.
+
+    A state holds ``unit_l`` (N, n_l) of the layers that walk and, of those that are summed out,
+    ``field_l`` (N, n_l), what their neighbours send; it is the same on every rung.
+    """
+
+    machine: Boltzmann
+    base: tuple[Tensor, ...]
+    walking: tuple[int, ...] = field(init=False)
+    summed: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        walking = self.machine.smaller_side()
+        others = tuple(i for i in range(len(self.machine.sizes)) if i not in walking)
+        object.__setattr__(self, "walking", walking)
+        object.__setattr__(self, "summed", others)
+
+    @property
+    def log_z0(self) -> float:
+        """log Z of the independent units."""
+        parts = enumerate(self.base)
+        return sum(float(self.machine.log_partition(i, b[None].double())) for i, b in parts)
+
+    def start(self, n: int, generator: torch.Generator) -> State:
+        """N draws of the independent units."""
+        machine, layers = self.machine, self._blank()
+        for index in self.walking:
+            means = machine.means(index, self.base[index]).expand(n, -1)
+            layers[index] = machine.draw(index, means, generator)
+        return self._with_fields(layers)
+
+    def log_f(self, state: State, beta: float) -> Tensor:
+        """−E_β with one side summed out, (N,)."""
+        total = torch.zeros(len(next(iter(state.values()))), dtype=torch.float64)
+        total = total.to(self.base[0].device)
+        for index in self.walking:
+            total += state[f"unit_{index}"].mv(self._bias(index, beta))
+        for index in self.summed:
+            inputs = self._inputs(index, state[f"field_{index}"], beta)
+            total += self.machine.log_partition(index, inputs)
+        return total
+
+    def move(self, state: State, beta: float, generator: torch.Generator) -> State:
+        """The summed layers given the others, then the others given them, at β."""
+        layers = self._blank()
+        for index in self.summed:
+            inputs = self._inputs(index, state[f"field_{index}"], beta)
+            means = self.machine.means(index, inputs)
+            layers[index] = self.machine.draw(index, means, generator)
+        for index in self.walking:
+            inputs = self._inputs(index, self.machine.field(layers, index), beta)
+            means = self.machine.means(index, inputs)
+            layers[index] = self.machine.draw(index, means, generator)
+        return self._with_fields(layers)
+
+    def _blank(self) -> list[Tensor | None]:
+        return [None] * len(self.machine.sizes)
+
+    def _with_fields(self, layers: list[Tensor | None]) -> State:
+        state: State = {}
+        for index in self.walking:
+            units = layers[index]
+            assert units is not None
+            state[f"unit_{index}"] = units
+        for index in self.summed:
+            state[f"field_{index}"] = self.machine.field(layers, index)
+        return state
+
+    def _bias(self, index: int, beta: float) -> Tensor:
+        return torch.lerp(self.base[index], self.machine.biases[index], beta)
+
+    def _inputs(self, index: int, sent: Tensor, beta: float) -> Tensor:
+        return torch.add(self._bias(index, beta), sent, alpha=beta)
