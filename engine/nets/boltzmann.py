@@ -23,6 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.drawing import normal_noise, uniform_noise
+from engine.mcmc.gibbs import Conditional
+from engine.mcmc.target import State
 
 
 @dataclass(frozen=True)
@@ -171,3 +173,13 @@ class Boltzmann:
         return Boltzmann(
             tuple(map(change, self.biases)), tuple(map(change, self.weights)), variance
         )
+
+
+def layer_given(machine: Boltzmann, names: Sequence[str], index: int) -> Conditional:
+    """The conditional of one layer, for :mod:`engine.mcmc.gibbs`; ``names`` are the layers'."""
+
+    def draw(state: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        means = machine.means(index, machine.inputs([state[name] for name in names], index))
+        return machine.draw(index, means, generator), means
+
+    return draw

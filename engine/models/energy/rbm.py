@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,8 @@ from torch import Tensor, nn
 from engine.capabilities import ChainState
 from engine.mcmc import gibbs
 from engine.model import GenerativeModel, TrainState
-from engine.nets.boltzmann import Boltzmann
+from engine.nets.boltzmann import Boltzmann, layer_given
+from engine.nets.boltzmann_steps import Gradients, descend, descent, running_means
 from engine.wire.capability import Capability
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
@@ -48,8 +49,6 @@ VARIANCE_RATE = 0.1
 LOG_VARIANCE_BOUNDS = (math.log(1e-4), math.log(4.0))
 #: Rates of pixels in the data stay so far from 0 and 1 when they become biases.
 SMALLEST_RATE = 1e-3
-#: How fast the means that centre the units follow those of the batches.
-MEAN_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -245,13 +244,12 @@ class RBM(GenerativeModel):
 
     def optimisers(self, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
         """Gradient descent with momentum."""
-        momentum = self.config.momentum
-        groups: list[dict[str, Any]] = [{"params": [self.W]}, {"params": [self.b, self.c]}]
+        model = descent([self.W], [self.b, self.c], learning_rate, self.config.momentum)
         if self.log_variance is not None:
             rate = VARIANCE_RATE * learning_rate
             slow = {"params": [self.log_variance], "lr": rate, "rate_ratio": VARIANCE_RATE}
-            groups.append(slow)
-        return {"model": torch.optim.SGD(groups, lr=learning_rate, momentum=momentum, fused=True)}
+            model.add_param_group(slow)
+        return {"model": model}
 
     @torch.no_grad()
     def train_step(
@@ -269,13 +267,12 @@ class RBM(GenerativeModel):
         if persistent:
             state.memory["chains"] = self.machine.draw(1, hidden[len(u) :], generator)
         self._turn(gradients, u, hidden[: len(u)], state)
-        optimiser = state.optimisers["model"]
-        for group in optimiser.param_groups:
-            group["momentum"] = self.config.momentum
-        optimiser.param_groups[0]["weight_decay"] = self.config.weight_decay
-        for name, parameter in self.named_parameters():
-            parameter.grad = gradients[name]
-        optimiser.step()
+        descend(
+            state.optimisers["model"],
+            [(parameter, gradients[name]) for name, parameter in self.named_parameters()],
+            momentum=self.config.momentum,
+            weight_decay=self.config.weight_decay,
+        )
         if self.log_variance is not None:
             self.log_variance.clamp_(*LOG_VARIANCE_BOUNDS)
         return losses
@@ -343,18 +340,14 @@ class RBM(GenerativeModel):
         With running means μ and λ of data and hidden units, kept in memory, the step of W is that
         for units v − μ and h − λ, and the biases take up what it moves at the means.
         """
-        weight, b, c = gradients["W"], gradients["b"], gradients["c"]
         if self.log_variance is not None:
             variance = self.log_variance.exp()
-            weight *= variance[:, None]
-            b *= variance
+            gradients["W"] *= variance[:, None]
+            gradients["b"] *= variance
         if not self.config.centred:
             return
-        mu = _running(state.memory, "mean_v", u.mean(0))
-        centre = _running(state.memory, "mean_h", hidden.mean(0))
-        weight.addr_(mu, c, alpha=-1.0).addr_(b, centre, alpha=-1.0)
-        b -= weight.mv(centre)
-        c -= weight.t().mv(mu)
+        means = running_means(state.memory, [u, hidden])
+        Gradients([gradients["b"], gradients["c"]], [gradients["W"]]).centre(means)
 
     # --- chains -------------------------------------------------------------------------------
 
@@ -387,10 +380,7 @@ class RBM(GenerativeModel):
         if kernel not in self.kernels:
             raise ValueError(f"kernel: given '{kernel}', wanted one of {', '.join(self.kernels)}")
         machine = self.machine
-        halves: dict[str, gibbs.Conditional] = {
-            "h": lambda s, g: _drawn(machine, 1, [s["v"], None], g),
-            "v": lambda s, g: _drawn(machine, 0, [None, s["h"]], g),
-        }
+        halves = {name: layer_given(machine, ("v", "h"), i) for i, name in enumerate(("v", "h"))}
         names = {"gibbs": ("h", "v"), "hidden": ("h",), "visible": ("v",)}[kernel]
         start = gibbs.init({"v": self.standardise(state["v"]), "h": state["h"]})
         after, info = gibbs.step(start, {n: halves[n] for n in names}, generator=generator)
@@ -401,17 +391,3 @@ class RBM(GenerativeModel):
             info["mean_v"] = self.unstandardise(info["mean_v"])
         v = self.unstandardise(after["v"]) if "v" in names else state["v"]
         return {"v": v, "h": after["h"]}, info
-
-
-def _drawn(
-    machine: Boltzmann, index: int, layers: list[Tensor | None], generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    means = machine.means(index, machine.inputs(layers, index))
-    return machine.draw(index, means, generator), means
-
-
-def _running(memory: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
-    """Bring a running mean in memory nearer to a value; the first one it takes over."""
-    if name not in memory:
-        memory[name] = value.clone()
-    return memory[name].lerp_(value, MEAN_RATE)
