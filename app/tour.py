@@ -33,13 +33,14 @@ class Stop:
     data: str
     steps: int
     config: dict[str, Value] = field(default_factory=dict)
+    data_config: dict[str, Value] = field(default_factory=dict)
     file: str = ""
     panels: tuple[str, ...] = ()
 
     @property
     def spec(self) -> RunSpec:
         """What the engine builds."""
-        return RunSpec(self.model, self.data, self.config)
+        return RunSpec(self.model, self.data, self.config, self.data_config)
 
 
 #: In the tour a panel is shown with the first of these that it can serve.
@@ -60,6 +61,7 @@ STOPS = (
         "glow", "digits", 120, {"n_layers": 2, "hidden_features": [32]}, panels=("flow_pictures",)
     ),
     Stop("gaussianization", "two_moons", 12, panels=("sweeps",)),
+    Stop("rbm", "digits", 600, {"algorithm": "pcd"}, {"levels": 2}, panels=("gibbs",)),
     Stop("nsf", "two_components_1d", 200, panels=("equal_areas",)),
     Stop("gated_pixelcnn", "digits", 900, file="digits", panels=("pixels",)),
 )

@@ -1,0 +1,181 @@
+"""Chains of Boltzmann machines as they are sent to the window, against enumeration."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from engine.estimators.boltzmann import every_state
+from engine.model import GenerativeModel
+from engine.models.energy.rbm import RBM
+from engine.probe import Result, View
+from engine.registry import build_dataset, build_model, probes
+
+V, H = 4, 3
+
+
+def machine(shape: tuple[int, ...] = (V,), levels: int | None = 2, hidden: int = H) -> RBM:
+    model = build_model("rbm", event_shape=shape, seed=3, hidden_units=hidden, levels=levels)
+    assert isinstance(model, RBM)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in (model.W, model.b, model.c):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return model.eval().requires_grad_(False)
+
+
+def view_of(model: GenerativeModel, dataset: Any = None) -> View:
+    return View(model, dataset, 0, seed=2)
+
+
+def frames(view: View, **wanted: Any) -> dict[str, np.ndarray[Any, Any]]:
+    pieces = list(probes()["gibbs_walk"].ask(view, wanted))
+    assert [piece.final for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    starts = [piece.values["frame"] for piece in pieces]
+    assert starts == sorted(starts)
+    found = [piece.numpy() for piece in pieces]
+    return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
+
+
+def direct_energy(model: RBM, v: Tensor, h: Tensor) -> Tensor:
+    """E by its formula, in float64."""
+    w, b, c = (p.double() for p in (model.W, model.b, model.c))
+    return -(v @ b) - h @ c - ((v @ w) * h).sum(-1)
+
+
+def test_held_values_stay_and_the_rest_follows_the_exact_conditional() -> None:
+    model = machine()
+    known, mask = np.array([1.0, 0.0, 0.0, 1.0]), np.array([True, False, False, True])
+    found = frames(view_of(model), n=1000, n_frames=40, sweeps=3, known=known, mask=mask)
+    v = torch.from_numpy(found["v"]).double()
+    assert (v[..., mask] == torch.from_numpy(known[mask])).all()
+    assert (found["mean_v"][2:][..., mask] == known[mask]).all()
+    states = every_state(V, like=torch.zeros(1, dtype=torch.float64))
+    log_p = -model.double().energy(states)
+    holds = (states[:, mask] == torch.from_numpy(known[mask])).all(1)
+    truth = torch.softmax(log_p[holds], 0)
+    seen = v[5:].reshape(-1, V)
+    own = torch.stack([(seen == state).all(1).double().mean() for state in states[holds]])
+    assert 0.5 * float((own - truth).abs().sum()) < 0.015
+
+
+def test_energy_and_free_energy_are_those_of_enumeration() -> None:
+    model = machine()
+    found = frames(view_of(model), n=3, n_frames=20)
+    v, h = (torch.from_numpy(found[name]).double() for name in ("v", "h"))
+    energy = torch.from_numpy(found["energy"]).double()
+    assert torch.allclose(energy, direct_energy(model, v, h), atol=1e-5)
+    hidden = every_state(H, like=torch.zeros(1, dtype=torch.float64))
+    each = direct_energy(model, v[:, :, None], hidden.expand(*v.shape[:2], *hidden.shape))
+    free = -torch.logsumexp(-each, -1)
+    assert torch.allclose(torch.from_numpy(found["free_energy"]).double(), free, atol=1e-5)
+
+
+def test_half_steps_take_turns_and_say_what_they_drew_from() -> None:
+    model = machine()
+    found = frames(view_of(model), n=2, n_frames=9)
+    v, h = (torch.from_numpy(found[name]).float() for name in ("v", "h"))
+    assert found["kernel"].tolist() == [-1, 0, 1, 0, 1, 0, 1, 0, 1]
+    assert np.isnan(found["mean_h"][0]).all()
+    for t in range(1, 9):
+        changed = "h" if t % 2 else "v"
+        assert found["drawn"][t].tolist() == [changed == "v", changed == "h"]
+        still = "v" if changed == "h" else "h"
+        assert (found[still][t] == found[still][t - 1]).all()
+        inputs = v[t] @ model.W + model.c if changed == "h" else h[t] @ model.W.t() + model.b
+        means = torch.from_numpy(found[f"mean_{changed}"][t])
+        assert torch.allclose(means, torch.sigmoid(inputs), atol=1e-6)
+
+
+def test_a_chain_is_named_by_start_seed_and_half_step() -> None:
+    view = view_of(machine())
+    short, long = frames(view, n_frames=5), frames(view, n_frames=41)
+    thinned = frames(view, n_frames=5, sweeps=4)
+    for name in ("v", "h", "energy"):
+        assert (long[name][:5] == short[name]).all()
+        assert (long[name][[0, 8, 16, 24, 32]] == thinned[name]).all()
+    other = frames(view, n_frames=41, seed=1)
+    assert (other["v"] != long["v"]).any()
+
+
+def test_chains_start_at_held_out_observations() -> None:
+    data = build_dataset("digits", levels=2, n_samples=20)
+    view = view_of(machine((1, 8, 8)), data)
+    found = frames(view, start="data", first=len(data.test) - 2, n=4, n_frames=2)
+    rows = data.test[[-2, -1, 0, 1]]
+    assert (found["v"][0] == rows.reshape(4, 64).numpy()).all()
+    picture = np.indices((8, 8)).sum(0) % 2.0
+    own = frames(view, start="data", known=picture, n=2, n_frames=2)
+    assert (own["v"][0] == picture.reshape(64)).all()
+
+
+def test_real_visible_units_are_sent_in_units_of_the_data() -> None:
+    data = build_dataset("two_moons", n_samples=300)
+    model = build_model("rbm", event_shape=(2,), dataset=data, hidden_units=5)
+    model.prepare(data.train, generator=torch.Generator().manual_seed(0))
+    view = View(model.eval().requires_grad_(False), data, 0)
+    found = frames(view, n=400, n_frames=20, start="data")
+    assert found["v"].dtype == np.float32
+    state = {name: torch.from_numpy(found[name][-1]).float() for name in ("v", "h")}
+    assert np.allclose(found["free_energy"][-1], cast(RBM, model).energy(state["v"]), atol=1e-4)
+    # Untrained, it is nearly one Gaussian with the data's mean and first variance.
+    assert found["v"][-1].mean(0) == pytest.approx(data.train.mean(0).numpy(), abs=0.1)
+
+
+def ask_filters(view: View, **wanted: Any) -> Result:
+    (found,) = probes()["gibbs_filters"].ask(view, wanted)
+    return found
+
+
+def test_filters_tell_weights_and_activity_over_the_data() -> None:
+    data = build_dataset("digits", levels=2, n_samples=50)
+    model = machine((1, 8, 8))
+    model.c[1] = -90.0
+    found = ask_filters(view_of(model, data), n_data=50).numpy()
+    assert (found["filters"] == model.W.t().numpy()).all()
+    assert found["norms"] == pytest.approx(model.W.norm(dim=0).numpy())
+    assert (found["biases"] == model.c.numpy()).all()
+    on = torch.sigmoid(data.train.reshape(-1, 64).float() @ model.W + model.c)
+    assert found["activity"] == pytest.approx(on.mean(0).numpy(), abs=1e-5)
+    assert found["spread"][1] < 1e-6 < found["spread"][0]
+    with pytest.raises(ValueError, match="layer: given 2, wanted 1 to 1"):
+        ask_filters(view_of(model, data), layer=2)
+
+
+def test_directions_of_a_gaussian_machine_lead_to_the_mean() -> None:
+    data = build_dataset("two_moons", n_samples=300)
+    model = machine((2,), None)
+    model.prepare(data.train, generator=torch.Generator().manual_seed(0))
+    found = ask_filters(View(model, data, 0)).numpy()
+    h = torch.tensor([[1.0, 0.0, 1.0]])
+    _, info = model.step({"v": torch.zeros(1, 2), "h": h}, "visible", torch.Generator())
+    mean = found["centre"] + (h.numpy() @ found["directions"])[0]
+    assert mean == pytest.approx(info["mean_v"][0].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"n": 0}, "n: given 0"),
+        ({"n_frames": 0}, "n_frames: given 0"),
+        ({"sweeps": -1}, "sweeps: given -1"),
+        ({"first": -1}, "first: given -1"),
+        ({"mask": np.ones(V, dtype=bool)}, "given a mask alone"),
+        ({"known": np.zeros(V), "mask": np.ones(3, dtype=bool)}, "mask: given shape"),
+        ({"n": 1024, "n_frames": 10_001}, "values in all"),
+    ],
+)
+def test_what_cannot_be_asked(wanted: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        list(probes()["gibbs_walk"].ask(view_of(machine()), wanted))
+
+
+def test_a_chain_on_an_energy_has_no_layers() -> None:
+    model = build_model("ebm", event_shape=(2,), hidden_features=(8,)).eval()
+    for name in ("gibbs_walk", "gibbs_filters"):
+        with pytest.raises(ValueError, match="no units that are drawn layer by layer"):
+            list(probes()[name].ask(view_of(model), {}))

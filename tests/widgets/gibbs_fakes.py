@@ -1,0 +1,136 @@
+"""Boltzmann machines whose answers numpy makes: chains that turn one pixel a half-step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from engine.wire.capability import Capability
+from engine.wire.event import Event
+from engine.wire.fields import Field, FieldSpec
+from engine.wire.messages import Answer, RunInfo, Slot
+from tests.widgets.fakes import run_info
+from widgets.panel import Panel
+
+Arrays = dict[str, Any]
+Found = tuple[Arrays, dict[str, Any]]
+Spoil = Callable[[str, Any], Any]
+
+N_EXAMPLES = 6
+
+
+def machine(
+    shape: tuple[int, ...] = (1, 4, 4), levels: int | None = 2, hidden: Any = 6, **changes: Any
+) -> RunInfo:
+    """A run of a machine with ``hidden`` units, a list when it is deep."""
+    info = run_info("ebm", shape)
+    field = FieldSpec("hidden_units", "int", 6, Field(1, 10))
+    card = msgspec.structs.replace(
+        info.card, name="rbm", title="Restricted Boltzmann machine", fields=(field,),
+        capabilities=(Capability.ENERGY, Capability.CHAIN), **changes,
+    )  # fmt: skip
+    axes = ("channel", "row", "column") if len(shape) == 3 else ()
+    event = Event(shape, axes, "binary" if levels == 2 else "real", levels)
+    spec = msgspec.structs.replace(info.spec, model="rbm", model_config={"hidden_units": hidden})
+    data = msgspec.structs.replace(info.data, event=event)
+    return msgspec.structs.replace(info, card=card, spec=spec, data=data)
+
+
+def widths(info: RunInfo) -> dict[str, int]:
+    """Units of each block."""
+    hidden = info.spec.model_config["hidden_units"]
+    sizes = [hidden] if isinstance(hidden, int) else list(hidden)  # type: ignore[arg-type]
+    names = ["h"] if len(sizes) == 1 else [f"h{n + 1}" for n in range(len(sizes))]
+    return {"v": info.data.event.size, **dict(zip(names, map(int, sizes), strict=True))}
+
+
+def gibbs_walk(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """All frames in one piece: unit t of every block is on in frame t and no other."""
+    blocks = widths(info)
+    n, frames, sweeps = wanted["n"], wanted["n_frames"], wanted.get("sweeps", 0)
+    stride = 2 * sweeps or 1
+    found: Arrays = {}
+    for block, size in blocks.items():
+        is_real = block == "v" and info.data.event.levels is None
+        states = np.zeros((frames, n, size), np.float32 if is_real else np.uint8)
+        for t in range(frames):
+            for chain in range(n):
+                states[t, chain, (t + chain) % size] = 1
+        found[block] = states
+        found[f"mean_{block}"] = np.clip(states.astype(np.float32), 0.1, 0.9)
+        found[f"mean_{block}"][0] = np.nan
+    if "mask" in arrays:
+        mask = arrays["mask"].reshape(-1)
+        known = np.nan_to_num(arrays["known"].reshape(-1)[mask])
+        found["v"][..., mask] = found["mean_v"][..., mask] = known
+    found["energy"] = np.linspace(-3.0, -9.0, frames)[:, None].repeat(n, 1)
+    found["free_energy"] = found["energy"] - 2.0
+    found["kernel"] = np.array([-1, *(t % 2 for t in range(frames - 1))], np.int32)
+    drawn = np.zeros((frames, len(blocks)), dtype=bool)
+    drawn[1::2, 1:], drawn[2::2, 0] = True, True
+    found["drawn"] = drawn
+    return found, {
+        "frame": 0, "n_frames": frames, "stride": stride, "kernels": ["hidden", "visible"],
+        "blocks": list(blocks), "free_of": ["v"],
+        "n_clamped": int(arrays["mask"].sum()) if "mask" in arrays else 0,
+    }  # fmt: skip
+
+
+def gibbs_filters(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """Unit j has weights j/10 everywhere; the last one is dead."""
+    blocks = list(widths(info).values())
+    size, n = blocks[0], blocks[wanted.get("layer", 1)]
+    strength = np.arange(n, dtype=np.float32) / 10
+    found = {
+        "filters": np.tile(strength[:, None], (1, size)),
+        "own": np.tile(strength[:, None], (1, size)),
+        "norms": strength * np.float32(size) ** 0.5,
+        "biases": -strength,
+        "visible_biases": np.zeros(size, np.float32),
+        "activity": strength[::-1] / n,
+        "spread": np.where(np.arange(n) == n - 1, 0.0, 0.2).astype(np.float32),
+    }
+    if info.data.event.levels is None:
+        found |= {"directions": found["filters"], "centre": np.zeros(size, np.float32)}
+    return found, {"layer": 1, "n_layers": len(blocks) - 1, "n_data": 50}
+
+
+def data_examples(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """Picture k has its first k pixels on."""
+    size = info.data.event.size
+    rows = np.stack([np.arange(size) < k + 1 for k in range(N_EXAMPLES)]).astype(np.float32)
+    shape = (N_EXAMPLES, *(int(side or 1) for side in info.data.event.shape))
+    return {"examples": rows.reshape(shape), "labels": np.full(N_EXAMPLES, -1, np.int32)}, {}
+
+
+def data_points(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """A cloud."""
+    points = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    return {"points": points, "labels": np.full(200, -1, np.int32)}, {}
+
+
+PROBES: dict[str, Callable[[RunInfo, dict[str, Any], Arrays], Found]] = {
+    "gibbs_walk": gibbs_walk, "gibbs_filters": gibbs_filters, "data_examples": data_examples,
+    "data_points": data_points,
+}  # fmt: skip
+
+
+def serve(panel: Panel, info: RunInfo, spoil: Spoil = lambda name, a: a) -> dict[str, Answer]:
+    """Answer all that a panel asks, until it asks nothing new."""
+    answered: dict[str, Answer] = {}
+    asked: dict[str, str] = {}
+    for _ in range(3):
+        for part, question in panel.asks(rest=True).items():
+            if asked.get(part) == repr(question):
+                continue
+            asked[part] = repr(question)
+            arrays, values = PROBES[question.probe](
+                info, dict(question.arguments), dict(question.arrays)
+            )
+            spoilt = {name: spoil(name, array) for name, array in arrays.items()}
+            answered[part] = Answer(Slot("gibbs", info.run, part), 1, 100, spoilt, values)
+            panel.show_answer(part, answered[part])
+    return answered

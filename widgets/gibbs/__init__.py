@@ -1,0 +1,1 @@
+"""Parts of the Gibbs panel: chains of Boltzmann machines, their units, filters and log Z."""
