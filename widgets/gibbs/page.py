@@ -18,9 +18,9 @@ from widgets.controls.tool_row import ToolRow
 from widgets.gibbs.desk import START_TIP, STARTS, Desk
 from widgets.gibbs.film import WalkFilm, WalkReel
 from widgets.look import Look
+from widgets.mode_panel import LOW, TALL
 from widgets.panel import Question
 from widgets.pixels.clock import Clock
-from widgets.pixels.mode import LOW, TALL
 from widgets.pixels.transport import PixelTransport
 from widgets.pixels.words import spaced
 
