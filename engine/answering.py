@@ -13,19 +13,23 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
+from torch import Tensor
 
 from engine.dataset import Dataset
 from engine.failures import describe
 from engine.heartbeat import Phase
-from engine.history import History, Snapshot, put
+from engine.history import History, Milestone, Snapshot, put
 from engine.model import GenerativeModel
 from engine.probe import View
 from engine.registry import find, probes
 from engine.streams import MakeView, Streams
 from engine.wire.messages import Answer, Ask, Failed, Slot, ToWindow
 
+#: How a keyframe calls the training's chains and buffers.
+MEMORY = "memory."
 #: Something dragged that takes longer than this makes room for what is dragged later.
 PATIENCE_SECONDS = 0.06
 
@@ -48,6 +52,7 @@ class Exhibit:
         seed: The run's seed.
         history: Stored snapshots; the trainer adds, this side looks up.
         newest: The latest published snapshot; replaced as a whole.
+        safe: The run's latest keyframe, which may not be in the history.
     """
 
     replica: GenerativeModel
@@ -55,6 +60,7 @@ class Exhibit:
     seed: int
     history: History
     newest: Snapshot
+    safe: Callable[[], Milestone | None] = lambda: None
     _stages: dict[str, _Stage] = field(default_factory=dict)
 
     def view(self, cursor: int | None, cancelled: Callable[[], bool], lane: str = "") -> View:
@@ -68,7 +74,21 @@ class Exhibit:
         if snapshot is not stage.loaded:
             put(snapshot, stage.replica)
             stage.loaded = snapshot
-        return View(stage.replica, self.dataset, snapshot.step, self.seed, cancelled)
+        return self._view(stage.replica, snapshot.step, cancelled)
+
+    def _view(self, model: GenerativeModel, step: int, cancelled: Callable[[], bool]) -> View:
+        memory = partial(self.memory_at, step)
+        return View(model, self.dataset, step, self.seed, cancelled, memory)
+
+    def memory_at(self, step: int) -> tuple[int, dict[str, Tensor]]:
+        """Chains and buffers of the newest keyframe not after a step, and that one's step."""
+        found = [m for m in (self.history.keyframe_at(step), self.safe()) if m is not None]
+        best = max((m for m in found if m.step <= step), key=lambda m: m.step, default=None)
+        if best is None:
+            return 0, {}
+        kept = best.keyframe.tensors.items()
+        named = {n.removeprefix(MEMORY): t for n, t in kept if n.startswith(MEMORY)}
+        return best.step, named
 
     def view_apart(self, cursor: int | None) -> MakeView:
         """How to make a view with a replica of its own, for work that lasts."""
@@ -77,7 +97,7 @@ class Exhibit:
         def make(cancelled: Callable[[], bool]) -> View:
             replica = copy.deepcopy(self.replica)
             put(snapshot, replica)
-            return View(replica, self.dataset, snapshot.step, self.seed, cancelled)
+            return self._view(replica, snapshot.step, cancelled)
 
         return make
 

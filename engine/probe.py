@@ -58,6 +58,8 @@ class View:
         step: Training step of the snapshot.
         seed: The run's seed; see :meth:`generator`.
         cancelled: True once a newer ask for the same slot waits; check it between chunks.
+        memory: The training's own chains and replay buffers, and the step that they are of: the
+            newest keyframe not after the snapshot. Never to be written to.
     """
 
     model: GenerativeModel
@@ -65,6 +67,7 @@ class View:
     step: int
     seed: int = 0
     cancelled: Callable[[], bool] = lambda: False
+    memory: Callable[[], tuple[int, Mapping[str, Tensor]]] = lambda: (0, {})
 
     def generator(self, stream: int = 0) -> torch.Generator:
         """A fresh CPU generator: the same seed and stream give the same draws at every step."""

@@ -102,7 +102,9 @@ class Run:
         self._published_at = time.monotonic()
         replica = copy.deepcopy(model).eval().requires_grad_(False)
         first = take(model, self.step)
-        self.exhibit = Exhibit(replica, self.dataset, spec.seed, self.history, first)
+        self.exhibit = Exhibit(
+            replica, self.dataset, spec.seed, self.history, first, lambda: self._safe
+        )
         self.history.add(first)
         self.history.add_keyframe(self._safe)
 

@@ -143,8 +143,32 @@ def begun(view: View, land: Landscape, plane: Plane, arguments: Arguments) -> Te
         place = plane.lift(torch.tensor([arguments.at], dtype=torch.float64))
         return place.repeat(n, 1).to(land.location)
     if arguments.start == "buffer":
-        raise ValueError("the replay buffer of this run is not at hand")
+        return _of_buffer(view, land, n, generator)
     return starts(view.model, land, n, generator)
+
+
+def replay_of(view: View) -> tuple[Tensor, Tensor | None, int]:
+    """The training's chains (M, D) standardised, their ages (M,), and the step they are of.
+
+    Raises:
+        ValueError: The run keeps no replay buffer, or has not begun to.
+    """
+    step, memory = view.memory()
+    replay = memory.get("replay")
+    if replay is None or replay.flatten(1).shape[1] != view.model.event_size:
+        raise ValueError(
+            "the replay buffer: this run has none yet; an energy-based model fills it from its "
+            "first training step on"
+        )
+    return replay.flatten(1), memory.get("ages"), step
+
+
+def _of_buffer(view: View, land: Landscape, n: int, generator: torch.Generator) -> Tensor:
+    replay = replay_of(view)[0].to(land.location)
+    rows = torch.randperm(len(replay), generator=generator)
+    if n > len(replay):
+        rows = torch.randint(len(replay), (n,), generator=generator)
+    return land.unstandardise(replay[rows[:n]])
 
 
 def _observations(view: View, n: int, generator: torch.Generator) -> Tensor:

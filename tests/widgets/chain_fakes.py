@@ -79,4 +79,67 @@ def chain_walk(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> 
     }  # fmt: skip
 
 
-PROBES = {"energy_surface": energy_surface, "chain_walk": chain_walk}
+def two_forces(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> Answered:
+    (x0, y0), (x1, y1), size = wanted["low"], wanted["high"], wanted["size"]
+    x, y = nodes(x0, x1, size), nodes(y0, y1, size)
+    bowl = np.exp(-(x[None] ** 2 + y[:, None] ** 2) / 2)
+    arrays = {
+        "x": x, "y": y, "positive": -2.0 * bowl, "negative": 1.5 * bowl, "exact": 0.1 * bowl,
+        "data": np.random.default_rng(1).normal(size=(40, 2)).astype(np.float32),
+    }  # fmt: skip
+    return arrays, {
+        "cosine": 0.5, "norm": 2.0, "exact_norm": 1.0, "mean_data": 1.0, "mean_negatives": 2.0,
+        "mean_exact": 1.5, "n": 40, "n_negatives": len(given["negatives"]),
+    }  # fmt: skip
+
+
+def replay_buffer(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> Answered:
+    random = np.random.default_rng(2)
+    points = random.normal(size=(60, 2)).astype(np.float32)
+    arrays: dict[str, Any] = {
+        "points": points, "energy": (points**2).sum(1) / 2, "ages": np.arange(60) * 5,
+    }  # fmt: skip
+    if wanted["n_pictures"]:
+        arrays["pictures"] = random.random((16, *info.data.event.shape)).astype(np.float32)
+    return arrays, {"n_all": 60, "step": 90, "steps": 5}
+
+
+def chain_long(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> Answered:
+    marks = np.array([0, 1, 5, 10, 100, wanted["steps"]])
+    mean = 1.0 + np.exp(-marks / 20)
+    wide = info.data.event.size > 2
+    return {
+        "marks": marks, "energy": np.stack([mean, mean - 0.5, mean + 0.5], 1),
+        "kl": np.full(len(marks), np.nan) if wide else 2 * np.exp(-marks / 20) + 0.05,
+        "lost": np.zeros(len(marks), np.float32), "points": np.zeros((len(marks), 30, 2)),
+    }, {
+        "floor": None if wide else 0.04, "exact_energy": None if wide else 1.0,
+        "training_steps": 5, "final": wanted["steps"],
+    }  # fmt: skip
+
+
+def chain_truth(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> Answered:
+    random = np.random.default_rng(3)
+    cells = random.random((6, 6))
+    arrays: dict[str, Any] = {
+        "traces": random.normal(size=(51, 8, 3)).astype(np.float32),
+        "correlation": np.exp(-np.arange(20)[:, None] / np.array([2.0, 4.0, 8.0])),
+        "masses": np.array([0.6, 0.4]), "occupied": np.array([0.9, 0.1]),
+        "floors": np.array([[-1.0, 0.0], [1.0, 0.0]]),
+        "exact": cells / cells.sum(), "shares": cells / cells.sum(),
+    }  # fmt: skip
+    values: dict[str, Value] = {
+        "r_hat": [1.5, 1.1, 1.0], "ess": [30.0, 40.0, 500.0], "n_judged": 1600,
+        "acceptance": 0.6, "kl": 0.3, "floor": 0.01, "bias": 0.29, "diverged": 0.0,
+        "low": [-3.0, -3.0], "high": [3.0, 3.0], "names": ["x", "y", "E"],
+    }  # fmt: skip
+    if wanted["compare"]:
+        arrays |= {"mala_shares": arrays["exact"], "mala_occupied": np.array([0.6, 0.4])}
+        values |= {"mala_kl": 0.011, "mala_floor": 0.01, "mala_bias": 0.001}
+    return arrays, values
+
+
+PROBES = {
+    "energy_surface": energy_surface, "chain_walk": chain_walk, "two_forces": two_forces,
+    "replay_buffer": replay_buffer, "chain_long": chain_long, "chain_truth": chain_truth,
+}  # fmt: skip

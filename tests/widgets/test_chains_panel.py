@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from engine.wire.messages import Answer, Slot
+from engine.wire.messages import Answer, Failed, Slot
 from tests.widgets.chain_fakes import LEVELS, N_LEAPFROG
 from tests.widgets.fakes import FakeEngine, run_info
 from tests.widgets.test_panels import SPOILS
@@ -147,11 +147,80 @@ def test_parts_of_a_step(panel: ChainsPanel, kernel: str) -> None:
 
 def test_answers(panel: ChainsPanel) -> None:
     engine = opened(panel)
-    for kernel in ("langevin", "hmc", "tempering"):
+    for kernel in ("hmc", "tempering"):
         panel.bar.tools.chosen.emit("kernel", kernel)
         for words, spoil in SPOILS.items():
             FakeEngine(engine.info, spoil).serve(panel)
             assert not panel.grab().isNull(), words
+
+
+@pytest.mark.parametrize("mode", ["forces", "buffer", "truth"])
+@pytest.mark.parametrize("shape", [(2,), (1, 8, 8)])
+def test_pages(panel: ChainsPanel, mode: str, shape: tuple[int, ...]) -> None:
+    engine = opened(panel, shape=shape)
+    panel.set_mode(mode)
+    for words, spoil in SPOILS.items():
+        for _ in range(2):
+            FakeEngine(engine.info, spoil).serve(panel)
+        assert not panel.grab().isNull(), words
+
+
+def test_forces_are_those_of_the_chains_at_this_step(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    panel.set_mode("forces")
+    film = panel.desk.film
+    assert film is not None
+    for place in (2, 9):
+        panel.walk.clock.go(place)
+        negatives = panel.asks(rest=True)["forces"].arrays["negatives"]
+        np.testing.assert_array_equal(negatives, film.row(place)["points"])
+    engine.serve(panel)
+    maps = panel.forces.maps
+    middle = {name: shown.value_at((0.0, 0.0)) or 0.0 for name, shown in maps.items()}
+    assert middle["sum"] == pytest.approx(middle["positive"] + middle["negative"])
+    assert middle["positive"] < 0 < middle["negative"]
+    assert any("cosine with the exact gradient 0.500" in c.text for c in panel.chips.chips)
+    panel.open_run(run_info("realnvp"))
+    assert panel.asks(rest=True) == {}
+    assert "exact samples is 0" in panel.forces.empty.text.replace("  ", " ")
+
+
+def test_the_long_run_marks_the_training(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    panel.set_mode("buffer")
+    engine.serve(panel)
+    mode = panel.buffer
+    assert mode.energy.value_at("mean", 0.0) == 2.0
+    assert mode.kl.value_at("floor", 0.0) == 0.04
+    assert mode.rules[0].at == pytest.approx(np.log10(5))
+    mode.set_log("log", on=False)
+    assert mode.rules[0].at == 5
+    assert mode.map.dots.count == 60
+    assert "K = 5" in mode.rules[0].heading
+    mode.set_longest(20_000)
+    assert panel.asks(rest=True)["long"].arguments["steps"] == 20_000
+    failed = Failed("probe", "ValueError", "this run has none yet",
+                    slot=Slot("chains", "run-1", "buffer"))  # fmt: skip
+    panel.show_failed("buffer", failed)
+    assert panel.banner.text == ""
+    assert "none yet" in mode.map.title.text()
+
+
+def test_the_truth_tells_what_is_wrong(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    panel.set_mode("truth")
+    engine.serve(panel)
+    texts = [chip.text for chip in panel.chips.chips]
+    assert "R-hat 1.50: not mixed" in texts
+    assert any(text.startswith("ESS 30 of 1") for text in texts)
+    assert any(text.startswith("Langevin: 0.290 nats from exact") for text in texts)
+    assert any(text.startswith("MALA: 0.001 nats from exact") for text in texts)
+    told: list[Any] = []
+    panel.pointed.connect(told.append)
+    panel.truth.bars._on_hovered((1.1, 0.2))
+    assert dict(told[-1].rows) == {"exact mass": "40.0%", "Langevin": "10.0%", "MALA": "40.0%"}
+    panel.truth.set_compared("compare", on=False)
+    assert panel.asks(rest=True)["law"].arguments["compare"] is False
 
 
 def test_the_energy_under_the_pointer(panel: ChainsPanel) -> None:

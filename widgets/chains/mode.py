@@ -6,7 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from engine.wire.messages import Answer
+from engine.wire.messages import Answer, Failed
 from widgets.chains.desk import Desk
 from widgets.controls.chips import Chip
 from widgets.controls.tool_row import ToolRow
@@ -44,6 +44,10 @@ class Mode(QWidget):
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw the answer to one part."""
+
+    def show_failed(self, part: str, failed: Failed) -> bool:
+        """Deal with a failure here; False leaves it to the panel's banner."""
+        return False
 
     def chips(self) -> tuple[Chip, ...]:
         """What is said below the pictures, numbers with their kind and unit."""

@@ -10,10 +10,13 @@ from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
-from engine.wire.messages import Answer, RunInfo
+from engine.wire.messages import Answer, Failed, RunInfo
+from widgets.chains.buffer_mode import LONGEST, BufferMode
 from widgets.chains.desk import Desk
+from widgets.chains.forces_mode import ForcesMode
 from widgets.chains.mode import Mode
 from widgets.chains.moves_bar import MovesBar
+from widgets.chains.truth_mode import TruthMode
 from widgets.chains.walk_mode import ARROWS, TOGGLES, VIEWS, WalkMode
 from widgets.controls.chips import ChipRow
 from widgets.controls.empty import EmptyState
@@ -23,6 +26,9 @@ from widgets.panel import Panel, Question
 
 MODES = (
     ("walk", "Walk", "Chains on the energy, one step at a time: drift, noise, accept or refuse"),
+    ("forces", "Forces", "Training as two forces: data pull the energy down, chains push it up"),
+    ("buffer", "Long run", "The training's replay buffer, and chains far beyond its length"),
+    ("truth", "Truth", "Have the chains mixed? R-hat, occupancy, and the bias of their law"),
 )
 HINT = "Choose 2-D data and the energy-based model on the left, then press play (space)."
 #: Pixels at scale 1: the width that one row of tools takes.
@@ -42,7 +48,13 @@ class ChainsPanel(Panel):
         super().__init__(look)
         self.desk = Desk(self)
         self.walk = WalkMode(look, self.desk)
-        self.modes: dict[str, Mode] = {"walk": self.walk}
+        self.forces, self.buffer = (
+            ForcesMode(look, self.desk, self.walk), BufferMode(look, self.desk)
+        )  # fmt: skip
+        self.truth = TruthMode(look, self.desk)
+        self.modes: dict[str, Mode] = {
+            "walk": self.walk, "forces": self.forces, "buffer": self.buffer, "truth": self.truth,
+        }  # fmt: skip
         self.switch = Segments(look, MODES, self)
         self.bar = MovesBar(look, self.desk)
         self.chips = ChipRow(look, parent=self)
@@ -141,6 +153,11 @@ class ChainsPanel(Panel):
             self._offer(self.desk.surface.kernels)
         self._show_chips()
 
+    def show_failed(self, part: str, failed: Failed) -> None:
+        """A mode may know what to do; else the banner says it."""
+        if not self.mode.show_failed(part, failed):
+            super().show_failed(part, failed)
+
     def _offer(self, kernels: tuple[str, ...]) -> None:
         """A kernel that this energy has not got gives way to the first."""
         if kernels and self.desk.kernel not in kernels:
@@ -175,6 +192,9 @@ class ChainsPanel(Panel):
         return {
             "mode": self.switch.current, "view": self.walk.switch.current,
             "n_arrows": self.walk.stage.n_arrows, **switches, **self.desk.save(),
+            "points": self.forces.tools.is_checked("points"), "longest": self.buffer.longest,
+            "log": self.buffer.tools.is_checked("log"), "which": self.truth.which,
+            "compare": self.truth.tools.is_checked("compare"),
         }  # fmt: skip
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
@@ -187,12 +207,28 @@ class ChainsPanel(Panel):
         arrows = state.get("n_arrows")
         if arrows in dict(ARROWS).values() and isinstance(arrows, int):
             self.walk.set_arrows(arrows)
+        self._restore_pages(state)
         if state.get("view") in [name for name, *_ in VIEWS]:
             self.walk.set_view(str(state["view"]))
         if state.get("mode") in self.modes:
             self.set_mode(str(state["mode"]))
         self.bar.show_desk()
         self.desk.begin_again()
+
+    def _restore_pages(self, state: Mapping[str, Value]) -> None:
+        switches = (
+            ("points", self.forces.set_shown), ("log", self.buffer.set_log),
+            ("compare", self.truth.set_compared),
+        )  # fmt: skip
+        for name, switch in switches:
+            on = state.get(name)
+            if isinstance(on, bool):
+                switch(name, on)
+        longest, which = state.get("longest"), state.get("which")
+        if isinstance(longest, int) and longest in dict(LONGEST).values():
+            self.buffer.set_longest(longest)
+        if isinstance(which, int) and which in (0, 1, 2):
+            self.truth.set_which(which)
 
     @property
     def own_frames(self) -> int:

@@ -1,0 +1,211 @@
+"""Whether chains have mixed, and how far their law at rest is from exp(−E/T)/Z."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+import torch
+from torch import Tensor
+
+from engine.estimators.basins import Basins, find_basins
+from engine.estimators.chain_diagnostics import autocorrelation, effective_sample_size, r_hat
+from engine.estimators.density import CancellationError
+from engine.estimators.grid import Box, midpoint_grid
+from engine.estimators.landscape import Landscape, Owner, landscape_of
+from engine.estimators.partition import log_z
+from engine.estimators.stationary import cell_masses, histogram
+from engine.estimators.walking import Walk
+from engine.plane import data_box, make_plane
+from engine.probe import Result, View, probe
+from engine.probes.chain_walk import Arguments as WalkArguments
+from engine.probes.chain_walk import Start, begun, check
+from engine.probes.energy_surface import scored
+from engine.target import Target
+from engine.wire.fields import Value
+
+#: Chains whose traces are sent, and those that R-hat and effective sample size look at.
+TRACED, JUDGED = 8, 64
+#: The second half of a walk counts; of it so many late states, evenly apart, fill the histogram.
+LATE = 25
+#: Lags of the autocorrelation, as a share of the half that counts; cells a side of histograms.
+LAGS, CELLS = 0.5, 24
+#: Nodes a side of the grid whose valleys are found.
+NODES = 96
+#: A log-density's box is that of the data, widened so many times by this factor until this
+#: little mass is missing.
+WIDER, WIDENINGS, MISSING = 1.4, 8, 1e-5
+LEAST_STEPS = 40
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """As of the probe ``chain_walk``; ``compare``: MALA at the same step size beside it."""
+
+    n: int = 1000
+    seed: int = 0
+    start: Start = "noise"
+    at: tuple[float, ...] = ()
+    steps: int = 400
+    kernel: str = "langevin"
+    step_size: float = 0.02
+    noise: float = 0.05
+    temperature: float = 1.0
+    n_leapfrog: int = 10
+    n_replicas: int = 4
+    hottest: float = 16.0
+    owner: Owner = "model"
+    compare: bool = True
+
+    @property
+    def walk(self) -> WalkArguments:
+        """The same, as the probe ``chain_walk`` takes them."""
+        names = [name for name in self.__struct_fields__ if name != "compare"]
+        return WalkArguments(**{name: getattr(self, name) for name in names}, told=0)
+
+
+@probe(summary="Whether chains have mixed, and the bias of their law.", arguments=Arguments)
+def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
+    """S steps of N chains; what is judged is their second half. Two values only.
+
+    - ``traces`` (S + 1, C, 3): both values and E of the first C chains.
+    - ``correlation`` (L + 1, 3): autocorrelation at lags 0 … L.
+    - ``shares`` and ``exact`` (G, G), rows of y: the histogram of late states and the exact
+      masses of its cells; ``mala_shares`` likewise.
+    - ``masses`` and ``occupied`` (K,): exact masses of the energy's valleys, and the shares of
+      late states in them; ``mala_occupied``; ``floors`` (K, 2), their lowest places.
+
+    Values, each a list of three where it is of the two values and E: ``r_hat``, ``ess`` (of the
+    judged chains), ``n_judged`` (their states); ``acceptance``; in nats ``kl``, of the
+    histogram from the law, ``floor``, the part of it that is chance, by what halves of the chains
+    show more than all of them, and ``bias``, the rest; with ``mala_kl`` … beside them; ``low``,
+    ``high`` of the histogram; ``names``; ``diverged``, the share of chains.
+
+    Raises:
+        ValueError: An argument is out of range, the energy has not two values, or there is none.
+    """
+    check(view, arguments.walk)
+    if arguments.steps < LEAST_STEPS:
+        raise ValueError(f"steps: given {arguments.steps}, wanted at least {LEAST_STEPS}")
+    if view.model.event_size != 2:
+        given = view.model.event_size
+        raise ValueError(f"the law of chains by quadrature: given {given} values, wanted 2")
+    land = landscape_of(view.model, view.dataset, arguments.owner)
+    with suppress(CancellationError):
+        box = law_box(view, land, arguments.temperature)
+        basins = _basins(view, land, box, arguments.temperature)
+        own = _judged(view, land, arguments, (box, basins))
+        names = make_plane(view.dataset).names
+        about: dict[str, Value] = {"low": list(box.low), "high": list(box.high),
+                                   "names": [*names, "E"]}  # fmt: skip
+        beside = arguments.compare and arguments.kernel != "mala"
+        arrays = {**own.arrays, "masses": basins.masses, "floors": basins.floors}
+        yield Result(arrays, {**own.values, **about}, final=not beside)
+        if beside:
+            exact = replace_kernel(arguments, "mala")
+            mala = _judged(view, land, exact, (box, basins))
+            arrays |= {f"mala_{name}": mala.arrays[name] for name in ("shares", "occupied")}
+            values = {**own.values, **about} | {f"mala_{n}": v for n, v in mala.values.items()}
+            yield Result(arrays, values)
+
+
+def replace_kernel(arguments: Arguments, kernel: str) -> Arguments:
+    """The same of another kernel."""
+    return msgspec.structs.replace(arguments, kernel=kernel)
+
+
+def law_box(view: View, land: Landscape, temperature: float = 1.0) -> Box:
+    """A box that holds the mass of exp(−E/T)."""
+    if land.kind == "energy":
+        box = log_z(view.model, cancelled=view.cancelled).box
+    elif isinstance(view.dataset, Target):
+        (left, right), (bottom, top) = view.dataset.box
+        box = Box((left, bottom), (right, top))
+    else:
+        box = _until_whole(view, land, data_box(view.dataset, make_plane(view.dataset)))
+    return _scaled(box, math.sqrt(temperature)) if temperature > 1.0 else box
+
+
+def _until_whole(view: View, land: Landscape, box: Box) -> Box:
+    """A box that holds a normalised density."""
+    for _ in range(WIDENINGS):
+        grid = midpoint_grid(box, NODES)
+        mass = float(((-scored(view, land, grid.points)).exp() * grid.weights).sum())
+        if mass > 1.0 - MISSING:
+            break
+        box = _scaled(box, WIDER)
+    return box
+
+
+def _scaled(box: Box, factor: float) -> Box:
+    low, high = torch.tensor(box.low), torch.tensor(box.high)
+    middle, half = (low + high) / 2, factor * (high - low) / 2
+    return Box(tuple((middle - half).tolist()), tuple((middle + half).tolist()))
+
+
+def _basins(view: View, land: Landscape, box: Box, temperature: float) -> Basins:
+    grid = midpoint_grid(box, NODES)
+    energy = scored(view, land, grid.points).reshape(grid.shape)
+    return find_basins(energy, box, temperature)
+
+
+def _judged(view: View, land: Landscape, arguments: Arguments, law: tuple[Box, Basins]) -> Result:
+    """One kernel's walk, and what is to be said of it."""
+    box, basins = law
+    traces, late, acceptance = _walked(view, land, arguments)
+    half = traces[len(traces) // 2 :, :JUDGED].double()
+    usable = bool(half.isfinite().all()) and half.shape[1] > 1
+    n_lags = min(int(LAGS * len(half)), len(half) - 1)
+    unknown = torch.full((3,), math.nan, dtype=torch.float64)
+    ess = effective_sample_size(half) if usable else unknown
+    arrays = {
+        "traces": traces[:, :TRACED],
+        "correlation": autocorrelation(half, n_lags) if usable else unknown[None],
+    }
+    values: dict[str, Value] = {
+        "r_hat": (r_hat(half) if usable else unknown).tolist(),
+        "ess": ess.tolist(),
+        "n_judged": half.shape[0] * half.shape[1],
+        "acceptance": acceptance,
+    }
+    finite = late.isfinite().all(1)
+    values["diverged"] = float(1.0 - finite.double().mean())
+    if finite.any():
+        points = late[finite]
+        exact = cell_masses(lambda x: land.energy(x.to(land.location)), box, CELLS,
+                            temperature=arguments.temperature)  # fmt: skip
+        kl = _kl(points, exact, box)
+        # Halves of the chains: what more independent chains take away is chance, the rest bias.
+        chain = torch.arange(len(late))[finite] % traces.shape[1] % 2
+        halves = [points[chain == k] for k in (0, 1)]
+        apart = [_kl(half, exact, box) for half in halves if len(half)]
+        floor = max(sum(apart) / len(apart) - kl, 0.0)
+        arrays |= {"shares": histogram(points, box, CELLS), "exact": exact,
+                   "occupied": basins.shares(points)}  # fmt: skip
+        values |= {"kl": kl, "floor": floor, "bias": kl - floor}
+    return Result(arrays, values)
+
+
+def _kl(points: Tensor, exact: Tensor, box: Box) -> float:
+    """KL(histogram‖law) over the cells, nats."""
+    shares = histogram(points, box, CELLS)
+    seen = shares > 0.0
+    return float((shares[seen] * (shares[seen].log() - exact[seen].log())).sum())
+
+
+def _walked(view: View, land: Landscape, arguments: Arguments) -> tuple[Tensor, Tensor, float]:
+    """Traces (S + 1, N', 3), late states (P, 2), and the mean acceptance of the second half."""
+    walk = Walk(land, view.model, arguments.walk.settings, arguments.seed)
+    walk.begin(begun(view, land, make_plane(view.dataset), arguments.walk))
+    every = max(1, arguments.steps // 2 // LATE)
+    traces, late, rates = list[Tensor](), list[Tensor](), list[float]()
+    for k in range(arguments.steps + 1):
+        if view.cancelled():
+            raise CancellationError
+        moved = walk.move()
+        traces.append(torch.cat([moved.x, moved.energy[:, None]], 1).cpu())
+        if k > arguments.steps // 2 and (arguments.steps - k) % every == 0:
+            late.append(moved.x.cpu())
+            rates.append(float(moved.acceptance.mean()))
+    return torch.stack(traces).float(), torch.cat(late).double(), sum(rates) / len(rates)

@@ -1,0 +1,63 @@
+"""The training's own chains, as they stand in its replay buffer, with their ages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import torch
+
+from engine.estimators.landscape import landscape_of
+from engine.plane import PlaneKind, make_plane
+from engine.probe import Result, View, probe
+from engine.probes.chain_walk import replay_of
+from engine.wire.capability import Capability
+
+MOST_PICTURES = 256
+
+
+class Arguments(msgspec.Struct, frozen=True):
+    """How many chains are drawn as points; ``n_pictures``: whole events that are sent too."""
+
+    n: int = 2000
+    n_pictures: int = 0
+    plane: PlaneKind = "axes"
+    axes: tuple[int, ...] = (0, 1)
+
+
+@probe(
+    summary="The training's chains in its replay buffer.",
+    arguments=Arguments,
+    needs=(Capability.ENERGY,),
+)
+def replay_buffer(view: View, arguments: Arguments) -> Iterator[Result]:
+    """The first chains of the buffer, which is that of the newest keyframe before the snapshot.
+
+    - ``points`` (N, d) on the drawn plane, ``energy`` (N,) nats under the weights in view;
+      ``ages`` (N,) chain steps since each began afresh; −1 where the run did not count.
+    - ``pictures`` (M, *E), the first ones whole.
+
+    Values: ``n_all``, chains in the buffer; ``step``, the training step that it is of;
+    ``steps``: chain steps per training step.
+
+    Raises:
+        ValueError: The run keeps no buffer, or has not begun to fill it.
+    """
+    if not 1 <= arguments.n <= 10_000 or not 0 <= arguments.n_pictures <= MOST_PICTURES:
+        raise ValueError(f"n: given {arguments.n}, wanted 1 to 10000")
+    land = landscape_of(view.model, view.dataset)
+    replay, ages, step = replay_of(view)
+    plane = make_plane(view.dataset, arguments.plane, arguments.axes)
+    chosen = replay[: arguments.n].to(land.location)
+    x = land.unstandardise(chosen)
+    counted = torch.full((len(chosen),), -1) if ages is None else ages[: len(chosen)].cpu()
+    arrays = {
+        "points": plane.project(x).float(),
+        "energy": land.energy(x).float().cpu(),
+        "ages": counted.to(torch.int64),
+    }
+    if arguments.n_pictures:
+        shown = x[: arguments.n_pictures].cpu().float()
+        arrays["pictures"] = shown.reshape(-1, *view.model.event_shape)
+    steps = int(getattr(view.model.config, "langevin_steps", 0))
+    yield Result(arrays, {"n_all": len(replay), "step": step, "steps": steps})

@@ -1,0 +1,308 @@
+"""Truth: whether the chains have mixed, where they spend their time, and how biased they are."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+
+from engine.wire.messages import Answer
+from widgets.chains.desk import Desk
+from widgets.chains.mode import Mode
+from widgets.chains.occupancy import OccupancyBars
+from widgets.chains.small_map import SmallMap
+from widgets.chains.words import kernel_words
+from widgets.controls.chips import Chip
+from widgets.controls.empty import EmptyState
+from widgets.controls.tool_row import Toggle
+from widgets.figures import as_float, fixed, number
+from widgets.look import Look
+from widgets.panel import Pointed, Question
+from widgets.pixels.words import spaced
+from widgets.plots.colours import part_colour, table
+from widgets.plots.curves import CurvePlot, Stroke
+from widgets.plots.layers import Box
+from widgets.plots.ranges import StickyCeiling
+
+Floats: TypeAlias = npt.NDArray[Any]
+
+MAPS = {
+    "exact": ("exp(−E/T)/Z, exact", "Masses of the cells, by quadrature"),
+    "shares": ("the chains at rest", "Histogram of the states of the second half of the walk"),
+    "mala_shares": ("MALA, the same λ", "With accept or reject: exact at every step size"),
+}
+#: The hue of MALA where it stands beside another kernel.
+MALA_PART = 3
+#: From this R-hat on chains tell different stories.
+UNMIXED = 1.05
+COMPARE = Toggle(
+    "compare",
+    "MALA beside it",
+    "The same walk with accept or reject, for comparison",
+    "good",
+    True,
+)
+TOO_WIDE = (
+    "The law of chains is known where there are two values",
+    "R-hat, occupancy and bias are told against quadrature of exp(−E/T)/Z, which needs a plane.",
+)
+#: The chains that are judged are as long as the walk, but not shorter than this.
+LEAST_STEPS = 100
+#: States of a film that many chains have together at most.
+MOST_CHAINS = 2000
+
+
+class TruthMode(Mode):
+    """Traces and autocorrelation on the left; occupancy and the laws on the right."""
+
+    def __init__(self, look: Look, desk: Desk) -> None:
+        super().__init__(look, desk)
+        self.traces, self.correlation = CurvePlot(look), CurvePlot(look, wrap_legend=True)
+        self.bars = OccupancyBars(look)
+        self.maps = {name: SmallMap(look, tip) for name, (_, tip) in MAPS.items()}
+        self.empty, self.pages = EmptyState(look), QStackedWidget()
+        self.empty.say(*TOO_WIDE)
+        self._limit = StickyCeiling()
+        self._answer: Answer | None = None
+        self._which = 0
+        self._build()
+
+    def _build(self) -> None:
+        self.tools.add_toggle(COMPARE)
+        self.tools.add_choice("which", "The quantity whose traces are drawn")
+        self._name_quantities(("x", "y", "E"))
+        self.correlation.set_names("lag, chain steps", "autocorrelation")
+        self.correlation.set_fit("whole")
+        content = QWidget()
+        row = QHBoxLayout(content)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(10)
+        left, right = QVBoxLayout(), QVBoxLayout()
+        for plot in (self.traces, self.correlation):
+            plot.setMinimumSize(1, 1)
+            left.addWidget(plot, 1)
+        grid = QGridLayout()
+        grid.setSpacing(6)
+        for index, shown in enumerate(self.maps.values()):
+            grid.addWidget(shown, 0, index)
+            grid.setColumnStretch(index, 1)
+        right.addWidget(self.bars, 4)
+        right.addLayout(grid, 5)
+        row.addLayout(left, 4)
+        row.addLayout(right, 6)
+        self.pages.addWidget(content)
+        self.pages.addWidget(self.empty)
+        self.column.addWidget(self.pages, 1)
+        self.tools.toggled.connect(self.set_compared)
+        self.tools.chosen.connect(self._on_chosen)
+        self.bars.pointed.connect(self.pointed)
+        self.traces.hovered.connect(self._on_trace_hovered)
+
+    def set_compared(self, name: str, on: bool) -> None:
+        """MALA beside it, or not."""
+        self.tools.set_on(name, on)
+        self.asks_changed.emit()
+
+    @property
+    def which(self) -> int:
+        """The quantity that is traced: 0, 1 or 2."""
+        return self._which
+
+    def set_which(self, which: int) -> None:
+        """Trace another quantity."""
+        self._which = which
+        self.tools.set_choice("which", which)
+        self.traces.clear()
+        self._draw()
+
+    def open(self) -> None:
+        """Another run: nothing is known."""
+        self._answer = None
+        for plot in (self.traces, self.correlation):
+            plot.clear()
+        self.bars.clear()
+        self._limit.reset()
+        for shown in self.maps.values():
+            shown.clear()
+        self.pages.setCurrentIndex(1 if self.desk.is_wide else 0)
+
+    def questions(self, *, rest: bool) -> dict[str, Question]:
+        """The walk's law, by a walk of its own from the same starts."""
+        desk = self.desk
+        if desk.is_wide or (desk.window is None and not desk.has_target):
+            return {}
+        arguments = desk.moves() | {
+            "n": min(desk.n, MOST_CHAINS), "seed": desk.seed, "start": desk.start,
+            "steps": max(desk.steps, LEAST_STEPS), "compare": self.tools.is_checked("compare"),
+        }  # fmt: skip
+        if desk.start == "click" and desk.at is not None:
+            arguments["at"] = list(desk.at)
+        return {"law": Question("chain_truth", arguments, live=rest, stream=True)}
+
+    def show_answer(self, part: str, answer: Answer) -> None:
+        """All numbers of a walk."""
+        traces = answer.arrays.get("traces")
+        if part == "law" and traces is not None and traces.ndim == 3 and traces.shape[2] == 3:
+            self._answer = answer
+            names = answer.values.get("names")
+            if isinstance(names, list) and len(names) == 3:
+                self._name_quantities(tuple(map(str, names)))
+            self._draw()
+
+    def chips(self) -> tuple[Chip, ...]:
+        """The verdict in numbers."""
+        if self._answer is None:
+            return ()
+        values, palette = self._answer.values, self.look.palette
+        r_hat, ess = _three(values.get("r_hat")), _three(values.get("ess"))
+        chips = []
+        worst = float(np.nanmax(r_hat)) if np.isfinite(r_hat).any() else float("nan")
+        if np.isfinite(worst):
+            bad = worst > UNMIXED
+            words = f"R-hat {fixed(worst, 2)}" + (": not mixed" if bad else "")
+            chips.append(Chip(
+                words, "The worst of x, y and E, rank-normalised and split, over the second half "
+                "of 64 chains; from 1.05 on they tell different stories",
+                palette.error if bad else palette.good, "" if bad else "dot", framed=True,
+                alarm=bad,
+            ))  # fmt: skip
+        judged = as_float(values.get("n_judged"))
+        if np.isfinite(ess).any() and judged:
+            least = round(float(np.nanmin(ess)))
+            chips.append(Chip(
+                f"ESS {spaced(least)} of {spaced(int(judged))}",
+                "Effective sample size, the worst of x, y and E: as how many independent draws "
+                "the states of 64 chains count", framed=True,
+            ))  # fmt: skip
+        rate = as_float(values.get("acceptance"))
+        if rate is not None and rate < 1.0:
+            chips.append(Chip(f"accepted {rate:.0%}", "Mean over the second half", framed=True))
+        lost = as_float(values.get("diverged"))
+        if lost:
+            chips.append(Chip(f"{lost:.0%} diverged", "States that are no numbers: λ is too large",
+                              palette.error, framed=True, alarm=True))  # fmt: skip
+        beside = part_colour(MALA_PART, dark=palette.name == "dark")
+        for prefix, name in (("", kernel_words(self.desk.kernel).title), ("mala_", "MALA")):
+            bias = as_float(values.get(f"{prefix}bias"))
+            floor = as_float(values.get(f"{prefix}floor"))
+            if bias is not None and floor is not None:
+                chips.append(Chip(
+                    f"{name}: {fixed(bias, 3)} nats from exact (chance {number(floor, 1)})",
+                    "KL of the histogram from exp(−E/T)/Z, less the part that more chains would "
+                    "take away", palette.model if not prefix else beside, "dot",
+                    framed=True))  # fmt: skip
+        return tuple(chips)
+
+    # --- drawing ------------------------------------------------------------------------------
+
+    def _name_quantities(self, names: tuple[str, ...]) -> None:
+        entries = tuple((f"trace of {name}", index) for index, name in enumerate(names))
+        self.tools.set_choices("which", entries)
+        self.tools.set_choice("which", self._which)
+        self._names = names
+
+    def _draw(self) -> None:
+        if self._answer is None:
+            return
+        self._draw_traces(np.asarray(self._answer.arrays["traces"], np.float64))
+        self._draw_correlation()
+        self._draw_maps()
+        arrays, palette = self._answer.arrays, self.look.palette
+        beside = part_colour(MALA_PART, dark=palette.name == "dark")
+        title = kernel_words(self.desk.kernel).title
+        groups = [("exact mass", palette.truth, "masses"), (title, palette.model, "occupied"),
+                  ("MALA", beside, "mala_occupied")]  # fmt: skip
+        self.bars.set_groups([
+            (words, colour, np.asarray(arrays[name], np.float64))
+            for words, colour, name in groups if name in arrays
+        ])  # fmt: skip
+        self.chips_changed.emit()
+
+    def _draw_traces(self, traces: Floats) -> None:
+        palette, steps = self.look.palette, np.arange(len(traces))
+        name = self._names[self._which]
+        unit = ", nats" if name == "E" else ""
+        self.traces.set_names("chain step k", f"{name}{unit}")
+        for chain in range(traces.shape[1]):
+            colour = part_colour(chain, dark=palette.name == "dark")
+            self.traces.set_curve(f"{chain}", steps, traces[:, chain, self._which], Stroke(
+                f"{chain + 1}", colour, 1.0, opacity=0.8,
+                tooltip=f"Chain {chain + 1}; the second half of the walk is judged",
+            ))  # fmt: skip
+        self.traces.fit()
+
+    def _draw_correlation(self) -> None:
+        if self._answer is None:
+            return
+        found = np.asarray(self._answer.arrays["correlation"], np.float64)
+        palette = self.look.palette
+        colours = (palette.model, palette.data, palette.text)
+        for index, name in enumerate(self._names):
+            self.correlation.set_curve(name, np.arange(len(found)), found[:, index], Stroke(
+                name, colours[index], 1.8,
+                tooltip="Deviations are from the mean over all chains: chains that are stuck "
+                        "stay correlated for ever",
+            ))  # fmt: skip
+        self.correlation.set_floor("zero", 0.0, Stroke(
+            "", palette.muted, 1.0, dashed=True, tooltip="Independent"))  # fmt: skip
+        self.correlation.fit()
+
+    def _draw_maps(self) -> None:
+        if self._answer is None:
+            return
+        arrays, values = self._answer.arrays, self._answer.values
+        low, high = values.get("low"), values.get("high")
+        if not isinstance(low, list) or not isinstance(high, list) or len(low) != 2:
+            return
+        ends = np.array([low, high], np.float64)
+        box = Box((ends[0, 0], ends[0, 1]), (ends[1, 0], ends[1, 1]))
+        if "exact" not in arrays or not box.is_proper:
+            return
+        top = self._limit.update(float(np.nan_to_num(arrays["exact"]).max(initial=0.0))) or 1.0
+        colours = table(self.look.palette.sequential)
+        titles = {name: words for name, (words, _) in MAPS.items()}
+        for prefix, name in (("", "shares"), ("mala_", "mala_shares")):
+            kl = as_float(values.get(f"{prefix}kl"))
+            if kl is not None:
+                titles[name] += f": KL {fixed(kl, 3)} nats"
+        for name, shown in self.maps.items():
+            shown.setVisible(name in arrays)
+            shown.set_title(titles[name])
+            shown.frame.set_names(self._names[0], self._names[1])
+            if name in arrays and arrays[name].ndim == 2:
+                grid = np.asarray(arrays[name], np.float64)
+                shown.set_values(np.nan_to_num(grid), box, colours, (0.0, top))
+
+    def _on_trace_hovered(self, place: tuple[float, float] | None) -> None:
+        if place is None or self._answer is None:
+            self.pointed.emit(None)
+            return
+        traces = self._answer.arrays["traces"]
+        k = min(max(round(place[0]), 0), len(traces) - 1)
+        rows = tuple(
+            (f"chain {chain + 1}", number(float(traces[k, chain, self._which])))
+            for chain in range(traces.shape[1])
+        )
+        self.pointed.emit(Pointed(f"{self._names[self._which]} at step {k}", rows))
+
+    def _on_chosen(self, name: str, value: object) -> None:
+        if name == "which" and isinstance(value, int):
+            self.set_which(value)
+
+    def restyle(self) -> None:
+        """Take colours and fonts from the look."""
+        for plot in (self.traces, self.correlation):
+            plot.restyle()
+        self.bars.restyle()
+        for shown in self.maps.values():
+            shown.restyle()
+        self._draw()
+
+
+def _three(value: object) -> Floats:
+    found = np.full(3, np.nan)
+    if isinstance(value, list) and len(value) == 3:
+        found = np.array([np.nan if v is None else float(v) for v in value])
+    return found
