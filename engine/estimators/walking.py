@@ -228,6 +228,12 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed)
 
 
+def training_steps(model: GenerativeModel) -> int:
+    """Chain steps in one training step of an energy-based model; 0 for all others."""
+    settings = getattr(model, "chosen", model.config)
+    return int(getattr(settings, "langevin_steps", None) or 0)
+
+
 def starts(model: GenerativeModel, land: Landscape, n: int, generator: torch.Generator) -> Tensor:
     """N fresh starts (N, D) in data units: the model's own noise, else as wide as the data."""
     if isinstance(model, Chain) and own_kernels(model):
@@ -245,4 +251,5 @@ __all__ = [
     "own_kernels",
     "starts",
     "step_generator",
+    "training_steps",
 ]

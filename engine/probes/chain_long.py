@@ -13,7 +13,7 @@ from engine.estimators.density import CancellationError
 from engine.estimators.grid import Box, midpoint_grid
 from engine.estimators.landscape import Landscape, Owner, landscape_of
 from engine.estimators.stationary import cell_masses, histogram
-from engine.estimators.walking import Walk
+from engine.estimators.walking import Walk, training_steps
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
 from engine.probes.chain_truth import law_box
@@ -94,7 +94,7 @@ def _walk(view: View, land: Landscape, arguments: Arguments) -> Iterator[Result]
     values: dict[str, Value] = {
         "floor": None if law is None else law.floor(arguments.n),
         "exact_energy": None if law is None else law.energy,
-        "training_steps": int(getattr(view.model.config, "langevin_steps", 0)),
+        "training_steps": training_steps(view.model),
         "final": arguments.steps,
     }
     marks, found = marks_until(arguments.steps), list[tuple[Tensor, Tensor, float, float]]()

@@ -17,7 +17,7 @@ from engine.estimators.grid import midpoint_grid
 from engine.estimators.landscape import Landscape, Owner, has_target, landscape_of
 from engine.estimators.partition import log_z
 from engine.estimators.picture import window
-from engine.estimators.walking import KERNELS, own_kernels
+from engine.estimators.walking import KERNELS, own_kernels, training_steps
 from engine.plane import Plane, PlaneKind, make_plane
 from engine.probe import Result, View, probe
 from engine.wire.fields import Value
@@ -108,7 +108,7 @@ def normaliser(view: View, land: Landscape) -> tuple[float | None, float | None]
 
 def _about(view: View, land: Landscape, plane: Plane, owner: Owner) -> dict[str, Value]:
     value, error = normaliser(view, land)
-    config = view.model.config
+    settings = getattr(view.model, "chosen", view.model.config)
     rate = getattr(view.model, "chain_step_size", None)
     kernels = [*KERNELS, *(own_kernels(view.model) if owner == "model" else ())]
     return {
@@ -121,8 +121,8 @@ def _about(view: View, land: Landscape, plane: Plane, owner: Owner) -> dict[str,
         "y_name": plane.names[1],
         "kernels": list(kernels),
         "has_target": has_target(view.dataset),
-        "steps": int(getattr(config, "langevin_steps", 0)),
-        "sampler": str(getattr(config, "sampler", "")),
+        "steps": training_steps(view.model),
+        "sampler": str(getattr(settings, "sampler", None) or ""),
         "rate": float(rate) if isinstance(rate, Tensor) else None,
     }
 

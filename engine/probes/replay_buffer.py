@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from engine.estimators.landscape import landscape_of
+from engine.estimators.walking import training_steps
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
 from engine.probes.chain_walk import replay_of
@@ -59,5 +60,5 @@ def replay_buffer(view: View, arguments: Arguments) -> Iterator[Result]:
     if arguments.n_pictures:
         shown = x[: arguments.n_pictures].cpu().float()
         arrays["pictures"] = shown.reshape(-1, *view.model.event_shape)
-    steps = int(getattr(view.model.config, "langevin_steps", 0))
+    steps = training_steps(view.model)
     yield Result(arrays, {"n_all": len(replay), "step": step, "steps": steps})
