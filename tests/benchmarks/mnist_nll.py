@@ -224,7 +224,8 @@ def main() -> None:
         given.batch_size or usual.batch_size,
         given.learning_rate or usual.learning_rate,
     )
-    label = given.label or f"{given.model}_{given.seconds:.0f}s_{given.device}"
+    settings = "".join(f"_{item.replace('=', '')}" for item in given.set)
+    label = given.label or f"{given.model}{settings}_{given.seconds:.0f}s_{given.device}"
     plan = Plan(given.model, recipe, given.seconds, given.device, label, given.clock)
     sys.stdout.write(json.dumps(measure(plan, build_dataset("mnist")), default=float) + "\n")
 

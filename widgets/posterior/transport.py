@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QSignalBlocker, QSize, Qt
+from PySide6.QtCore import QSignalBlocker, Qt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QWidget
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from widgets.controls.icons import icon
+from widgets.controls.clock_bar import ClockBar
 from widgets.look import Look
 from widgets.pixels.clock import Clock
 
@@ -20,32 +20,24 @@ TOOLTIPS = {
 }
 
 
-class StepTransport(QWidget):
+class StepTransport(ClockBar):
     """Buttons and a slider over the places of a clock."""
 
     def __init__(self, look: Look, clock: Clock, what: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._look, self._clock = look, clock
-        self.buttons = {name: self._button(tip) for name, tip in TOOLTIPS.items()}
-        self.slider, self.label = QSlider(Qt.Orientation.Horizontal), QLabel()
+        self._clock = clock
+        super().__init__(look, clock, TOOLTIPS, parent)
         self.slider.setToolTip(f"Jump: {what}")
         self.slider.setAccessibleName(what)
-        self.slider.setMinimumWidth(40)
         self.label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(3)
-        for button in self.buttons.values():
-            row.addWidget(button)
-        row.addWidget(self.slider, 1)
-        row.addWidget(self.label)
-        self.buttons["reset"].clicked.connect(lambda: clock.go(0))
-        self.buttons["back"].clicked.connect(lambda: clock.step(-1))
-        self.buttons["play"].clicked.connect(clock.toggle)
-        self.buttons["step"].clicked.connect(lambda: clock.step(1))
-        self.slider.valueChanged.connect(self._on_jump)
-        clock.playing_changed.connect(lambda _: self._paint_play())
         self.restyle()
+
+    def go_to_start(self) -> None:
+        """Before the first step."""
+        self._clock.go(0)
+
+    def jump(self, place: int) -> None:
+        """After so many steps."""
+        self._clock.go(place)
 
     def show_clock(self, words: str = "") -> None:
         """Show where the clock is; ``words`` say what is there."""
@@ -72,31 +64,3 @@ class StepTransport(QWidget):
         if not only_ask:
             action()
         return True
-
-    def restyle(self) -> None:
-        """Take icons and sizes from the look."""
-        side = self._look.px(18)
-        for name, button in self.buttons.items():
-            button.setIconSize(QSize(side, side))
-            button.setIcon(icon(name, self._look.palette, side))
-        self.label.setFont(self._look.font(0.88))
-        self.label.setStyleSheet(f"color: {self._look.palette.muted}; background: transparent")
-        self._paint_play()
-
-    def _button(self, tooltip: str) -> QToolButton:
-        button = QToolButton(self)
-        button.setAutoRaise(True)
-        button.setToolTip(tooltip)
-        button.setAccessibleName(tooltip.split(" (")[0])
-        return button
-
-    def _paint_play(self) -> None:
-        playing, button = self._clock.is_playing, self.buttons["play"]
-        name = "pause" if playing else "play"
-        button.setIcon(icon(name, self._look.palette, self._look.px(18)))
-        button.setToolTip("Stop here (Space)" if playing else TOOLTIPS["play"])
-        button.setAccessibleName("Pause" if playing else "Play")
-
-    def _on_jump(self, place: int) -> None:
-        self._clock.pause()
-        self._clock.go(place)

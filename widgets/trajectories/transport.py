@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSignalBlocker, QSize, Qt
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QSlider, QToolButton, QWidget
+from PySide6.QtCore import QSignalBlocker
+from PySide6.QtWidgets import QSlider, QWidget
 
-from widgets.controls.icons import icon
+from widgets.controls.clock_bar import ClockBar
 from widgets.flow.clock import FlowClock
 from widgets.look import Look
 
@@ -21,34 +21,29 @@ TIPS = {
 }
 
 
-class TimeTransport(QWidget):
+class TimeTransport(ClockBar):
     """Data stand at the left end of the scrubber, the base at the right one."""
 
     def __init__(self, look: Look, clock: FlowClock, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._look, self._clock = look, clock
-        self.buttons = {name: self._button(tip) for name, tip in TIPS.items()}
-        self.slider, self.label = QSlider(Qt.Orientation.Horizontal), QLabel()
+        self._clock = clock
+        super().__init__(look, clock, TIPS, parent)
         self.slider.setRange(0, TENTHS * FINE)
         self.slider.setTickInterval(FINE)
         self.slider.setPageStep(FINE)
         self.slider.setSingleStep(FINE // 10)
         self.slider.setTickPosition(QSlider.TickPosition.TicksBelow)
-        self.slider.setMinimumWidth(40)
         self.slider.setToolTip("Scrub: the data at t = 0, the base at t = 1")
         self.slider.setAccessibleName("Time of the flow")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(3)
-        for button in self.buttons.values():
-            row.addWidget(button)
-        row.addWidget(self.slider, 1)
-        row.addWidget(self.label)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self._connect()
-        look.changed.connect(self.restyle)
         self.restyle()
         self.show_clock()
+
+    def go_to_start(self) -> None:
+        """Data or base, whichever way it goes."""
+        self._clock.go(self._clock.start)
+
+    def jump(self, place: int) -> None:
+        """A time."""
+        self._clock.go(place / FINE)
 
     def show_clock(self) -> None:
         """Show where the clock is."""
@@ -58,40 +53,5 @@ class TimeTransport(QWidget):
 
     def restyle(self) -> None:
         """Take icons and sizes from the look."""
-        side = self._look.px(18)
-        for name, button in self.buttons.items():
-            button.setIconSize(QSize(side, side))
-            if name != "play":
-                button.setIcon(icon(name, self._look.palette, side))
-        self.label.setFont(self._look.font(0.88))
-        self.label.setStyleSheet(f"color: {self._look.palette.muted}; background: transparent")
+        super().restyle()
         self.label.setFixedWidth(self.label.fontMetrics().horizontalAdvance("t = 0.000"))
-        self._paint_play()
-
-    def _button(self, tooltip: str) -> QToolButton:
-        button = QToolButton(self)
-        button.setAutoRaise(True)
-        button.setToolTip(tooltip)
-        button.setAccessibleName(tooltip.split(" (")[0])
-        return button
-
-    def _connect(self) -> None:
-        clock = self._clock
-        self.buttons["reset"].clicked.connect(lambda: clock.go(clock.start))
-        self.buttons["back"].clicked.connect(lambda: clock.step(-1))
-        self.buttons["play"].clicked.connect(clock.toggle)
-        self.buttons["step"].clicked.connect(lambda: clock.step(1))
-        self.slider.valueChanged.connect(self._on_jump)
-        clock.playing_changed.connect(lambda _: self._paint_play())
-
-    def _paint_play(self) -> None:
-        playing = self._clock.is_playing
-        button = self.buttons["play"]
-        name = "pause" if playing else "play"
-        button.setIcon(icon(name, self._look.palette, self._look.px(18)))
-        button.setToolTip("Stop here (Space)" if playing else TIPS["play"])
-        button.setAccessibleName("Pause" if playing else "Play")
-
-    def _on_jump(self, place: int) -> None:
-        self._clock.pause()
-        self._clock.go(place / FINE)
