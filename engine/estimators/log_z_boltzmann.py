@@ -110,11 +110,27 @@ def annealed_log_z(
         ValueError: A number is below 1.
         engine.estimators.density.CancellationError: ``cancelled()`` was true.
     """
-    answers = climb(
-        machine, base, generator=generator, n_chains=n_chains, n_steps=n_steps, n_answers=1,
-        cancelled=cancelled, told=told,
-    )  # fmt: skip
-    return list(answers)[-1]
+    walk = _walk(machine, base, generator, n_chains, n_steps, cancelled)
+    return pooled(_end(walk, told), n_steps)
+
+
+def pooled(log_weights: Tensor, n_steps: int, share: float = 1.0) -> LogZ:
+    """log Z from log-weights (N,) that have log Z of the base in them, of any number of walks."""
+    mean = annealed.log_mean(log_weights)
+    label = f"AIS: {len(log_weights):,} chains, {n_steps:,} rungs"
+    return LogZ(mean.value, mean.low, mean.high, "ais", label, mean.effective, share)
+
+
+def annealed_log_weights(
+    machine: Boltzmann,
+    base: Sequence[Tensor],
+    *,
+    generator: torch.Generator,
+    n_chains: int,
+    n_steps: int,
+) -> Tensor:
+    """The log-weights (N,) behind :func:`annealed_log_z`, to be pooled with those of others."""
+    return _end(_walk(machine, base, generator, n_chains, n_steps, None), None)
 
 
 def climb(
@@ -126,29 +142,47 @@ def climb(
     n_steps: int,
     n_answers: int,
     cancelled: Cancelled | None = None,
-    told: Callable[[float], None] | None = None,
 ) -> Iterator[LogZ]:
     """AIS that answers ``n_answers`` times on its way, evenly; only the last is log Z.
 
     Those before are log Z of the rung that was reached, see ``share``.
     """
+    every = max(1, n_steps // n_answers)
+    walk = _walk(machine, base, generator, n_chains, n_steps, cancelled)
+    for rung, (weights, share) in enumerate(walk, 1):
+        if (n_steps - rung) % every == 0:
+            yield pooled(weights, n_steps, share)
+
+
+def _walk(
+    machine: Boltzmann,
+    base: Sequence[Tensor],
+    generator: torch.Generator,
+    n_chains: int,
+    n_steps: int,
+    cancelled: Cancelled | None,
+) -> Iterator[tuple[Tensor, float]]:
+    """After every rung the log-weights (N,), log Z of the base included, and the share climbed."""
     if n_chains < 1:
         raise ValueError(f"n_chains: given {n_chains}, wanted 1 or more")
     ladder, betas = BoltzmannLadder(machine, tuple(base)), annealed.rungs(n_steps)
-    label = f"AIS: {n_chains:,} chains, {n_steps:,} rungs"
-    every = max(1, n_steps // n_answers)
-    state = annealed.init(ladder, n_chains, generator)
+    foot, state = ladder.log_z0, annealed.init(ladder, n_chains, generator)
     for rung in range(1, n_steps + 1):
         if cancelled is not None and cancelled():
             raise CancellationError
         low, high = betas[rung - 1], betas[rung]
         state, _ = annealed.step(state, ladder, low=low, high=high, generator=generator)
+        yield state[LOG_WEIGHT] + foot, rung / n_steps
+
+
+def _end(walk: Iterator[tuple[Tensor, float]], told: Callable[[float], None] | None) -> Tensor:
+    """The log-weights at the top of the ladder."""
+    found = torch.empty(0)
+    for weights, share in walk:
+        found = weights
         if told is not None:
-            told(rung / n_steps)
-        if rung == n_steps or (n_steps - rung) % every == 0:
-            mean = annealed.log_mean(state[LOG_WEIGHT])
-            value, low, high = (ladder.log_z0 + part for part in (mean.value, mean.low, mean.high))
-            yield LogZ(value, low, high, "ais", label, mean.effective, rung / n_steps)
+            told(share)
+    return found
 
 
 def base_biases(machine: Boltzmann, data: Tensor) -> tuple[Tensor, ...]:

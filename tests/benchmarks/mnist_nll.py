@@ -18,7 +18,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.dataset import Dataset
+from engine.model import GenerativeModel
 from engine.registry import build_dataset, build_model, model_names, models
 from engine.training import Keyframe, Trainer, held_out_nll
 
@@ -44,6 +45,10 @@ N_CURVE = 1000
 N_WARM_UP = 200
 THREADS = 2
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+#: Model and pictures → nats per picture.
+Score = Callable[[GenerativeModel, Tensor], float | None]
+#: Share of the budget spent, and steps taken → share of the learning rate.
+Rate = Callable[[float, int], float]
 FOLDER = Path(__file__).parents[2] / "bench" / "mnist_nll"
 
 
@@ -139,15 +144,22 @@ def measure(plan: Plan, data: Dataset, n_test: int | None = None) -> dict[str, A
     }
 
 
-def train(trainer: Trainer, plan: Plan, data: Dataset) -> list[dict[str, float]]:
+def cosine(spent: float, steps: int) -> float:
+    """Share of the learning rate after a share of the budget: from 1 to 0."""
+    return 0.5 * (1.0 + math.cos(math.pi * spent))
+
+
+def train(
+    trainer: Trainer, plan: Plan, data: Dataset, score: Score = held_out_nll, rate: Rate = cosine
+) -> list[dict[str, float]]:
     """Go on from what is written down, to the end of the budget; returns the curve."""
     curve = resume(trainer, plan)
     spent = curve[-1]["seconds"] if curve else 0.0
     pictures = data.valid[:N_CURVE]
     while spent < plan.seconds:
-        spent = stretch(trainer, plan, spent)
+        spent = stretch(trainer, plan, spent, rate)
         trainer.model.eval()
-        nats = held_out_nll(trainer.model, pictures)
+        nats = score(trainer.model, pictures)
         trainer.model.train()
         if nats is None or not math.isfinite(nats):
             raise FloatingPointError(f"{plan.model}: the NLL is not finite after {spent:.0f} s")
@@ -157,7 +169,7 @@ def train(trainer: Trainer, plan: Plan, data: Dataset) -> list[dict[str, float]]
     return curve
 
 
-def stretch(trainer: Trainer, plan: Plan, spent: float) -> float:
+def stretch(trainer: Trainer, plan: Plan, spent: float, rate: Rate = cosine) -> float:
     """Train until the next point of the curve; returns the seconds spent in all."""
     clock = CLOCKS[plan.clock]
     start = clock()
@@ -165,7 +177,7 @@ def stretch(trainer: Trainer, plan: Plan, spent: float) -> float:
     now = spent
     while now < end:
         warm = min(1.0, (trainer.steps_done + 1) / N_WARM_UP)
-        share = 0.5 * (1.0 + math.cos(math.pi * now / plan.seconds))
+        share = rate(now / plan.seconds, trainer.steps_done)
         trainer.state.set_learning_rate(plan.recipe.learning_rate * warm * share)
         trainer.step()
         now = spent + clock() - start

@@ -14,10 +14,12 @@ from engine.estimators.boltzmann import exact_log_z
 from engine.estimators.density import CancellationError
 from engine.estimators.log_z_boltzmann import (
     BoltzmannLadder,
+    annealed_log_weights,
     annealed_log_z,
     base_biases,
     climb,
     log_z,
+    pooled,
 )
 from engine.mcmc import annealed, gibbs
 from engine.mcmc.target import State
@@ -163,24 +165,32 @@ def test_a_small_machine_is_counted_and_a_large_one_is_not() -> None:
 def test_answers_on_the_way_are_of_the_rung_that_was_reached() -> None:
     subject = machine(6, 4)
     base = base_of(subject)
-    told: list[float] = []
-    found = list(
-        climb(
-            subject,
-            base,
-            generator=seeded(),
-            n_chains=500,
-            n_steps=40,
-            n_answers=4,
-            told=told.append,
-        )
-    )
+    settings = {"n_chains": 500, "n_steps": 40}
+    found = list(climb(subject, base, generator=seeded(), n_answers=4, **settings))
     assert [answer.share for answer in found] == [0.25, 0.5, 0.75, 1.0]
-    assert told[-1] == 1.0
     betas = annealed.rungs(40)
     for answer in found:
         rung = subject.tempered(betas[round(40 * answer.share)], base)
         assert answer.value == pytest.approx(exact_log_z(rung), abs=0.3)
+    told: list[float] = []
+    whole = annealed_log_z(subject, base, generator=seeded(), told=told.append, **settings)
+    assert whole == found[-1]
+    assert (len(told), told[-1]) == (40, 1.0)
+
+
+def test_walks_are_pooled_as_if_they_were_one() -> None:
+    subject = machine(6, 4)
+    base = base_of(subject)
+    parts = [
+        annealed_log_weights(subject, base, generator=seeded(i), n_chains=150, n_steps=20)
+        for i in range(3)
+    ]
+    found = pooled(torch.cat(parts), 20)
+    assert found.value == pytest.approx(exact_log_z(subject), abs=0.2)
+    assert found.label == "AIS: 450 chains, 20 rungs"
+    means = torch.stack([torch.logsumexp(part, 0) - math.log(150) for part in parts])
+    wanted = float(torch.logsumexp(means, 0)) - math.log(3)
+    assert found.value == pytest.approx(wanted, abs=1e-9)
 
 
 def test_it_stops_when_it_is_told_to() -> None:

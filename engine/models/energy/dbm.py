@@ -192,13 +192,14 @@ class DBM(GenerativeModel):
         It starts from one pass upwards, in which a layer that has another above it counts its
         input twice; a sweep brings the even layers up to date, then the odd ones.
         """
-        machine = self.machine
-        layers = self._upwards(v)
+        layers = self._upwards(v)[1:]
+        first = torch.addmm(self.biases[1], v, self.weights[0])
+        hidden = Boltzmann((first, *self.biases[2:]), tuple(self.weights[1:]))
         for _ in range(self.config.mean_field_steps if n_steps is None else n_steps):
-            for start in (2, 1):
-                for index in range(start, self.n_layers + 1, 2):
-                    layers[index] = machine.means(index, machine.inputs(layers, index))
-        return layers[1:]
+            for start in (1, 0):
+                for index in range(start, self.n_layers, 2):
+                    layers[index] = hidden.means(index, hidden.inputs(layers, index))
+        return layers
 
     def _upwards(self, v: Tensor) -> list[Tensor]:
         layers = [v]

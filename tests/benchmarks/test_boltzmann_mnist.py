@@ -1,0 +1,56 @@
+"""Scoring that was cut off goes on where it was, and the learning rate falls phase by phase."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.estimators.boltzmann import exact_log_z
+from engine.registry import build_dataset, build_model
+from tests.benchmarks import boltzmann_mnist, mnist_nll
+from tests.benchmarks.boltzmann_mnist import base_of, final_log_z, forget, rate
+from tests.benchmarks.mnist_nll import Plan, Recipe
+
+
+def test_log_z_goes_on_from_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist_nll, "FOLDER", tmp_path)
+    for name, value in (("N_CHAINS", 10), ("N_PIECES", 3), ("N_STEPS", 30)):
+        monkeypatch.setattr(boltzmann_mnist, name, value)
+    data = build_dataset("digits", levels=2)
+    model: Any = build_model("rbm", event_shape=data.event_shape, dataset=data, hidden_units=4)
+    plan = Plan("rbm", Recipe(0.0))
+    whole = final_log_z(model, plan, data, quick=False)
+    assert whole.value == pytest.approx(exact_log_z(model.machine), abs=0.2)
+    file = plan.file.with_suffix(".weights.json")
+    pieces = json.loads(file.read_text("utf-8"))
+    assert len(pieces) == 30
+    file.write_text(json.dumps(pieces[:20]), encoding="utf-8")
+    assert final_log_z(model, plan, data, quick=False) == whole
+    forget(plan)
+    assert not file.exists()
+
+
+def test_the_rate_falls_within_every_phase() -> None:
+    model = build_model("dbm", event_shape=(4,), hidden_units=(3, 2), pretrain_steps=10)
+    assert [rate(0.5, steps, model=model) for steps in (0, 5, 10, 15)] == pytest.approx(
+        [1.0, 0.5, 1.0, 0.5]
+    )
+    assert rate(1.0, 20, model=model) == pytest.approx(0.0)
+    flat = build_model("rbm", event_shape=(4,), levels=2)
+    assert rate(0.5, 3, model=flat) == pytest.approx(0.5)
+
+
+def test_the_base_of_a_belief_network_fits_its_lower_units() -> None:
+    data = build_dataset("digits", levels=2)
+    model: Any = build_model(
+        "dbn", event_shape=data.event_shape, dataset=data, hidden_units=(5, 3)
+    )
+    assert [len(bias) for bias in base_of(model, data)] == [64, 5]
+    model.depth.fill_(2)
+    lower, upper = base_of(model, data)
+    assert float((torch.sigmoid(lower) - 0.5).abs().max()) < 0.1
+    assert upper.tolist() == [0.0, 0.0, 0.0]
