@@ -30,6 +30,7 @@ from engine.bijections.bases import LOGISTIC_WIDTH, Logistic
 from engine.bijections.conditioner import Shape
 from engine.bijections.coupling import coupling
 from engine.bijections.packed_flow import HandWrittenFlow
+from engine.bijections.settings import AdamRateSetting, GradientNormSetting, PointsSetting
 from engine.bijections.wiring import Wiring
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
@@ -69,23 +70,9 @@ class NICE(HandWrittenFlow):
         hidden_features: Annotated[
             tuple[int, ...], Field(1, 1024, help="Widths of each coupling's network.")
         ] = (64, 64)
-        learning_rate: Annotated[
-            float,
-            Field(1e-6, 0.1, scale="log", symbol=r"\eta", help="Step size of Adam.", live=True),
-        ] = 2e-3
-        batch_size: Annotated[
-            int, Field(1, 65536, scale="log", symbol="B", help="Points per step.", live=True)
-        ] = 256
-        max_gradient_norm: Annotated[
-            float | None,
-            Field(
-                1e-3,
-                1e6,
-                scale="log",
-                help="A longer gradient is shortened to this norm; none leaves it as it is.",
-                live=True,
-            ),
-        ] = 1.0
+        learning_rate: AdamRateSetting = 2e-3
+        batch_size: PointsSetting = 256
+        max_gradient_norm: GradientNormSetting = 1.0
 
     def __init__(self, event_shape: tuple[int, ...], config: Config) -> None:
         super().__init__(event_shape, config)

@@ -28,6 +28,7 @@ import torch
 from engine.bijections.packed_flow import PackedFlow
 from engine.bijections.radial import Radial, alpha_and_total
 from engine.bijections.reversed import Reversed
+from engine.bijections.settings import AdamRateSetting, GradientNormSetting, PointsSetting
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
@@ -65,23 +66,9 @@ class RadialFlow(PackedFlow):
         n_layers: Annotated[
             int, Field(1, 128, step=1, symbol="K", help="Number of radial maps.")
         ] = 32
-        learning_rate: Annotated[
-            float,
-            Field(1e-6, 0.1, scale="log", symbol=r"\eta", help="Step size of Adam.", live=True),
-        ] = 5e-3
-        batch_size: Annotated[
-            int, Field(1, 65536, scale="log", symbol="B", help="Points per step.", live=True)
-        ] = 256
-        max_gradient_norm: Annotated[
-            float | None,
-            Field(
-                1e-3,
-                1e6,
-                scale="log",
-                help="A longer gradient is shortened to this norm; none leaves it as it is.",
-                live=True,
-            ),
-        ] = 1.0
+        learning_rate: AdamRateSetting = 5e-3
+        batch_size: PointsSetting = 256
+        max_gradient_norm: GradientNormSetting = 1.0
 
     def __init__(self, event_shape: tuple[int, ...], config: Config) -> None:
         super().__init__(event_shape, config)
