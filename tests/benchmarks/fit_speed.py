@@ -24,13 +24,13 @@ from engine.training import fit
 from tests.benchmarks import peers
 
 NAME = "speed of fit against peers"
-SECONDS = 130
+SECONDS = 105
 LONG = False
 
 BATCH_SIZE = 256
 RATE = 1e-3
 ROUND_SECONDS = 0.25
-N_ROUNDS = 16
+N_ROUNDS = 12
 SLOW_ROUNDS = 4
 DENSITY_BARS = {128: 40.0, 512: 1000.0}
 
