@@ -10,6 +10,7 @@ over:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -36,6 +37,15 @@ class Bounded(HasMachine, Protocol):
 
 
 @runtime_checkable
+class Settling(HasMachine, Protocol):
+    """A deep machine whose posterior is approximated by mean-field."""
+
+    def mean_field(self, v: Tensor, n_steps: int | None = None) -> list[Tensor]:
+        """Means (B, H_l) of the hidden layers given v (B, V), after so many sweeps."""
+        ...
+
+
+@runtime_checkable
 class Directed(HasMachine, Protocol):
     """A belief network: directed below the top two layers, whose machine is ``machine``."""
 
@@ -47,6 +57,24 @@ class Directed(HasMachine, Protocol):
     @property
     def sizes(self) -> tuple[int, ...]:
         """Units of each layer."""
+        ...
+
+    @property
+    def weights(self) -> Sequence[Tensor]:
+        """The matrices of all layers, (n_{l−1}, n_l) each."""
+        ...
+
+    @property
+    def biases(self) -> Sequence[Tensor]:
+        """The biases of all layers, (n_l,) each."""
+        ...
+
+    def up(self, below: Tensor, layer: int) -> Tensor:
+        """Logits of a layer below the top given the one below it, on the pass up."""
+        ...
+
+    def drawn_up(self, v: Tensor, generator: torch.Generator, *, to: int) -> list[Tensor]:
+        """v and draws of the layers above it up to one, on the pass up."""
         ...
 
     def down(self, above: Tensor, layer: int) -> Tensor:

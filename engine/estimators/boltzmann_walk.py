@@ -9,7 +9,7 @@ chain leaves their conditional invariant:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.capabilities import Chain, ChainState
 from engine.estimators.boltzmann import HasMachine
+from engine.estimators.boltzmann_scores import Directed
 from engine.model import GenerativeModel
 
 #: The block of visible units.
@@ -76,16 +77,18 @@ def walk(
     *,
     generator: torch.Generator,
     clamp: Clamp | None = None,
+    halves: Sequence[str] = (),
 ) -> Iterator[Moment]:
-    """The start and then one moment per half-step, without end.
+    """The start and then one moment per half-step, over and over.
 
     Args:
         model: A Boltzmann machine.
         state: Where the chains start, as the model's ``init`` gives it.
         generator: All chance comes from it: the same one gives the same chains.
         clamp: Visible values that stay.
+        halves: The half-steps, over and over; none: those of one sweep.
     """
-    halves, chain = halves_of(model), cast(Chain, model)
+    halves, chain = halves or halves_of(model), cast(Chain, model)
     if clamp is not None:
         state = {**state, VISIBLE: clamp.put(state[VISIBLE])}
     means: ChainState = {}
@@ -108,21 +111,29 @@ def walk(
 def energies(model: GenerativeModel, state: ChainState) -> tuple[Tensor, Tensor]:
     """E of the state, and F with every second layer of it summed out, (N,) each, up to log Z.
 
-    A model whose machine is only its top layers is told the energy of those.
+    Of a belief network it is the energy of the top two layers.
     """
     machine = cast(HasMachine, model).machine
-    layers: list[Tensor | None] = []
-    names = list(state)[-len(machine.sizes) :]
-    for name in names:
-        value = state[name]
-        layers.append(model.standardise(value) if name == VISIBLE else value)
-    kept = [value if index % 2 == 0 else None for index, value in enumerate(layers)]
+    names = joined(model, tuple(state))
+    layers = [model.standardise(state[n]) if n == VISIBLE else state[n] for n in names]
     shift = model.standardise_log_det if VISIBLE in names else 0.0
-    whole = machine.energy([value for value in layers if value is not None])
-    return whole - shift, machine.free_energy(kept) - shift
+    kept = [value if index % 2 == 0 else None for index, value in enumerate(layers)]
+    return machine.energy(layers) - shift, machine.free_energy(kept) - shift
 
 
-def kept_in_free_energy(model: GenerativeModel, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The blocks that the free energy of :func:`energies` is a function of."""
-    machine = cast(HasMachine, model).machine
-    return names[-len(machine.sizes) :][::2]
+def joined(model: GenerativeModel, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The blocks that the machine joins both ways: all, or the top two of a belief network."""
+    return names[model.top - 1 : model.top + 1] if isinstance(model, Directed) else names
+
+
+def givens(model: GenerativeModel, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """By block, the blocks that it is drawn given; () for layers not yet part of the model."""
+    both, found = joined(model, names), {}
+    for index, name in enumerate(names):
+        beside = (*names[max(index - 1, 0) : index], *names[index + 1 : index + 2])
+        if name in both:
+            found[name] = tuple(other for other in beside if other in both)
+        else:
+            is_below = index < names.index(both[0])
+            found[name] = names[index + 1 : index + 2] if is_below else ()
+    return found

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.dataset import as_float
 from engine.estimators.boltzmann import HasMachine
+from engine.estimators.boltzmann_scores import Directed, Settling
 from engine.estimators.boltzmann_walk import halves_of
 from engine.estimators.pixels import check_count
 from engine.nets.boltzmann import Boltzmann
@@ -37,8 +38,8 @@ class Arguments(msgspec.Struct, frozen=True):
 def gibbs_filters(view: View, arguments: Arguments) -> Iterator[Result]:
     r"""Of H hidden units of one layer; activity is p(h_j = 1 given x), averaged over data.
 
-    Higher layers see the means of the layer below, upwards only, and their filters are drawn
-    through the layers between: W₁ W₂ is what a unit of the second layer would send down.
+    Activity in a deep machine is mean-field's, in a belief network that of the pass up. Filters of
+    higher layers are drawn through those between: W₁ W₂ is what the second layer sends down.
 
     - ``filters`` (H, V): weights to the visible units, of Gaussian ones per their variance and in
       standardised units.
@@ -64,11 +65,10 @@ def gibbs_filters(view: View, arguments: Arguments) -> Iterator[Result]:
     with torch.no_grad():
         data = view.dataset.train
         chosen = data[choose(len(data), arguments.n_data, view)]
-        below = view.model.standardise(as_float(chosen))
-        down = torch.eye(machine.sizes[0]).to(below)
-        for index in range(1, arguments.layer + 1):
-            weight = machine.weights[index - 1]
-            below = torch.sigmoid(torch.addmm(machine.biases[index], below, weight))
+        u = view.model.standardise(as_float(chosen))
+        active = beliefs(view.model, u, arguments.layer)
+        down = torch.eye(machine.sizes[0]).to(u)
+        for weight in machine.weights[: arguments.layer]:
             down = down @ weight
         own = machine.weights[arguments.layer - 1].t()
         arrays: dict[str, Tensor] = {
@@ -77,8 +77,8 @@ def gibbs_filters(view: View, arguments: Arguments) -> Iterator[Result]:
             "norms": torch.linalg.vector_norm(own, dim=1),
             "biases": machine.biases[arguments.layer],
             "visible_biases": machine.biases[0],
-            "activity": below.mean(0),
-            "spread": below.std(0, correction=0),
+            "activity": active.mean(0),
+            "spread": active.std(0, correction=0),
         }
         if machine.variance is not None:
             model = view.model
@@ -93,5 +93,23 @@ def gibbs_filters(view: View, arguments: Arguments) -> Iterator[Result]:
 
 
 def layers_of(model: object) -> Boltzmann:
-    """The layers of a machine with their biases and weights, from the visible ones upwards."""
+    """All layers' biases and weights, from the visible ones upwards, joined both ways or not."""
+    if isinstance(model, Directed):
+        return Boltzmann(tuple(model.biases), tuple(model.weights))
     return cast(HasMachine, model).machine
+
+
+def beliefs(model: object, u: Tensor, layer: int) -> Tensor:
+    """p(h_j = 1 given u) (N, H) of a layer, from 1, for visible units (N, V), standardised.
+
+    Exact with one hidden layer; else mean-field's, or those of a belief network's pass up.
+    """
+    if isinstance(model, Settling):
+        return model.mean_field(u)[layer - 1]
+    machine = layers_of(model)
+    for index in range(1, layer + 1):
+        if isinstance(model, Directed) and index < model.top:
+            u = torch.sigmoid(model.up(u, index))
+        else:
+            u = torch.sigmoid(torch.addmm(machine.biases[index], u, machine.weights[index - 1]))
+    return u

@@ -13,13 +13,15 @@ from torch import Tensor
 
 from engine.capabilities import Chain, ChainState
 from engine.dataset import as_float
+from engine.estimators.boltzmann_scores import Directed, Settling
 from engine.estimators.boltzmann_walk import (
     VISIBLE,
     Clamp,
     Moment,
     energies,
+    givens,
     halves_of,
-    kept_in_free_energy,
+    joined,
     walk,
 )
 from engine.estimators.pixels import check_count, event_of, levels_of, packed
@@ -48,6 +50,8 @@ class Arguments(msgspec.Struct, frozen=True):
         seed: Of all chance: a chain is named by start, seed and half-step.
         n_frames: Frames, the start among them.
         stride: Half-steps between two frames.
+        pass_after: Of a belief network: so many sweeps of the top two layers, and then the pass
+            down; 0 is one pass after every sweep.
         sweeps: Whole sweeps between two frames, in the place of ``stride``; 0 leaves that.
         means: Whether the means that units are drawn from are sent too.
         known, mask: (*E), visible values that stay where the mask is true; the others go on.
@@ -60,6 +64,7 @@ class Arguments(msgspec.Struct, frozen=True):
     n_frames: int = 65
     stride: int = 1
     sweeps: int = 0
+    pass_after: int = 0
     means: bool = True
     known: np.ndarray | None = None
     mask: np.ndarray | None = None
@@ -80,30 +85,37 @@ def gibbs_walk(view: View, arguments: Arguments) -> Iterator[Result]:
     frame, −1 at the start; ``drawn`` (F, blocks), which blocks it drew.
 
     Values: ``frame`` (number of the piece's first frame), ``n_frames``, ``stride``, ``kernels``
-    (one sweep's half-steps), ``blocks``, ``free_of`` (the blocks that the free energy is a
-    function of; others are summed out), ``n_clamped``.
+    (one sweep's half-steps), ``blocks``, ``given`` (by block, what it is drawn given, as words
+    with spaces between), ``joined`` (the blocks that the energies are of), ``free_of`` (those that
+    the free energy is a function of; the others are summed out), ``n_clamped``.
 
     Raises:
         ValueError: The model is no Boltzmann machine, or an argument is out of range.
     """
     halves = halves_of(view.model)
     _check(arguments)
+    if arguments.pass_after and not isinstance(view.model, Directed):
+        raise ValueError("pass_after: given a model without a pass down, wanted a belief network")
     clamp = _clamp(view, arguments)
     generator = view.generator(NOISE_STREAM + arguments.seed)
     state = _start(view, arguments, clamp, generator)
     n_values = sum(value.numel() for value in state.values()) * arguments.n_frames
     if n_values > MOST_VALUES:
         raise ValueError(f"n_frames: given {n_values:,} values in all, wanted {MOST_VALUES:,}")
+    both = joined(view.model, tuple(state))
     stride = arguments.sweeps * len(halves) or arguments.stride
     about: dict[str, Value] = {
         "n_frames": arguments.n_frames,
         "stride": stride,
         "kernels": list(halves),
         "blocks": list(state),
-        "free_of": list(kept_in_free_energy(view.model, tuple(state))),
+        "given": [" ".join(given) for given in givens(view.model, tuple(state)).values()],
+        "joined": list(both),
+        "free_of": list(both[::2]),
         "n_clamped": 0 if clamp is None else int(clamp.mask.sum()),
     }
-    moments = walk(view.model, state, generator=generator, clamp=clamp)
+    schedule = ("top",) * arguments.pass_after + ("down",) if arguments.pass_after else ()
+    moments = walk(view.model, state, generator=generator, clamp=clamp, halves=schedule)
     frames = islice(moments, 0, None, stride)
     size = min(PIECE, max(1, PIECE_HALVES // stride))
     for first in range(0, arguments.n_frames, size):
@@ -121,6 +133,8 @@ def _check(arguments: Arguments) -> None:
     check_count("stride", arguments.stride, MOST_STRIDE)
     if not 0 <= arguments.sweeps <= MOST_STRIDE:
         raise ValueError(f"sweeps: given {arguments.sweeps}, wanted 0 to {MOST_STRIDE}")
+    if not 0 <= arguments.pass_after <= MOST_FRAMES:
+        raise ValueError(f"pass_after: given {arguments.pass_after}, wanted 0 to {MOST_FRAMES}")
     if arguments.first < 0:
         raise ValueError(f"first: given {arguments.first}, wanted a number from 0 on")
 
@@ -130,6 +144,11 @@ def _clamp(view: View, arguments: Arguments) -> Clamp | None:
         return None
     if arguments.known is None:
         raise ValueError("known: given a mask alone, wanted the picture whose values are kept")
+    if isinstance(view.model, Directed):
+        raise ValueError(
+            f"mask: {view.model.card.title} is directed below its top two layers, and no "
+            "half-step of its chain draws them given the visible units"
+        )
     shape = view.model.event_shape
     if arguments.mask.size != view.model.event_size:
         raise ValueError(f"mask: given shape {arguments.mask.shape}, wanted {shape}")
@@ -149,10 +168,25 @@ def _start(
         given = event_of(view.model, arguments.known, view.dataset) if clamp is None else None
         known = clamp.known if clamp is not None else given
         assert known is not None
-        return {**state, VISIBLE: known.to(v).expand(v.shape).clone()}
+        v = known.to(v).expand(v.shape).clone()
+        return {**state, VISIBLE: v, **_beliefs(view.model, v, generator)}
     held_out = view.dataset.test
     rows = (arguments.first + torch.arange(arguments.n)) % len(held_out)
-    return {**state, VISIBLE: as_float(held_out[rows]).to(v).reshape(v.shape)}
+    v = as_float(held_out[rows]).to(v).reshape(v.shape)
+    return {**state, VISIBLE: v, **_beliefs(view.model, v, generator)}
+
+
+def _beliefs(model: GenerativeModel, v: Tensor, generator: torch.Generator) -> ChainState:
+    """Hidden layers for visible units: what the next draw would take no notice of is left out."""
+    u = model.standardise(v)
+    if isinstance(model, Directed):
+        layers = model.drawn_up(u, generator, to=model.top - 1)[1:]
+    elif isinstance(model, Settling):
+        means = enumerate(model.mean_field(u), 1)
+        layers = [model.machine.draw(index, mean, generator) for index, mean in means]
+    else:
+        layers = []
+    return {f"h{index}": layer for index, layer in enumerate(layers, 1)}
 
 
 def _arrays(

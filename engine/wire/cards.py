@@ -37,7 +37,9 @@ class ModelCard(msgspec.Struct, frozen=True):
             ``"attention"``, ``"common_draw"`` (what it decodes to has no mean that can be
             computed; a draw on noise that never changes is shown), ``"continuous"`` (a solver
             carries points in time, whose steps the probe ``ode_trace`` tells), ``"sweeps"``
-            (turns and marginals, which the probe ``sweeps`` tells one by one).
+            (turns and marginals, which the probe ``sweeps`` tells one by one), ``"mean_field"``
+            (layers of units that settle, which the probe ``mean_field`` tells), ``"directed"``
+            (layers below the top two that are drawn from above only).
         supports: The supports of events that it learns (see :class:`engine.wire.event.Event`);
             none: any.
     """

@@ -56,7 +56,7 @@ class Driver:
 
     @property
     def units(self) -> UnitsPage:
-        page = self.panel.pages["units"]
+        page = self.panel.modes["units"]
         assert isinstance(page, UnitsPage)
         return page
 
@@ -89,7 +89,7 @@ def test_a_chain_is_stepped_painted_over_and_taken_back(driver: Driver) -> None:
     driver.click(page.transport.buttons["back"])
     assert (page.layers[0].states == film.states["h"][5, 0]).all()
     driver.click(panel.switch.buttons["complete"])
-    complete = panel.page
+    complete = panel.mode
     assert isinstance(complete, CompletePage)
     driver.until(lambda: (film := complete.film) and film.is_whole)
     assert complete.film is not None

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.estimators.boltzmann import every_state
+from engine.estimators.boltzmann import HasMachine, every_state
+from engine.estimators.boltzmann_scores import counted
 from engine.model import GenerativeModel
+from engine.models.energy.dbm import DBM
 from engine.models.energy.rbm import RBM
 from engine.probe import Result, View
 from engine.registry import build_dataset, build_model, probes
@@ -155,6 +157,77 @@ def test_directions_of_a_gaussian_machine_lead_to_the_mean() -> None:
     _, info = model.step({"v": torch.zeros(1, 2), "h": h}, "visible", torch.Generator())
     mean = found["centre"] + (h.numpy() @ found["directions"])[0]
     assert mean == pytest.approx(info["mean_v"][0].numpy(), abs=1e-5)
+
+
+# --- deep machines --------------------------------------------------------------------------
+
+
+def deep(name: str, hidden: tuple[int, ...] = (3, 2)) -> GenerativeModel:
+    model = build_model(name, event_shape=(V,), seed=3, hidden_units=hidden)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+        if name == "dbn":
+            model.depth.fill_(len(hidden))  # type: ignore[union-attr,operator]
+    return model.eval().requires_grad_(False)
+
+
+def test_a_deep_machine_completes_what_is_held_by_its_exact_conditional() -> None:
+    model = deep("dbm")
+    known, mask = np.array([1.0, 0.0, 1.0, 0.0]), np.array([True, True, False, False])
+    found = frames(view_of(model), n=1000, n_frames=40, sweeps=4, known=known, mask=mask)
+    v = torch.from_numpy(found["v"]).double()
+    assert (v[..., mask] == torch.from_numpy(known[mask])).all()
+    states = every_state(V, like=torch.zeros(1, dtype=torch.float64))
+    holds = (states[:, mask] == torch.from_numpy(known[mask])).all(1)
+    truth = torch.softmax(counted(cast(HasMachine, model), states[holds]), 0)
+    own = torch.stack(
+        [(v[5:].reshape(-1, V) == state).all(1).double().mean() for state in states[holds]]
+    )
+    assert 0.5 * float((own - truth).abs().sum()) < 0.015
+
+
+def test_a_pass_down_follows_sweeps_of_the_top_two_layers() -> None:
+    model = deep("dbn", (3, 3, 2))
+    pieces = list(probes()["gibbs_walk"].ask(view_of(model), {"n_frames": 9, "pass_after": 3}))
+    values, arrays = pieces[0].values, pieces[0].numpy()
+    assert values["blocks"] == ["v", "h1", "h2", "h3"]
+    assert values["given"] == ["h1", "h2", "h3", "h2"]
+    assert (values["joined"], values["free_of"]) == (["h2", "h3"], ["h2"])
+    drawn = arrays["drawn"].tolist()
+    top, down = [False, False, True, True], [True, True, False, False]
+    assert drawn[1:] == [top, top, top, down, top, top, top, down]
+    h2, h3 = (torch.from_numpy(arrays[name]).float() for name in ("h2", "h3"))
+    w, c2, c3 = (model.get_parameter(name) for name in ("W3", "c2", "c3"))
+    energy = -(h2 @ c2) - h3 @ c3 - ((h2 @ w) * h3).sum(-1)
+    assert arrays["energy"] == pytest.approx(energy.numpy(), abs=1e-5)
+    h1 = torch.from_numpy(arrays["h1"][4]).float()
+    given = torch.sigmoid(h1 @ model.get_parameter("W1").t() + model.get_parameter("b"))
+    assert arrays["mean_v"][4] == pytest.approx(given.numpy(), abs=1e-6)
+    for wanted in ({"mask": np.ones(V), "known": np.zeros(V)}, {"pass_after": -1}):
+        with pytest.raises(ValueError, match=r"directed below|pass_after: given -1"):
+            list(probes()["gibbs_walk"].ask(view_of(model), wanted))
+    with pytest.raises(ValueError, match="without a pass down"):
+        list(probes()["gibbs_walk"].ask(view_of(deep("dbm")), {"pass_after": 2}))
+
+
+@pytest.mark.parametrize("name", ["dbm", "dbn"])
+def test_activity_of_deep_layers_is_the_models_own_belief(name: str) -> None:
+    class Data:
+        train = every_state(V, like=torch.zeros(1))
+
+    model = deep(name)
+    found = ask_filters(view_of(model, Data()), layer=2).numpy()
+    if isinstance(model, DBM):
+        wanted = model.mean_field(Data.train)[1]
+    else:
+        up = torch.sigmoid(Data.train @ model.get_parameter("R1") + model.get_parameter("r1"))
+        wanted = torch.sigmoid(up @ model.get_parameter("W2") + model.get_parameter("c2"))
+    assert found["activity"] == pytest.approx(wanted.mean(0).numpy(), abs=1e-6)
+    assert found["spread"] == pytest.approx(wanted.std(0, correction=0).numpy(), abs=1e-6)
+    both = model.get_parameter("W1") @ model.get_parameter("W2")
+    assert found["filters"] == pytest.approx(both.t().numpy(), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,9 @@ def gibbs_walk(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
     return found, {
         "frame": 0, "n_frames": frames, "stride": stride, "kernels": ["hidden", "visible"],
         "blocks": list(blocks), "free_of": ["v"],
+        "joined": list(blocks),
+        "given": [" ".join(list(blocks)[max(i - 1, 0):i] + list(blocks)[i + 1:i + 2])
+                  for i in range(len(blocks))],
         "n_clamped": int(arrays["mask"].sum()) if "mask" in arrays else 0,
     }  # fmt: skip
 

@@ -37,7 +37,7 @@ def opened(panel: GibbsPanel, info: RunInfo, mode: str) -> Any:
     panel.open_run(info)
     panel.set_mode(mode)
     serve(panel, info)
-    return panel.page
+    return panel.mode
 
 
 def film(n: int = 2, frames: int = 9, **wanted: Any) -> WalkFilm:
@@ -177,7 +177,7 @@ def test_a_deep_machine_shows_each_layer(panel: GibbsPanel) -> None:
     page = opened(panel, machine(hidden=[6, 4]), "units")
     page.clock.go(5)
     titles = [grid._title for grid in page.layers if grid.isVisible()]
-    assert [t.split(";")[0] for t in titles] == ["hidden h¹ given v, h²", "hidden h² given h¹"]
+    assert titles == ["hidden h¹ given v, h²", "hidden h² given h¹"]
     assert [len(grid.states) for grid in page.layers[:2]] == [6, 4]
 
 
@@ -305,7 +305,7 @@ def test_state_comes_back(panel: GibbsPanel) -> None:
 
 def test_every_control_has_a_tooltip(panel: GibbsPanel) -> None:
     panel.open_run(machine())
-    for page in panel.pages.values():
+    for page in panel.modes.values():
         for action in page.tools.actions():
             widget = page.tools.widgetForAction(action)
             tips = (action.toolTip(), widget.toolTip() if widget is not None else "")

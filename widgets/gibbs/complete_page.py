@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QSizePolicy
@@ -17,7 +15,7 @@ from widgets.controls.mask_painter import HALVES, MaskPainter
 from widgets.controls.segments import Segments
 from widgets.gibbs.desk import Desk
 from widgets.gibbs.film import VISIBLE
-from widgets.gibbs.page import WalkPage
+from widgets.gibbs.page import ChainArguments, WalkPage
 from widgets.gibbs.words import counted
 from widgets.look import Look
 from widgets.pixels.canvas import PixelCanvas
@@ -115,7 +113,7 @@ class CompletePage(WalkPage):
                 self.painter.set_cells(cells, None)
         self._show_pictures()
 
-    def wanted(self) -> tuple[dict[str, Value], dict[str, npt.NDArray[Any]]] | None:
+    def chain_arguments(self) -> ChainArguments | None:
         """N chains that hold what is known; they begin with noise in what is hidden."""
         cells, picture, known = self.desk.cells, self.desk.picture, self.painter.known
         if cells is None or picture is None or known.size != cells.n_cells or known.all():

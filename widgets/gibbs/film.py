@@ -24,6 +24,8 @@ class WalkFilm:
         kernel: (T,) the half-step that led to each frame, −1 at the start.
         drawn: (T, blocks) which blocks that half-step drew.
         kernels: Names of the half-steps of one sweep.
+        given: By block, the blocks that it is drawn given; () where it is not drawn yet.
+        joined: Blocks that the energies are of.
         free_of: Blocks that the free energy is a function of.
         stride: Half-steps between two frames.
         n: Frames that have arrived.
@@ -36,7 +38,10 @@ class WalkFilm:
         self.stride = max(1, _whole(values.get("stride")))
         self.kernels = _names(values.get("kernels"))
         self.blocks = _names(values.get("blocks"))
+        self.joined = _names(values.get("joined"))
         self.free_of = _names(values.get("free_of"))
+        given = [tuple(words.split()) for words in _names(values.get("given"))]
+        self.given = dict(zip(self.blocks, given, strict=False))
         self.n_clamped = _whole(values.get("n_clamped"))
         self.step = first.step
         self.states = {name: self._room(first, name) for name in self.blocks}

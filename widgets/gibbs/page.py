@@ -7,24 +7,23 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy.typing as npt
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QKeyEvent
 
 from engine.wire.fields import Value
 from engine.wire.messages import Answer
 from widgets.controls.chips import Chip
-from widgets.controls.tool_row import ToolRow
 from widgets.gibbs.desk import START_TIP, STARTS, Desk
 from widgets.gibbs.film import WalkFilm, WalkReel
 from widgets.look import Look
-from widgets.mode_panel import LOW, TALL
+from widgets.mode_panel import PanelMode
 from widgets.panel import Question
 from widgets.pixels.clock import Clock
 from widgets.pixels.transport import PixelTransport
 from widgets.pixels.words import spaced
 
-Arrays: TypeAlias = Mapping[str, npt.NDArray[Any]]
+#: Arguments and arrays of the probe that walks.
+ChainArguments: TypeAlias = tuple[dict[str, Value], dict[str, npt.NDArray[Any]]]
 
 WALK = "walk"
 TIPS = {
@@ -38,61 +37,13 @@ TIPS = {
 REDRAW_SECONDS = 2.0
 
 
-class Page(QWidget):
-    """One way of looking at a Boltzmann machine, with a tool row of its own.
-
-    Signals:
-        asks_changed: The page wants other answers than before.
-        pointed: A ``Pointed``, or None.
-        chips_changed: :meth:`chips` are others.
-    """
-
-    asks_changed = Signal()
-    pointed = Signal(object)
-    chips_changed = Signal()
+class Page(PanelMode):
+    """One way of looking at a Boltzmann machine."""
 
     def __init__(self, look: Look, desk: Desk) -> None:
-        super().__init__()
-        self.look, self.desk = look, desk
-        self.shape = "even"
-        self.tools = ToolRow(look, self)
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(4)
-        self.grid = QGridLayout()
-        self.grid.setContentsMargins(0, 0, 0, 0)
-        self.grid.setSpacing(8)
+        super().__init__(look)
+        self.desk, self.shape = desk, "even"
         self.column.addLayout(self.grid, 1)
-
-    def arrange(self, shape: str) -> None:
-        """Place the parts for a room that is ``"low"``, ``"even"`` or ``"tall"``."""
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another shape of room may want another arrangement."""
-        super().resizeEvent(event)
-        ratio = self.width() / max(self.height(), 1)
-        shape = "low" if ratio > LOW else "tall" if ratio < TALL else "even"
-        if shape != self.shape:
-            self.shape = shape
-            self.arrange(shape)
-
-    def refusal(self) -> str:
-        """Why the run cannot be looked at so, as a sentence; "" when it can."""
-        return ""
-
-    def open(self) -> None:
-        """The desk shows another run."""
-
-    def questions(self, *, rest: bool) -> dict[str, Question]:
-        """What is asked while this page is in front."""
-        return {}
-
-    def show_answer(self, part: str, answer: Answer) -> None:
-        """Draw the answer to one part."""
-
-    def chips(self) -> tuple[Chip, ...]:
-        """What is said below the page, numbers with their kind and unit."""
-        return ()
 
     def save(self) -> dict[str, Value]:
         """Settings of the page's own, for the layout file."""
@@ -100,24 +51,6 @@ class Page(QWidget):
 
     def restore(self, state: Mapping[str, Value]) -> None:
         """Take them back where they are sensible."""
-
-    def leave(self) -> None:
-        """Another page comes to the front."""
-
-    def take_key(self, event: QKeyEvent, *, only_ask: bool = False) -> bool:
-        """Act on a key that nothing else wanted; ``only_ask`` says whether it would."""
-        return False
-
-    def restyle(self) -> None:
-        """Take colours and fonts from the look."""
-
-    @property
-    def own_frames(self) -> int:
-        """Frames of a film of the page's own time."""
-        return 0
-
-    def show_own_frame(self, index: int) -> None:
-        """Go to one of them."""
 
     def step_chip(self, step: int) -> Chip:
         """The training step of the weights that answered."""
@@ -176,13 +109,13 @@ class WalkPage(Page):
         self._whole_at = 0.0
         self._show_start()
 
-    def wanted(self) -> tuple[dict[str, Value], dict[str, npt.NDArray[Any]]] | None:
+    def chain_arguments(self) -> ChainArguments | None:
         """Arguments and arrays of ``gibbs_walk``, or None while something lacks."""
         raise NotImplementedError
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The chains; while a run trains they are asked for anew every few seconds."""
-        wanted = self.wanted()
+        wanted = self.chain_arguments()
         if wanted is None:
             return {}
         arguments, arrays = wanted

@@ -88,7 +88,9 @@ class RowsPage(WalkPage):
         self.wall.set_hint("The chains are on their way …")
         self.arrange(self.shape)
 
-    def wanted(self) -> tuple[dict[str, Value], dict[str, npt.NDArray[np.float64]]] | None:
+    def chain_arguments(
+        self,
+    ) -> tuple[dict[str, Value], dict[str, npt.NDArray[np.float64]]] | None:
         """N chains, one frame every k sweeps."""
         return {
             "n": self._chosen["chains"],

@@ -18,7 +18,7 @@ from widgets.gibbs.filter_view import FilterView, SignedScale
 from widgets.gibbs.page import WalkPage
 from widgets.gibbs.plane_view import PlaneView
 from widgets.gibbs.unit_grid import UnitGrid
-from widgets.gibbs.words import block_symbol, block_words, energy_words, free_words, neighbours
+from widgets.gibbs.words import block_symbol, block_words, energy_words, free_words, given_words
 from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.canvas import PixelCanvas
@@ -27,6 +27,10 @@ from widgets.plots.curves import CurvePlot, Stroke
 
 FILTERS = "filters"
 LENGTHS = (30, 100, 300, 1000)
+KEY = (
+    "Each cell is a hidden unit: its shade is the probability to be on that it was drawn with, "
+    "and the square in it says that it came on"
+)
 #: Hidden layers that are drawn at most.
 MOST_LAYERS = 4
 #: Pixels at scale 1 below which the scale of the filter goes without numbers.
@@ -105,7 +109,9 @@ class UnitsPage(WalkPage):
         self.states.set_hint("The chain is on its way …")
         self.arrange(self.shape)
 
-    def wanted(self) -> tuple[dict[str, Value], dict[str, npt.NDArray[np.float64]]] | None:
+    def chain_arguments(
+        self,
+    ) -> tuple[dict[str, Value], dict[str, npt.NDArray[np.float64]]] | None:
         """One chain, every half-step."""
         arguments: dict[str, Value] = {"n": 1, "n_frames": 2 * self._length + 1}
         if self.desk.start != "data" or self.desk.absence:
@@ -153,8 +159,9 @@ class UnitsPage(WalkPage):
         drawn = film.drawn_at(place)
         self._draw_visible(film, place, is_new=VISIBLE in drawn)
         for grid, block in zip(self.layers, film.hidden, strict=False):
-            given = neighbours(block, film.blocks)
-            words = f"{block_words(block)} given {given}; shade: p(on), square: on"
+            given = given_words(film.given[block])
+            what = f"given {given}" if given else "not trained yet"
+            words = f"{block_words(block)} {what}"
             grid.set_title(words, is_new=block in drawn)
             grid.set_units(film.states[block][place, 0], film.mean(block, place)[0])
         self._draw_curves(film)
@@ -169,7 +176,7 @@ class UnitsPage(WalkPage):
             self.plane.set_chain(way, film.mean(VISIBLE, place)[0], is_new=is_new)
             return
         mark = palette.accent if is_new else ""
-        given = neighbours(VISIBLE, film.blocks)
+        given = given_words(film.given[VISIBLE])
         mean = "mean" if desk.is_gaussian else "probabilities"
         self.states.set_title("visible v, as drawn", mark)
         self.means.set_title(f"its {mean} given {given}", mark)
@@ -183,7 +190,7 @@ class UnitsPage(WalkPage):
         palette, n = self.look.palette, film.n
         x = np.arange(n, dtype=np.float64)
         lines = (
-            ("energy", film.energy[:n, 0], energy_words(film.blocks), palette.warning,
+            ("energy", film.energy[:n, 0], energy_words(film.joined), palette.warning,
              "The energy of all units; −E is the log of the state's probability, up to log Z"),
             ("free", film.free_energy[:n, 0], free_words(film.free_of), palette.model,
              "The free energy: hidden units are summed out, F = −log Σ exp(−E)"),
@@ -219,12 +226,17 @@ class UnitsPage(WalkPage):
         energy, free = film.energy[place, 0], film.free_energy[place, 0]
         tip = "In nats. exp(−E)/Z is the probability of the state; here log Z is left out"
         chips = [
-            Chip(f"{energy_words(film.blocks)} = {fixed(float(energy), 1)} nats", tip,
+            Chip(f"{energy_words(film.joined)} = {fixed(float(energy), 1)} nats", tip,
                  palette.warning, "dot", framed=True),
             Chip(f"{free_words(film.free_of)} = {fixed(float(free), 1)} nats",
                  "F = −log Σ exp(−E) over the units that are not named", palette.model, "dot",
                  framed=True),
         ]  # fmt: skip
+        tip = (
+            "Each cell is a hidden unit: its shade is the probability to be on that it was drawn "
+        )
+        tip += "with, and the square in it says that it came on"
+        chips.append(Chip("shade: p(on), square: on", tip, palette.warning, "", framed=True))
         for block in film.hidden:
             on = int(film.states[block][place, 0].sum())
             words = f"{on} of {film.states[block].shape[2]} {block_words(block)} on"

@@ -25,11 +25,9 @@ def block_words(block: str) -> str:
     return f"{kind} {block_symbol(block)}"
 
 
-def neighbours(block: str, blocks: tuple[str, ...]) -> str:
-    """What a block is drawn given: the blocks next to it."""
-    index = blocks.index(block)
-    beside = (*blocks[max(index - 1, 0) : index], *blocks[index + 1 : index + 2])
-    return ", ".join(map(block_symbol, beside))
+def given_words(given: tuple[str, ...]) -> str:
+    """What a block is drawn given: "v, h²"."""
+    return ", ".join(map(block_symbol, given))
 
 
 def free_words(kept: tuple[str, ...]) -> str:

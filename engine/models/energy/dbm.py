@@ -141,6 +141,7 @@ class DBM(GenerativeModel):
                 "over every state of the hidden ones."
             ),
         },
+        features=("mean_field",),
         supports=("binary",),
     )
 

@@ -159,6 +159,7 @@ class DBN(GenerativeModel):
                 "Only the top two layers have an energy; below them the model is directed."
             ),
         },
+        features=("directed",),
         supports=("binary",),
     )
 
