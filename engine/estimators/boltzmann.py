@@ -34,6 +34,10 @@ class HasMachine(Protocol):
         """The machine; its log Z is the model's."""
         ...
 
+    def machine_data(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
+        """What the machine's lowest layer sees of events (B, *E): units (B, n_0)."""
+        ...
+
 
 def can_count(machine: Boltzmann) -> bool:
     """Whether :func:`exact_log_z` takes the machine."""

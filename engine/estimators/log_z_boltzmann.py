@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine.estimators.boltzmann import can_count, exact_log_z, n_counted
+from engine.dataset import as_float
+from engine.estimators.boltzmann import HasMachine, can_count, exact_log_z, n_counted
 from engine.estimators.density import CancellationError, Cancelled
 from engine.mcmc import annealed
 from engine.mcmc.annealed import LOG_WEIGHT
@@ -31,6 +32,8 @@ from engine.nets.boltzmann import Boltzmann
 N_CHAINS, N_STEPS = 100, 1000
 #: Rates of units in the data stay so far from 0 and 1 when they become biases.
 SMALLEST_RATE = 1e-2
+#: Events whose means make the base.
+BASE_EVENTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,14 @@ def _end(walk: Iterator[tuple[Tensor, float]], told: Callable[[float], None] | N
     return found
 
 
+@torch.no_grad()
+def base_of(model: HasMachine, data: Tensor, *, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """:func:`base_biases` of what a model's machine sees of events (N, *E), the first of them."""
+    events = as_float(data[:BASE_EVENTS])
+    return base_biases(model.machine, model.machine_data(events, generator=generator))
+
+
+@torch.no_grad()
 def base_biases(machine: Boltzmann, data: Tensor) -> tuple[Tensor, ...]:
     """Biases (n_l,) of independent units that fit events (N, n_0), standardised; 0 higher up."""
     like = machine.biases[0]
@@ -219,7 +230,9 @@ class BoltzmannLadder:
     def log_z0(self) -> float:
         """log Z of the independent units."""
         parts = enumerate(self.base)
-        return sum(float(self.machine.log_partition(i, b[None].double())) for i, b in parts)
+        return sum(
+            float(self.machine.log_partition(i, b[None].double()).detach()) for i, b in parts
+        )
 
     def start(self, n: int, generator: torch.Generator) -> State:
         """N draws of the independent units."""

@@ -29,7 +29,7 @@ from engine.estimators.log_z_boltzmann import (
     LogZ,
     annealed_log_weights,
     annealed_log_z,
-    base_biases,
+    base_of,
     pooled,
 )
 from engine.registry import build_dataset, build_model, models
@@ -160,8 +160,8 @@ def rough_nats(model: Any, pictures: Tensor, *, data: Dataset) -> float:
     """−log p of a point of the curve, by few chains and rungs."""
     generator = torch.Generator().manual_seed(0)
     log_z = annealed_log_z(
-        frozen(model.machine),
-        base_of(model, data),
+        model.machine,
+        base_of(model, data.train, generator=generator),
         generator=generator,
         n_chains=CURVE_CHAINS,
         n_steps=CURVE_STEPS,
@@ -174,7 +174,8 @@ def final_log_z(model: Any, plan: Plan, data: Dataset, *, quick: bool) -> LogZ:
     file = plan.file.with_suffix(".weights.json")
     found: list[float] = json.loads(file.read_text("utf-8")) if file.is_file() else []
     n_pieces, n_steps = (1, 200) if quick else (N_PIECES, N_STEPS)
-    machine, base = frozen(model.machine), base_of(model, data)
+    generator = torch.Generator().manual_seed(0)
+    machine, base = model.machine, base_of(model, data.train, generator=generator)
     while len(found) < N_CHAINS * n_pieces:
         generator = torch.Generator().manual_seed(len(found))
         found += annealed_log_weights(
@@ -184,24 +185,6 @@ def final_log_z(model: Any, plan: Plan, data: Dataset, *, quick: bool) -> LogZ:
         value = pooled(torch.tensor(found), n_steps).value
         sys.stderr.write(f"{plan.model}: log Z by {len(found)} chains: {value:.2f}\n")
     return pooled(torch.tensor(found, dtype=torch.float64), n_steps)
-
-
-def frozen(machine: Any) -> Any:
-    """The machine without a graph."""
-    return type(machine)(
-        tuple(bias.detach() for bias in machine.biases),
-        tuple(weight.detach() for weight in machine.weights),
-    )
-
-
-@torch.no_grad()
-def base_of(model: Any, data: Dataset) -> tuple[Tensor, ...]:
-    """Independent units that fit what the machine's lowest layer sees of the data."""
-    pictures = data.train[:10_000].flatten(1).float()
-    if model.card.name == "dbn":
-        generator = torch.Generator().manual_seed(0)
-        pictures = model.drawn_up(pictures, generator, to=model.top - 1)[-1]
-    return base_biases(model.machine, pictures)
 
 
 def forget(plan: Plan) -> None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from engine.estimators.boltzmann import exact_log_z
 from engine.registry import build_dataset, build_model
 from tests.benchmarks import boltzmann_mnist, mnist_nll
-from tests.benchmarks.boltzmann_mnist import base_of, final_log_z, forget, rate
+from tests.benchmarks.boltzmann_mnist import final_log_z, forget, rate
 from tests.benchmarks.mnist_nll import Plan, Recipe
 
 
@@ -42,15 +41,3 @@ def test_the_rate_falls_within_every_phase() -> None:
     assert rate(1.0, 20, model=model) == pytest.approx(0.0)
     flat = build_model("rbm", event_shape=(4,), levels=2)
     assert rate(0.5, 3, model=flat) == pytest.approx(0.5)
-
-
-def test_the_base_of_a_belief_network_fits_its_lower_units() -> None:
-    data = build_dataset("digits", levels=2)
-    model: Any = build_model(
-        "dbn", event_shape=data.event_shape, dataset=data, hidden_units=(5, 3)
-    )
-    assert [len(bias) for bias in base_of(model, data)] == [64, 5]
-    model.depth.fill_(2)
-    lower, upper = base_of(model, data)
-    assert float((torch.sigmoid(lower) - 0.5).abs().max()) < 0.1
-    assert upper.tolist() == [0.0, 0.0, 0.0]

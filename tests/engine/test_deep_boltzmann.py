@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from engine.estimators.boltzmann import every_state, exact_log_z
 from engine.estimators.boltzmann_scores import counted, score
-from engine.estimators.log_z_boltzmann import LogZ, counted_log_z
+from engine.estimators.log_z_boltzmann import LogZ, base_of, counted_log_z
 from engine.models.energy.dbm import DBM
 from engine.models.energy.dbn import DBN
 from engine.nets.boltzmann_steps import Gradients, LayerPair, copies_mean, gradients
@@ -161,6 +161,18 @@ def test_a_score_carries_the_interval_of_log_z() -> None:
     assert exact.value == pytest.approx(exact_log_z(model.machine))
     with pytest.raises(ValueError, match="given no events"):
         score(model, states()[:0], z, generator=seeded())
+
+
+def test_the_base_of_a_belief_network_fits_its_lower_units() -> None:
+    model = deep("dbn")
+    data = (torch.rand(500, V, generator=seeded()) < 0.7).float()
+    lower, upper = base_of(model, data, generator=seeded(1))
+    wanted = torch.sigmoid(model.up(data.double(), 1)).mean(0)
+    assert float((torch.sigmoid(lower) - wanted).abs().max()) < 5.0 * 0.5 / math.sqrt(500)
+    assert upper.tolist() == [0.0] * H2
+    model.depth.fill_(1)
+    lower, _ = base_of(model, data, generator=seeded(1))
+    torch.testing.assert_close(torch.sigmoid(lower), data.mean(0).double())
 
 
 # --- chains -----------------------------------------------------------------------------------

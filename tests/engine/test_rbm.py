@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.estimators.boltzmann import every_state, exact_log_z
+from engine.estimators.pseudo_likelihood import pseudo_log_prob
 from engine.estimators.quadrature import log_z
 from engine.model import TrainState
 from engine.models.energy.rbm import RBM
@@ -109,6 +110,22 @@ def test_gaussian_free_energy_is_the_formula_in_the_file() -> None:
 def test_more_than_two_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="given data with 17 levels, wanted binary"):
         build_model("rbm", event_shape=(1, 8, 8), levels=17)
+
+
+def test_the_pseudo_likelihood_is_of_every_unit_given_the_others() -> None:
+    model = rbm()
+    table, v, _ = written_out(model)
+    log_p = torch.logsumexp(-table, 1)
+    wanted = torch.zeros(len(v), dtype=torch.float64)
+    for row, x in enumerate(v):
+        for i in range(4):
+            flipped = x.clone()
+            flipped[i] = 1.0 - x[i]
+            other = log_p[int((v == flipped).all(1).nonzero())]
+            wanted[row] += log_p[row] - torch.logaddexp(log_p[row], other)
+    torch.testing.assert_close(pseudo_log_prob(model.machine, v), wanted)
+    with pytest.raises(ValueError, match="the first of them Gaussian"):
+        pseudo_log_prob(rbm(levels=None).machine, v)
 
 
 # --- chains -----------------------------------------------------------------------------------

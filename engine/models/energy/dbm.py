@@ -179,6 +179,10 @@ class DBM(GenerativeModel):
         """The machine over (v, h1, h2 …) as plain tensors."""
         return Boltzmann(tuple(self.biases), tuple(self.weights))
 
+    def machine_data(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Events (B, *E) as the machine's visible units (B, V)."""
+        return self._flat(x)
+
     @torch.no_grad()
     def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
         """Give visible units the biases at which independent ones fit best; nothing is scaled."""

@@ -223,6 +223,10 @@ class DBN(GenerativeModel):
             (self.weights[top - 1],),
         )
 
+    def machine_data(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Events (B, *E) drawn up to the lower layer of the machine on top, (B, H)."""
+        return self.drawn_up(self._flat(x), generator, to=self.top - 1)[-1]
+
     @torch.no_grad()
     def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
         """Give visible units the biases at which independent ones fit best; nothing is scaled."""

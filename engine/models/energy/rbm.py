@@ -183,6 +183,10 @@ class RBM(GenerativeModel):
         variance = self.log_variance.exp()
         return Boltzmann((self.b / variance, self.c), (self.W / variance[:, None],), variance)
 
+    def machine_data(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Events (B, *E) as the machine's visible units (B, V), standardised."""
+        return self.standardise(x)
+
     @torch.no_grad()
     def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
         """Standardise real data; give binary units the biases at which W = 0 fits best."""
