@@ -47,7 +47,7 @@ class BufferMode(Mode):
 
     def __init__(self, look: Look, desk: Desk) -> None:
         super().__init__(look, desk)
-        self.map, self.grid = SmallMap(look, BUFFER_TIP), ImageGrid(look)
+        self.map, self.pictures = SmallMap(look, BUFFER_TIP), ImageGrid(look)
         self.bar = ColourBar(look)
         self.left = QStackedWidget()
         self.ages = CurvePlot(look)
@@ -81,7 +81,7 @@ class BufferMode(Mode):
         beside.addWidget(self.map, 1)
         beside.addWidget(self.bar)
         self.left.addWidget(picture)
-        self.left.addWidget(self.grid)
+        self.left.addWidget(self.pictures)
         left.addWidget(self.left, 3)
         left.addWidget(self.ages, 1)
         for plot, rule in zip((self.energy, self.kl), self.rules, strict=True):
@@ -125,7 +125,7 @@ class BufferMode(Mode):
         self._lack = "" if self.keeps_buffer else NO_BUFFER
         self.map.clear()
         self.map.set_title(self._lack or "The replay buffer")
-        self.grid.clear()
+        self.pictures.clear()
         self.bar.hide()
         for plot, rule in zip((self.energy, self.kl), self.rules, strict=True):
             plot.clear()
@@ -236,8 +236,8 @@ class BufferMode(Mode):
         pictures = arrays.get("pictures")
         if pictures is not None and pictures.ndim == 4:
             low, high = np.quantile(pictures, (0.02, 0.98))
-            self.grid.set_title("Chains of the buffer", self.look.palette.model)
-            self.grid.set_pictures(pictures, low=float(low), high=float(high))
+            self.pictures.set_title("Chains of the buffer", self.look.palette.model)
+            self.pictures.set_pictures(pictures, low=float(low), high=float(high))
             self.left.setCurrentIndex(1)
         self._draw_ages(ages, counted=counted)
         self.chips_changed.emit()
@@ -325,7 +325,7 @@ class BufferMode(Mode):
 
     def restyle(self) -> None:
         """Take colours and fonts from the look."""
-        for part in (self.map, self.grid, self.bar, self.ages, self.energy, self.kl):
+        for part in (self.map, self.pictures, self.bar, self.ages, self.energy, self.kl):
             part.restyle()
         self._draw_buffer()
         self._draw_long()

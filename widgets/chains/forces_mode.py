@@ -7,7 +7,6 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from engine.wire.capability import Capability
 from engine.wire.messages import Answer
@@ -17,7 +16,6 @@ from widgets.chains.small_map import SmallMap, box_of
 from widgets.chains.surface import REACH
 from widgets.chains.walk_mode import TIPS, WalkMode
 from widgets.controls.chips import Chip
-from widgets.controls.empty import EmptyState
 from widgets.controls.tool_row import Toggle
 from widgets.figures import as_float, fixed, number
 from widgets.look import Look
@@ -45,10 +43,10 @@ SIZE, LIVE_SIZE, MOST_CHAINS, N_DATA = 56, 28, 1000, 1000
 #: Values of a map, where the energy is low, that its scale makes room for.
 MIDDLE = 0.995
 NO_FORCES = (
-    "Two forces act where a model has an unknown Z",
-    "A normalised model has −log p(x) as its energy: the mean of its gradient over exact samples "
-    "is 0, so that data alone pull. Choose the energy-based model to see both.",
+    "a normalised model has −log p as its energy, whose mean gradient over exact samples is 0: "
+    "data alone pull; see it with the energy-based model"
 )
+NO_PLANE = "needs observations of two values, where exact samples are known by quadrature"
 
 
 class ForcesMode(Mode):
@@ -61,47 +59,33 @@ class ForcesMode(Mode):
         self.bars = ColourBar(look), ColourBar(look)
         self.limits = StickyCeiling(), StickyCeiling()
         self.transport = PixelTransport(look, walk.clock, tips=TIPS, things="Steps")
-        self.empty, self.pages = EmptyState(look), QStackedWidget()
-        self.empty.say(*NO_FORCES)
         self._answer: Answer | None = None
         self._build()
 
     def _build(self) -> None:
         self.tools.add_toggle(TOGGLE)
-        content, grid = QWidget(), QGridLayout()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 0, 0)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(6)
         for index, (name, shown) in enumerate(self.maps.items()):
             shown.set_title(MAPS[name][0])
-            grid.addWidget(shown, index // 2, index % 2)
-            grid.setColumnStretch(index % 2, 1)
-            grid.setRowStretch(index // 2, 1)
+            self.grid.addWidget(shown, index // 2, index % 2)
+            self.grid.setColumnStretch(index % 2, 1)
+            self.grid.setRowStretch(index // 2, 1)
             shown.hovered.connect(self._on_hovered)
         for row, bar in enumerate(self.bars):
-            grid.addWidget(bar, row, 2)
-        column.addLayout(grid, 1)
-        line = QHBoxLayout()
-        line.addWidget(self.transport, 1)
-        column.addLayout(line)
-        self.pages.addWidget(content)
-        self.pages.addWidget(self.empty)
-        self.column.addWidget(self.pages, 1)
+            self.grid.addWidget(bar, row, 2)
+        self.column.addLayout(self.grid, 1)
+        self.column.addWidget(self.transport)
         self.tools.toggled.connect(self.set_shown)
         self.walk.clock.moved.connect(lambda _: self._on_moved())
         self.walk.clock.playing_changed.connect(lambda _: self.transport.show_clock())
 
-    @property
-    def applies(self) -> bool:
-        """Whether the run has an energy of two values with data that pull it down."""
+    def refusal(self) -> str:
+        """Two forces act where Z is unknown, and are drawn where exact samples are known."""
         info = self.desk.info
-        return (
-            info is not None
-            and Capability.ENERGY in info.card.capabilities
-            and info.data.event.size == 2
-            and not self.desk.has_target
-        )
+        if info is None:
+            return ""
+        if Capability.ENERGY not in info.card.capabilities:
+            return NO_FORCES
+        return NO_PLANE if self.desk.has_target or info.data.event.size != 2 else ""
 
     def open(self) -> None:
         """Another run: nothing pulls yet."""
@@ -110,11 +94,10 @@ class ForcesMode(Mode):
             shown.clear()
         for limit in self.limits:
             limit.reset()
-        self.pages.setCurrentIndex(0 if self.applies or self.desk.info is None else 1)
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The walk, and the forces with its chains where the clock stands."""
-        if not self.applies:
+        if self.refusal():
             return {}
         asked = self.walk.questions(rest=rest)
         asked.pop("data", None)

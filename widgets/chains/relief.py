@@ -107,6 +107,10 @@ class Relief(Cloud):
         self._draw_parts(row, watch, shown)
         self._canvas.update()
 
+    def paint_now(self) -> None:
+        """Draw synchronously, for measurements."""
+        self._canvas.native.repaint()
+
     def _draw_parts(self, row: dict[str, Floats], watch: int, shown: set[str]) -> None:
         """The watched chain's drift and noise, one after the other."""
         surface, told = self._surface, len(row.get("proposal", ()))

@@ -17,7 +17,7 @@ from widgets.flow.trail import TrailLayer
 from widgets.flow.web import WebLayer
 from widgets.look import Look
 from widgets.plots.colour_bar import ColourBar
-from widgets.plots.colours import rgb, to_bytes, with_alpha
+from widgets.plots.colours import mix, rgb, to_bytes, with_alpha
 from widgets.plots.frame import Frame
 from widgets.plots.layers import Box, DotsLayer, ImageLayer, LinesLayer
 from widgets.plots.splat import Dots
@@ -26,9 +26,9 @@ from widgets.trajectories.stage import arrows as force_arrows
 Floats: TypeAlias = npt.NDArray[Any]
 
 #: Diameters in pixels at scale 1: of few chains and of thousands, of observations.
-FEW, MANY, DATA = 7.0, 4.0, 3.0
-#: Chains from which dots are small.
-MANY_FROM = 400
+FEW, MANY, DENSE, DATA = 7.0, 4.0, 2.75, 3.0
+#: Chains from which dots are small, and from which they are tiny and have no rim.
+MANY_FROM, DENSE_FROM = 400, 4000
 #: Steps of the way that a watched chain leaves behind.
 BACK = 20
 #: Pixels at scale 1 below which the colour bar gives its room to the picture.
@@ -151,10 +151,12 @@ class Stage(QWidget):
         if "chains" not in self.shown:
             self.dots.clear()
             return
-        size = (MANY if many else FEW) * self._look.scale * self.devicePixelRatioF()
-        self.dots.set_dots(
-            Dots(palette.model, size, 0.95, rim=palette.panel, crowding=0.6 if many else 0.0)
-        )
+        dense = len(points) >= DENSE_FROM
+        diameter = DENSE if dense else MANY if many else FEW
+        size = diameter * self._look.scale * self.devicePixelRatioF()
+        colour = mix(palette.model, palette.text, 0.4) if dense else palette.model
+        rim, crowding = "" if dense else palette.panel, 0.6 if many and not dense else 0.0
+        self.dots.set_dots(Dots(colour, size, 0.95, rim=rim, crowding=crowding))
         self.dots.set_points(points)
 
     def _draw_parts(self, row: dict[str, Floats]) -> None:

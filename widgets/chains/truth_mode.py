@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
 
 from engine.wire.messages import Answer
 from widgets.chains.desk import Desk
@@ -15,7 +15,6 @@ from widgets.chains.occupancy import OccupancyBars
 from widgets.chains.small_map import SmallMap
 from widgets.chains.words import kernel_words
 from widgets.controls.chips import Chip
-from widgets.controls.empty import EmptyState
 from widgets.controls.tool_row import Toggle
 from widgets.figures import as_float, fixed, number
 from widgets.look import Look
@@ -44,10 +43,7 @@ COMPARE = Toggle(
     "good",
     True,
 )
-TOO_WIDE = (
-    "The law of chains is known where there are two values",
-    "R-hat, occupancy and bias are told against quadrature of exp(−E/T)/Z, which needs a plane.",
-)
+TOO_WIDE = "is told against exp(−E/T)/Z by quadrature, which needs events of two values"
 #: The chains that are judged are as long as the walk, but not shorter than this.
 LEAST_STEPS = 100
 #: States of a film that many chains have together at most.
@@ -62,8 +58,6 @@ class TruthMode(Mode):
         self.traces, self.correlation = CurvePlot(look), CurvePlot(look, wrap_legend=True)
         self.bars = OccupancyBars(look)
         self.maps = {name: SmallMap(look, tip) for name, (_, tip) in MAPS.items()}
-        self.empty, self.pages = EmptyState(look), QStackedWidget()
-        self.empty.say(*TOO_WIDE)
         self._limit = StickyCeiling()
         self._answer: Answer | None = None
         self._which = 0
@@ -75,26 +69,20 @@ class TruthMode(Mode):
         self._name_quantities(("x", "y", "E"))
         self.correlation.set_names("lag, chain steps", "autocorrelation")
         self.correlation.set_fit("whole")
-        content = QWidget()
-        row = QHBoxLayout(content)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
         row.setSpacing(10)
         left, right = QVBoxLayout(), QVBoxLayout()
         for plot in (self.traces, self.correlation):
             plot.setMinimumSize(1, 1)
             left.addWidget(plot, 1)
-        grid = QGridLayout()
-        grid.setSpacing(6)
         for index, shown in enumerate(self.maps.values()):
-            grid.addWidget(shown, 0, index)
-            grid.setColumnStretch(index, 1)
+            self.grid.addWidget(shown, 0, index)
+            self.grid.setColumnStretch(index, 1)
         right.addWidget(self.bars, 4)
-        right.addLayout(grid, 5)
+        right.addLayout(self.grid, 5)
         row.addLayout(left, 4)
         row.addLayout(right, 6)
-        self.pages.addWidget(content)
-        self.pages.addWidget(self.empty)
-        self.column.addWidget(self.pages, 1)
+        self.column.addLayout(row, 1)
         self.tools.toggled.connect(self.set_compared)
         self.tools.chosen.connect(self._on_chosen)
         self.bars.pointed.connect(self.pointed)
@@ -117,6 +105,10 @@ class TruthMode(Mode):
         self.traces.clear()
         self._draw()
 
+    def refusal(self) -> str:
+        """The law is known by quadrature."""
+        return TOO_WIDE if self.desk.is_wide else ""
+
     def open(self) -> None:
         """Another run: nothing is known."""
         self._answer = None
@@ -126,7 +118,6 @@ class TruthMode(Mode):
         self._limit.reset()
         for shown in self.maps.values():
             shown.clear()
-        self.pages.setCurrentIndex(1 if self.desk.is_wide else 0)
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """The walk's law, by a walk of its own from the same starts."""

@@ -59,8 +59,6 @@ NO_OPENGL = (
 )
 #: Pixels at scale 1: the side stands beside the stage, or below it, or nowhere.
 BESIDE_FROM, SIDE_FROM_HEIGHT = 760, 560
-#: Frames of a film of the whole walk.
-FRAMES = 96
 
 
 class WalkMode(Mode):
@@ -254,6 +252,16 @@ class WalkMode(Mode):
         """Another chain set walks from its start; play goes on if it was on."""
         self.clock.go(0)
         self._fresh = True
+
+    @property
+    def own_frames(self) -> int:
+        """Frames of a film of the whole walk."""
+        return self.clock.size + 1 if self.clock.size else 0
+
+    def show_own_frame(self, index: int) -> None:
+        """Go to one of them."""
+        self.clock.pause()
+        self.clock.go(index)
 
     def leave(self) -> None:
         """Time stands still while another mode is in front."""

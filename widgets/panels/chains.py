@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import QEvent
-from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
-
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
-from engine.wire.messages import Answer, Failed, RunInfo
+from engine.wire.messages import Answer, RunInfo
 from widgets.chains.buffer_mode import LONGEST, BufferMode
 from widgets.chains.desk import Desk
 from widgets.chains.forces_mode import ForcesMode
-from widgets.chains.mode import Mode
 from widgets.chains.moves_bar import MovesBar
 from widgets.chains.truth_mode import TruthMode
 from widgets.chains.walk_mode import ARROWS, TOGGLES, VIEWS, WalkMode
-from widgets.controls.chips import ChipRow
-from widgets.controls.empty import EmptyState
-from widgets.controls.segments import Segments
 from widgets.look import Look
-from widgets.panel import Panel, Question
+from widgets.mode_panel import ModePanel
 
 MODES = (
     ("walk", "Walk", "Chains on the energy, one step at a time: drift, noise, accept or refuse"),
@@ -31,11 +23,9 @@ MODES = (
     ("truth", "Truth", "Have the chains mixed? R-hat, occupancy, and the bias of their law"),
 )
 HINT = "Choose 2-D data and the energy-based model on the left, then press play (space)."
-#: Pixels at scale 1: the width that one row of tools takes.
-ROW_FROM = 900
 
 
-class ChainsPanel(Panel):
+class ChainsPanel(ModePanel):
     """Chains on the energy of a model, or of a target."""
 
     name = "chains"
@@ -44,121 +34,52 @@ class ChainsPanel(Panel):
     needs = (frozenset({Capability.ENERGY}), frozenset({Capability.LOG_PROB}))
     shortcut = "Ctrl+Alt+C"
 
+    MODES = MODES
+    HINT = HINT
+    NOTHING = "No energy is open"
+
+    desk: Desk
+
     def __init__(self, look: Look) -> None:
         super().__init__(look)
         self.desk = Desk(self)
         self.walk = WalkMode(look, self.desk)
-        self.forces, self.buffer = (
-            ForcesMode(look, self.desk, self.walk), BufferMode(look, self.desk)
-        )  # fmt: skip
-        self.truth = TruthMode(look, self.desk)
-        self.modes: dict[str, Mode] = {
-            "walk": self.walk, "forces": self.forces, "buffer": self.buffer, "truth": self.truth,
-        }  # fmt: skip
-        self.switch = Segments(look, MODES, self)
+        self.forces = ForcesMode(look, self.desk, self.walk)
+        self.buffer, self.truth = BufferMode(look, self.desk), TruthMode(look, self.desk)
         self.bar = MovesBar(look, self.desk)
-        self.chips = ChipRow(look, parent=self)
-        self.empty = EmptyState(look)
-        self.tool_pages, self.pages = QStackedWidget(), QStackedWidget()
-        self.outer = QStackedWidget()
-        self._build()
-        self.clear()
-
-    # --- building -----------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        for mode in self.modes.values():
-            self.pages.addWidget(mode)
-            self.tool_pages.addWidget(mode.tools)
-            mode.asks_changed.connect(self.asks_changed)
-            mode.pointed.connect(self.pointed)
-            mode.chips_changed.connect(self._show_chips)
-        self._content = QWidget()
-        column = QVBoxLayout(self._content)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._top.setSpacing(4)
-        self._top.addWidget(self.switch)
-        self._top.addWidget(self.tool_pages, 1)
-        column.addLayout(self._top)
-        column.addWidget(self.bar)
-        column.addWidget(self.pages, 1)
-        column.addWidget(self.chips)
-        self.outer.addWidget(self.empty)
-        self.outer.addWidget(self._content)
-        self.body.addWidget(self.outer, 1)
-        self.switch.chosen.connect(self.set_mode)
         self.bar.chosen.connect(self._on_chosen)
         self.bar.again.connect(lambda: self._on_chosen("seed", self.desk.seed + 1))
         self.desk.changed.connect(self._on_changed)
-
-    @property
-    def mode(self) -> Mode:
-        """What is in front."""
-        return self.modes[self.switch.current]
-
-    def set_mode(self, name: str) -> None:
-        """Bring a mode to the front."""
-        before = self.pages.currentWidget()
-        self.switch.set_current(name)
-        self.pages.setCurrentWidget(self.mode)
-        self.tool_pages.setCurrentWidget(self.mode.tools)
-        if isinstance(before, Mode) and before is not self.mode:
-            before.leave()
-            self.mode.enter()
-        self._show_chips()
-        self.asks_changed.emit()
+        self.set_up(
+            {
+                "walk": self.walk,
+                "forces": self.forces,
+                "buffer": self.buffer,
+                "truth": self.truth,
+            },
+            self.bar,
+        )
 
     # --- run ----------------------------------------------------------------------------------
 
-    def open_run(self, info: RunInfo | None) -> None:
-        """Show another run, or say why nothing can walk on it."""
-        super().open_run(info)
-        if info is None:
-            return
+    def unfit(self, info: RunInfo) -> tuple[str, str]:
+        """Runs on which nothing can walk."""
         reason = _reason(info)
-        if reason:
-            self.run = None
-            self.empty.say(f"Nothing walks on {info.card.title} here", reason)
-            return
-        self._open(info)
-
-    def renew(self, info: RunInfo) -> None:
-        """The run goes on on other data."""
-        super().renew(info)
-        self._open(info)
+        return (f"Nothing walks on {info.card.title} here", reason) if reason else ("", "")
 
     def _open(self, info: RunInfo) -> None:
-        self.desk.open(info)
-        for mode in self.modes.values():
-            mode.open()
+        super()._open(info)
         self.bar.show_desk()
-        self.outer.setCurrentWidget(self._content)
-        self._show_chips()
-
-    def asks(self, *, rest: bool) -> dict[str, Question]:
-        """What the mode in front asks."""
-        if self.run is None or self.desk.info is None:
-            return {}
-        return self.mode.questions(rest=rest)
 
     def show_answer(self, part: str, answer: Answer) -> None:
-        """All answers go to the mode in front."""
-        if self.run is None:
-            return
-        self.banner.clear()
-        self.mode.show_answer(part, answer)
-        if part == "surface" and self.desk.surface is not None:
-            self._offer(self.desk.surface.kernels)
-        self._show_chips()
+        """All answers go to the mode in front; an energy says which kernels can walk on it."""
+        super().show_answer(part, answer)
+        if self.run is not None:
+            if part == "surface" and self.desk.surface is not None:
+                self._offer_kernels(self.desk.surface.kernels)
+            self._show_chips()
 
-    def show_failed(self, part: str, failed: Failed) -> None:
-        """A mode may know what to do; else the banner says it."""
-        if not self.mode.show_failed(part, failed):
-            super().show_failed(part, failed)
-
-    def _offer(self, kernels: tuple[str, ...]) -> None:
+    def _offer_kernels(self, kernels: tuple[str, ...]) -> None:
         """A kernel that this energy has not got gives way to the first."""
         if kernels and self.desk.kernel not in kernels:
             self.desk.set(0, kernel=kernels[0])
@@ -168,29 +89,18 @@ class ChainsPanel(Panel):
         """A stored step is looked at: walks are asked of it at once."""
         self.desk.is_scrubbing = step is not None
 
-    def clear(self) -> None:
-        """Say what to do."""
-        self.desk.open(None)
-        for mode in self.modes.values():
-            mode.open()
-        self.chips.set_chips(())
-        self.empty.say("No energy is open", HINT)
-        self.outer.setCurrentWidget(self.empty)
-
     def restyle(self) -> None:
         """Take colours and fonts from the look."""
         self.bar.restyle()
-        for mode in self.modes.values():
-            mode.restyle()
-        self._show_chips()
+        super().restyle()
 
     def save_state(self) -> dict[str, Value]:
         """The mode, how chains walk, and what is drawn."""
         switches: dict[str, Value] = {
             f"show_{toggle.name}": self.walk.tools.is_checked(toggle.name) for toggle in TOGGLES
         }
-        return {
-            "mode": self.switch.current, "view": self.walk.switch.current,
+        return super().save_state() | {
+            "view": self.walk.switch.current,
             "n_arrows": self.walk.stage.n_arrows, **switches, **self.desk.save(),
             "points": self.forces.tools.is_checked("points"), "longest": self.buffer.longest,
             "log": self.buffer.tools.is_checked("log"), "which": self.truth.which,
@@ -210,8 +120,7 @@ class ChainsPanel(Panel):
         self._restore_pages(state)
         if state.get("view") in [name for name, *_ in VIEWS]:
             self.walk.set_view(str(state["view"]))
-        if state.get("mode") in self.modes:
-            self.set_mode(str(state["mode"]))
+        super().restore_state(state)
         self.bar.show_desk()
         self.desk.begin_again()
 
@@ -229,16 +138,6 @@ class ChainsPanel(Panel):
             self.buffer.set_longest(longest)
         if isinstance(which, int) and which in (0, 1, 2):
             self.truth.set_which(which)
-
-    @property
-    def own_frames(self) -> int:
-        """Frames of a film of the whole walk."""
-        return self.walk.clock.size + 1 if self.walk.clock.size else 0
-
-    def show_own_frame(self, index: int) -> None:
-        """Go to one of them."""
-        self.walk.clock.pause()
-        self.walk.clock.go(index)
 
     # --- by hand ------------------------------------------------------------------------------
 
@@ -260,37 +159,6 @@ class ChainsPanel(Panel):
     def _on_changed(self) -> None:
         self.walk.side.draw()
         self.asks_changed.emit()
-
-    def _show_chips(self) -> None:
-        if self.outer.currentWidget() is self._content:
-            self.chips.set_chips(self.mode.chips())
-
-    # --- Qt -----------------------------------------------------------------------------------
-
-    def event(self, event: QEvent) -> bool:
-        """Keys of the mode in front come before the window's while the panel has the focus."""
-        asked = event.type() == QEvent.Type.ShortcutOverride and self.run is not None
-        if asked and isinstance(event, QKeyEvent) and self.mode.take_key(event, only_ask=True):
-            event.accept()
-            return True
-        return super().event(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """A key that no part of the panel wanted."""
-        if self.run is None or not self.mode.take_key(event):
-            super().keyPressEvent(event)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """The tools get a row of their own where there is no width."""
-        super().resizeEvent(event)
-        way = QBoxLayout.Direction
-        apart = self.width() < self.look.px(ROW_FROM)
-        self._top.setDirection(way.TopToBottom if apart else way.LeftToRight)
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        """Time stands still while nobody looks."""
-        self.mode.leave()
-        super().hideEvent(event)
 
 
 def _reason(info: RunInfo) -> str:
