@@ -9,9 +9,14 @@ from contextlib import suppress
 import msgspec
 import torch
 
-from engine.dataset import KnownDensity
+from engine.capabilities import Energy
+from engine.dataset import KnownDensity, as_float
 from engine.estimators.bits import bits_of
+from engine.estimators.boltzmann import HasMachine
+from engine.estimators.boltzmann_scores import score
 from engine.estimators.density import CancellationError, log_density_of, score_points
+from engine.estimators.log_z_boltzmann import base_of
+from engine.estimators.log_z_boltzmann import log_z as boltzmann_log_z
 from engine.estimators.quadrature import log_z
 from engine.probe import Result, View, probe
 from engine.probes.data_points import split_of
@@ -64,7 +69,7 @@ def evaluate(view: View, arguments: Arguments) -> Iterator[Result]:
         "bits_label": None,
     }
     scored = any(map(view.can, (Capability.LOG_PROB, Capability.BOUND, Capability.ENERGY)))
-    if not scored:
+    if not scored and not isinstance(view.model, HasMachine):
         yield Result({}, values)
         return
     with suppress(CancellationError):
@@ -79,6 +84,8 @@ def _held_out(
     view: View, data: torch.Tensor, labels: torch.Tensor | None, n_draws: int
 ) -> dict[str, Value]:
     model = view.model
+    if isinstance(model, HasMachine) and (model.event_size > 2 or not isinstance(model, Energy)):
+        return _by_machine(view, model, data)
     density = log_density_of(model, n_draws=n_draws, seed=view.seed)
     kind, label, offset, extra = density.kind, density.label, 0.0, 0.0
     if kind == "energy":
@@ -99,6 +106,24 @@ def _held_out(
         "label": label,
         "nll": nll,
         "nll_error": spread / math.sqrt(len(scores)) + extra,
+        "bits_per_dim": None if bits is None else bits.value,
+        "bits_label": None if bits is None else bits.label,
+    }
+
+
+def _by_machine(view: View, model: HasMachine, data: torch.Tensor) -> dict[str, Value]:
+    """−log p of a Boltzmann machine: the error has half the interval of log Z in it."""
+    generator = view.generator()
+    base = base_of(model, view.dataset.train, generator=generator)
+    z = boltzmann_log_z(model.machine, base, generator=generator, cancelled=view.cancelled)
+    found = score(model, as_float(data), z, generator=generator)
+    kind = {True: "exact" if z.kind == "exact" else "estimate", False: "bound"}[found.is_exact]
+    bits = bits_of(-found.value, view.model, view.dataset)
+    return {
+        "kind": kind,
+        "label": found.label,
+        "nll": -found.value,
+        "nll_error": found.error + 0.5 * (found.high - found.low),
         "bits_per_dim": None if bits is None else bits.value,
         "bits_label": None if bits is None else bits.label,
     }
