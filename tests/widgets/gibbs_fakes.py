@@ -71,11 +71,13 @@ def gibbs_walk(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
     found["kernel"] = np.array([-1, *(t % 2 for t in range(frames - 1))], np.int32)
     drawn = np.zeros((frames, len(blocks)), dtype=bool)
     drawn[1::2, 1:], drawn[2::2, 0] = True, True
+    if "pass_after" in wanted:
+        drawn[:, 0], drawn[:, 1:], drawn[-1, 0] = False, True, True
     found["drawn"] = drawn
     return found, {
         "frame": 0, "n_frames": frames, "stride": stride, "kernels": ["hidden", "visible"],
         "blocks": list(blocks), "free_of": ["v"],
-        "joined": list(blocks),
+        "joined": list(blocks)[1 if "pass_after" in wanted else 0:],
         "given": [" ".join(list(blocks)[max(i - 1, 0):i] + list(blocks)[i + 1:i + 2])
                   for i in range(len(blocks))],
         "n_clamped": int(arrays["mask"].sum()) if "mask" in arrays else 0,
@@ -101,6 +103,19 @@ def gibbs_filters(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Foun
     return found, {"layer": 1, "n_layers": len(blocks) - 1, "n_data": 50}
 
 
+def mean_field(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """Means that come half the way to 1 with each sweep, and a bound to −2."""
+    sizes, n = list(widths(info).values())[1:], wanted["n_sweeps"] + 1
+    left = 0.5 ** np.arange(1, n + 1)
+    found = {
+        f"mu_{layer}": np.tile(1.0 - left[:, None], (1, size))
+        for layer, size in enumerate(sizes, 1)
+    }
+    changes = np.tile(np.array([np.nan, *left[1:]])[:, None], (1, len(sizes)))
+    found |= {"bound": -2.0 - 2 * left, "mean_bound": -3.0 - 2 * left, "change": changes}
+    return found, {"exact": -2.0, "trained_with": 10, "n_data": 50}
+
+
 def data_examples(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
     """Picture k has its first k pixels on."""
     size = info.data.event.size
@@ -117,7 +132,7 @@ def data_points(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
 
 PROBES: dict[str, Callable[[RunInfo, dict[str, Any], Arrays], Found]] = {
     "gibbs_walk": gibbs_walk, "gibbs_filters": gibbs_filters, "data_examples": data_examples,
-    "data_points": data_points,
+    "data_points": data_points, "mean_field": mean_field,
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from tests.widgets.gibbs_fakes import N_EXAMPLES, gibbs_walk, machine, serve
 from widgets.gibbs.complete_page import CompletePage
 from widgets.gibbs.film import WalkFilm, WalkReel
 from widgets.gibbs.filters_page import FiltersPage
+from widgets.gibbs.layers_page import LayersPage
 from widgets.gibbs.rows_page import RowsPage, forgetting
 from widgets.gibbs.units_page import UnitsPage
 from widgets.look import LIGHT, Look
@@ -66,8 +67,14 @@ def test_only_machines_with_units_are_asked(panel: GibbsPanel) -> None:
 @pytest.mark.parametrize("mode", MODE_NAMES)
 @pytest.mark.parametrize(
     "info",
-    [machine(), machine((2,), None), machine((5,)), machine((1, 4, 4), 2, [6, 4])],
-    ids=["pictures", "plane", "vector", "deep"],
+    [
+        machine(),
+        machine((2,), None),
+        machine((5,)),
+        machine(hidden=[6, 4], features=("mean_field",)),
+        machine(hidden=[6, 4], features=("directed",)),
+    ],
+    ids=["pictures", "plane", "vector", "deep", "directed"],
 )
 def test_every_mode_draws_every_kind_of_event(
     panel: GibbsPanel, mode: str, info: RunInfo, look: Look
@@ -161,14 +168,14 @@ def test_keys_move_the_chain(panel: GibbsPanel) -> None:
 def test_a_hidden_units_weights_are_shown_where_the_pointer_is(panel: GibbsPanel) -> None:
     page = opened(panel, machine(), "units")
     grid = page.layers[0]
-    assert page.filter.canvas._title == "weights of hidden unit 1"
+    assert page.filter.canvas._title == "W of hidden unit 1"
     QTest.mouseMove(grid, grid.rect_of(4).center().toPoint())
     grid.hovered.emit(grid.unit_at(grid.rect_of(4).center()))
-    assert page.filter.canvas._title == "weights of hidden unit 5"
+    assert page.filter.canvas._title == "W of hidden unit 5"
     assert grid.words(4).startswith("unit 5: p(on) = 0.")
     QTest.mouseClick(grid, Qt.MouseButton.LeftButton, pos=grid.rect_of(2).center().toPoint())
     grid.hovered.emit(None)
-    assert page.filter.canvas._title == "weights of hidden unit 3"
+    assert page.filter.canvas._title == "W of hidden unit 3"
     assert panel.save_state()["unit"] == 2
     assert grid.unit_at(grid.rect_of(5).bottomRight() * 3) is None
 
@@ -284,6 +291,48 @@ def test_completions_need_pictures(panel: GibbsPanel) -> None:
     assert "pictures" in panel.switch.buttons["complete"].toolTip()
 
 
+# --- layers ------------------------------------------------------------------------------------
+
+
+def test_layers_settle_sweep_by_sweep(panel: GibbsPanel) -> None:
+    info = machine(hidden=[6, 4], features=("mean_field",))
+    page = opened(panel, info, "layers")
+    assert isinstance(page, LayersPage)
+    asked = panel.asks(rest=True)["field"]
+    assert asked.arrays["picture"].tolist() == [1.0] + [0.0] * 15
+    page.clock.pause()
+    page.clock.go(4)
+    assert [len(grid.means) for grid in page.layers[:2]] == [6, 4]
+    assert page.layers[1].means == pytest.approx(np.full(4, 1 - 0.5**5))
+    words = [chip.text for chip in panel.chips.chips]
+    assert words[:2] == ["bound −2.06 nats", "0.06 below the exact value"]
+    assert {"bound", "exact", "mean"} <= set(page.curves.names)
+    page.tools.pressed.emit("next")
+    assert panel.asks(rest=True)["field"].arrays["picture"].sum() == 2
+    assert "layers_chain" in panel.save_state()
+
+
+def test_pictures_come_with_the_pass_down(panel: GibbsPanel) -> None:
+    info = machine(hidden=[6, 4], features=("directed",))
+    page = opened(panel, info, "layers")
+    page.tools.switch("sweeps", 5)
+    asked = panel.asks(rest=True)["walk"].arguments
+    assert (asked["pass_after"], asked["n_frames"], asked["n"]) == (5, 7, 12)
+    serve(panel, info)
+    page.clock.pause()
+    page.clock.go(3)
+    assert page.wall.count == 0
+    page.clock.go(6)
+    assert page.wall.count == 12
+    page.wall.chosen.emit(4)
+    assert int(np.flatnonzero(page.layers[0].states)[0]) == (6 + 4) % 6
+    assert not panel.switch.buttons["complete"].isEnabled()
+    assert "directed" in panel.switch.buttons["complete"].toolTip()
+    panel.open_run(machine())
+    assert panel.switch.current == "units"
+    assert not panel.switch.buttons["layers"].isEnabled()
+
+
 # --- choices -----------------------------------------------------------------------------------
 
 
@@ -294,6 +343,7 @@ def test_state_comes_back(panel: GibbsPanel) -> None:
         "rows_chains": 8, "rows_columns": 16, "rows_every": 50, "rows_shown": "states",
         "filters_by": "unit", "filters_layer": 1, "filters_unit": 2, "complete_n": 20,
         "complete_length": 100, "complete_shown": "states",
+        "layers_sweeps": 20, "layers_chain": 3,
     }  # fmt: skip
     panel.restore_state(given)
     assert panel.save_state() == given

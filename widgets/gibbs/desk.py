@@ -69,6 +69,11 @@ class Desk(QObject):
         return self.cells is not None and self.cells.levels is None
 
     @property
+    def is_settling(self) -> bool:
+        """Whether the hidden layers settle by mean-field."""
+        return self.info is not None and "mean_field" in self.info.card.features
+
+    @property
     def is_directed(self) -> bool:
         """Whether only the top two layers are joined both ways."""
         return self.info is not None and "directed" in self.info.card.features

@@ -145,8 +145,12 @@ class WalkPage(Page):
             self.clock.set_ready(film.n - 1)
             self.clock.go(at)
         self.clock.set_ready(film.n - 1)
+        self.begin(is_whole=film.is_whole)
+
+    def begin(self, *, is_whole: bool) -> None:
+        """Play what is new; on paper, where nothing moves, its end is shown."""
         paper = self.window().testAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
-        if paper and self._fresh and film.is_whole:
+        if paper and self._fresh and is_whole:
             self._fresh = False
             self.clock.go(self.clock.size)
         elif not paper and self._fresh and self.isVisible():

@@ -209,7 +209,7 @@ class UnitsPage(WalkPage):
         if self.filters is None or unit >= len(self.filters):
             return
         self.layers[0].set_current(unit)
-        title = f"weights of hidden unit {unit + 1}"
+        title = f"W of hidden unit {unit + 1}"
         self.filter.set_bare(self.filter.width() < self.look.px(BARE_BELOW))
         self.filter.set_filter(self.desk.cells, self.filters[unit], title)
 

@@ -13,6 +13,7 @@ from engine.wire.messages import Answer, RunInfo
 from widgets.gibbs.complete_page import CompletePage
 from widgets.gibbs.desk import Desk, is_machine
 from widgets.gibbs.filters_page import FiltersPage
+from widgets.gibbs.layers_page import LayersPage
 from widgets.gibbs.page import Page
 from widgets.gibbs.rows_page import RowsPage
 from widgets.gibbs.units_page import UnitsPage
@@ -26,6 +27,7 @@ MODES = (
     ("rows", "Rows", "Rows of pictures: each row a chain, a column every k sweeps"),
     ("filters", "Filters", "The weights of every hidden unit as a picture, and dead units"),
     ("complete", "Complete", "Paint over a part of a picture: the chains complete it"),
+    ("layers", "Layers", "Mean-field in a deep machine; the pass down a belief network"),
 )
 HINT = (
     "Choose Digits 8×8 with 2 levels and the restricted Boltzmann machine on the left, then press "
@@ -57,6 +59,7 @@ class GibbsPanel(ModePanel):
             "rows": RowsPage(look, self.desk),
             "filters": FiltersPage(look, self.desk),
             "complete": CompletePage(look, self.desk),
+            "layers": LayersPage(look, self.desk),
         }
         self.set_up(self.own_pages)
 
