@@ -2,79 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
 
-from app import settings as settings_file
-from app.bootstrap import start_engine
-from app.engine_pool import EnginePool
-from app.main_window import MainWindow
-from app.notices import Notices
 from engine.wire import messages as m
-from widgets.look import Look
-from widgets.panels.flow import FlowPanel
+from tests.end_to_end.panel_driver import PanelDriver, opened
 
-PATIENCE_MS = 60_000
 N_LAYERS = 3
 SPEC = m.RunSpec(
     "maf", "two_moons", {"n_layers": N_LAYERS, "hidden_features": [16]}, {"n_samples": 300}
 )
 
 
-class Driver:
+class Driver(PanelDriver):
     """The window with the flow panel in front."""
 
-    def __init__(self, window: MainWindow, qtbot: Any) -> None:
-        self.window, self.qtbot = window, qtbot
-        self.answers: dict[str, m.Answer] = {}
-        window.asker.pictured.connect(self._note)
-
-    def _note(self, panel: str, part: str, answer: m.Answer) -> None:
-        if panel == "flow":
-            self.answers[part] = answer
-
-    def until(self, condition: Callable[..., object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
-
-    def start(self) -> None:
-        self.window.session.start(SPEC, playing=False)
-        self.until(lambda: self.window.session.current and self.window.session.current.info)
-        self.window.workspace.show_panel("flow")
-        self.until(lambda: "path" in self.answers and self.panel.stage.walk is not None)
-
-    def click(self, widget: QWidget) -> None:
-        """As a hand does: on the window, which undo listens to."""
-        at = widget.mapTo(self.window, widget.rect().center())
-        QTest.mouseClick(self.window.windowHandle(), Qt.MouseButton.LeftButton, pos=at)  # type: ignore[call-overload]
-        self.window.panel_undo.gestures.settle()
-
-    @property
-    def panel(self) -> FlowPanel:
-        panel = self.window.workspace.panels["flow"]
-        assert isinstance(panel, FlowPanel)
-        return panel
+    name = "flow"
 
 
 @pytest.fixture
 def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
-    folder = tmp_path / "keyframes"
-    link = EnginePool(lambda: start_engine(folder))
-    window = MainWindow(link, Notices(), Look(), settings_file.Settings())
-    qtbot.addWidget(window)
-    made = Driver(window, qtbot)
-    window.resize(1500, 900)
-    window.show()
-    made.until(lambda: window.session.hello)
-    made.start()
-    yield made
-    window.close()
+    with opened(Driver, qtbot, tmp_path, (1500, 900)) as made:
+        made.start(SPEC)
+        made.until(lambda: "path" in made.answers and made.panel.stage.walk is not None)
+        yield made
 
 
 def test_a_point_goes_through_the_layers_and_its_sum_is_log_p(driver: Driver) -> None:

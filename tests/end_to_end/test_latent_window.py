@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +11,26 @@ import pytest
 from PIL import Image
 from PySide6.QtCore import QPoint, Qt
 
-from app import settings as settings_file
-from app.bootstrap import start_engine
-from app.engine_pool import EnginePool
 from app.export_box import Order
 from app.exporting import Exports
-from app.main_window import MainWindow
-from app.notices import Notices
 from engine.wire import messages as m
-from widgets.look import Look
-from widgets.panels.latent import LatentPanel
+from tests.end_to_end.panel_driver import PanelDriver, opened
 
-PATIENCE_MS = 60_000
 SPEC = m.RunSpec("vae", "digits", {"hidden_features": [16]}, {"levels": 17, "n_samples": 200})
 
 
-class Driver:
+class Driver(PanelDriver):
     """The window with the latent panel in front."""
 
-    def __init__(self, window: MainWindow, qtbot: Any) -> None:
-        self.window, self.qtbot = window, qtbot
-        self.answers: dict[str, m.Answer] = {}
-        window.asker.pictured.connect(self._note)
-
-    def _note(self, panel: str, part: str, answer: m.Answer) -> None:
-        if panel == "latent":
-            self.answers[part] = answer
-
-    def until(self, condition: Callable[..., object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
-
-    def start(self) -> None:
-        self.window.session.start(SPEC, playing=False)
-        self.until(lambda: self.window.session.current and self.window.session.current.info)
-        self.window.workspace.show_panel("latent")
-        self.until(lambda: {"encodings", "density", "decoded", "likely"} <= set(self.answers))
-
-    @property
-    def panel(self) -> LatentPanel:
-        panel = self.window.workspace.panels["latent"]
-        assert isinstance(panel, LatentPanel)
-        return panel
+    name = "latent"
 
 
 @pytest.fixture
 def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
-    folder = tmp_path / "keyframes"
-    link = EnginePool(lambda: start_engine(folder))
-    window = MainWindow(link, Notices(), Look(), settings_file.Settings())
-    qtbot.addWidget(window)
-    made = Driver(window, qtbot)
-    window.resize(1200, 800)
-    window.show()
-    made.until(lambda: window.session.hello)
-    made.start()
-    yield made
-    window.close()
+    with opened(Driver, qtbot, tmp_path, (1200, 800)) as made:
+        made.start(SPEC)
+        made.until(lambda: {"encodings", "density", "decoded", "likely"} <= set(made.answers))
+        yield made
 
 
 def test_a_dragged_z_decodes_and_tells_how_likely_it_is(driver: Driver) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,10 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
-from app import settings as settings_file
-from app.bootstrap import start_engine
-from app.engine_pool import EnginePool
 from app.main_window import MainWindow
-from app.notices import Notices
 from engine.wire import messages as m
-from widgets.look import Look
-from widgets.panels.pixels import PixelsPanel
+from tests.end_to_end.panel_driver import PATIENCE_MS, PanelDriver, opened
 
-PATIENCE_MS = 60_000
 SPEC = m.RunSpec(
     "gated_pixelcnn",
     "digits",
@@ -29,40 +23,20 @@ SPEC = m.RunSpec(
 )
 
 
-class Driver:
-    """The window with the pixels panel in front, and waiting for what the user would see."""
+class Driver(PanelDriver):
+    """The window with the pixels panel in front, and all its answers in order."""
+
+    name = "pixels"
 
     def __init__(self, window: MainWindow, qtbot: Any) -> None:
-        self.window, self.qtbot = window, qtbot
-        self.answers: list[tuple[str, m.Answer]] = []
-        window.asker.pictured.connect(self._note)
+        super().__init__(window, qtbot)
+        self.every: list[tuple[str, m.Answer]] = []
 
-    def _note(self, panel: str, part: str, answer: m.Answer) -> None:
-        if panel == "pixels":
-            self.answers.append((part, answer))
-
-    def until(self, condition: Callable[..., object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
-
-    def start(self) -> None:
-        self.window.session.start(SPEC, playing=False)
-        self.until(lambda: self.window.session.current and self.window.session.current.info)
-        self.window.workspace.show_panel("pixels")
-
-    @property
-    def run(self) -> Any:
-        assert self.window.session.current is not None
-        return self.window.session.current
-
-    @property
-    def panel(self) -> PixelsPanel:
-        panel = self.window.workspace.panels["pixels"]
-        assert isinstance(panel, PixelsPanel)
-        return panel
-
-    def mode(self, name: str) -> Any:
-        self.panel.set_mode(name)
-        return self.panel.modes[name]
+    def note(self, panel: str, part: str, answer: m.Answer) -> None:
+        """An answer came."""
+        super().note(panel, part, answer)
+        if panel == self.name:
+            self.every.append((part, answer))
 
     def grown(self, *, step: int = 0) -> Any:
         """The film of these weights, when all of it is there."""
@@ -70,28 +44,21 @@ class Driver:
         return self.panel.desk.film
 
     def last(self, part: str) -> m.Answer | None:
-        return next((a for p, a in reversed(self.answers) if p == part and a.final), None)
+        return next((a for p, a in reversed(self.every) if p == part and a.final), None)
 
 
 @pytest.fixture
 def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
-    folder = tmp_path / "keyframes"
-    link = EnginePool(lambda: start_engine(folder))
-    window = MainWindow(link, Notices(), Look(), settings_file.Settings())
-    qtbot.addWidget(window)
-    made = Driver(window, qtbot)
-    window.show()
-    made.until(lambda: window.session.hello)
-    made.start()
-    yield made
-    window.close()
+    with opened(Driver, qtbot, tmp_path) as made:
+        made.start(SPEC)
+        yield made
 
 
 def test_a_digit_grows_and_can_be_stepped_back(driver: Driver) -> None:
     grow = driver.mode("grow")
     driver.until(lambda: grow.clock.place > 3)
     film = driver.grown()
-    numbers = [a.number for part, a in driver.answers if part == "samples"]
+    numbers = [a.number for part, a in driver.every if part == "samples"]
     assert numbers == list(range(len(numbers)))
     assert set(np.unique(film.values)) <= set(range(17))
     grow.clock.pause()

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from app import settings as settings_file
-from app.bootstrap import start_engine
-from app.engine_pool import EnginePool
-from app.main_window import MainWindow
-from app.notices import Notices
 from engine.wire import messages as m
-from widgets.look import Look
-from widgets.panels.posterior import PosteriorPanel
+from tests.end_to_end.panel_driver import PanelDriver, opened
 
-PATIENCE_MS = 60_000
 #: Two runs in one window, and scikit-learn's imports in the engine: long on a busy machine.
 pytestmark = pytest.mark.timeout(300)
 SMALL = {"hidden_features": [16]}
@@ -28,48 +21,16 @@ SPRITES = m.RunSpec("vae", "sprites", {**SMALL, "latent_features": 5},
                     {"n_samples": 400, "size": 16})  # fmt: skip
 
 
-class Driver:
-    """The window with the posterior panel in front, and waiting for what the user would see."""
+class Driver(PanelDriver):
+    """The window with the posterior panel in front."""
 
-    def __init__(self, window: MainWindow, qtbot: Any) -> None:
-        self.window, self.qtbot = window, qtbot
-
-    def until(self, condition: Callable[..., object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
-
-    def start(self, spec: m.RunSpec) -> None:
-        session = self.window.session
-        before = session.current
-        session.start(spec, playing=False)
-        self.until(lambda: (r := session.current) and r is not before and r.info)
-        self.window.workspace.show_panel("posterior")
-
-    @property
-    def panel(self) -> PosteriorPanel:
-        panel = self.window.workspace.panels["posterior"]
-        assert isinstance(panel, PosteriorPanel)
-        return panel
-
-    def mode(self, name: str) -> Any:
-        self.panel.set_mode(name)
-        return self.panel.modes[name]
-
-    @property
-    def chips(self) -> str:
-        return self.panel.chips.accessibleName()
+    name = "posterior"
 
 
 @pytest.fixture
 def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
-    folder = tmp_path / "keyframes"
-    link = EnginePool(lambda: start_engine(folder))
-    window = MainWindow(link, Notices(), Look(), settings_file.Settings())
-    qtbot.addWidget(window)
-    made = Driver(window, qtbot)
-    window.show()
-    made.until(lambda: window.session.hello)
-    yield made
-    window.close()
+    with opened(Driver, qtbot, tmp_path) as made:
+        yield made
 
 
 def test_bars_truth_and_sweep_of_a_beta_vae(driver: Driver) -> None:
