@@ -229,10 +229,9 @@ class BoltzmannLadder:
     @property
     def log_z0(self) -> float:
         """log Z of the independent units."""
-        parts = enumerate(self.base)
-        return sum(
-            float(self.machine.log_partition(i, b[None].double()).detach()) for i, b in parts
-        )
+        wide = self.machine.double()
+        parts = [wide.log_partition(i, b[None].double()) for i, b in enumerate(self.base)]
+        return sum(float(part.detach()) for part in parts)
 
     def start(self, n: int, generator: torch.Generator) -> State:
         """N draws of the independent units."""

@@ -142,11 +142,11 @@ def test_the_interval_covers_the_exact_log_z_in_nine_of_ten_seeds(sizes: tuple[i
     assert 1e-3 < float(torch.tensor(errors).std()) < 0.5, "a test of chance needs chance"
 
 
-def test_gaussian_units_are_annealed_as_well() -> None:
-    subject = machine(3, 8, scale=0.7, gaussian=True)
-    found = annealed_log_z(
-        subject, base_of(subject), generator=seeded(), n_chains=200, n_steps=100
-    )
+@pytest.mark.parametrize("number_type", [torch.float32, torch.float64])
+def test_gaussian_units_are_annealed_as_well(number_type: torch.dtype) -> None:
+    subject = machine(3, 8, scale=0.7, gaussian=True)._mapped(lambda t: t.to(number_type))
+    base = tuple(part.to(number_type) for part in base_of(subject))
+    found = annealed_log_z(subject, base, generator=seeded(), n_chains=200, n_steps=100)
     assert found.high - found.low < 0.5
     assert found.value == pytest.approx(exact_log_z(subject), abs=0.2)
 
