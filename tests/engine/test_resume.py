@@ -15,11 +15,12 @@ from engine.training import Keyframe, Trainer
 from engine.wire.cards import DatasetCard
 from engine.wire.event import Event
 
-NAMES = ("vae", "ebm", "gan", "wgan_gp")
+NAMES = ("vae", "ebm", "jem", "gan", "wgan_gp")
 SHAPES: tuple[tuple[int, ...], ...] = ((1,), (2,), (5,), (1, 8, 8))
 SMALL: dict[str, dict[str, Any]] = {
     "vae": {"hidden_features": (16,)},
     "ebm": {"hidden_features": (16, 16), "buffer_size": 48, "langevin_steps": 3},
+    "jem": {"hidden_features": (16, 16), "buffer_size": 48, "langevin_steps": 3},
     "gan": {"hidden_features": (16,), "critic_features": (16,)},
     "wgan_gp": {"hidden_features": (16,), "critic_features": (16,)},
 }
@@ -91,7 +92,7 @@ def test_a_keyframe_holds_what_decides_how_training_goes_on(name: str) -> None:
     players = {key.split(".")[1] for key in names if key.startswith("optimiser.")}
     assert players == ({"generator", "critic"} if "gan" in name else {"model"})
     memory = {key for key in names if key.startswith("memory.")}
-    assert memory == ({"memory.replay", "memory.ages"} if name == "ebm" else set())
+    assert memory == ({"memory.replay", "memory.ages"} if name in ("ebm", "jem") else set())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -164,6 +164,23 @@ def test_figures_by_kind_of_model(
     assert panel.gradient.names
 
 
+def test_a_classifier_by_energy_shows_energies_classes_and_accuracy(show_panel: Show) -> None:
+    panel = show_panel(KINDS["training"])
+    panel.open_run(run_info("ebm"))
+    steps = np.arange(1, 50)
+    names = ("positive", "negative", "classification", "accuracy")
+    panel.show_metrics(metrics({name: np.full(49, 0.5) for name in names}, steps))
+    assert panel.losses.frame._y_name == "energy, nats"
+    for group, axis in (
+        ("classification", "−log p(y given x), nats"),
+        ("accuracy", "share of right answers"),
+    ):
+        panel.tools.chosen.emit("group", group)
+        assert tuple(panel.losses.names) == (group,)
+        assert panel.losses.frame._y_name == axis
+        assert panel.losses.value_at(group, 20) == pytest.approx(0.5)
+
+
 def test_a_bound_is_not_called_a_likelihood(show_panel: Show) -> None:
     panel = show_panel(KINDS["training"])
     panel.open_run(run_info("vae"))

@@ -70,6 +70,14 @@ GROUPS = (
         Figure("negative", "negative phase, E(samples)", "model",
                "Mean energy of the chain's samples; training pulls it towards the data's"),
     )),
+    Group("classification", "classification", "−log p(y given x), nats", (
+        Figure("classification", "cross-entropy", "model",
+               "Mean −log p(y given x) of the training batches; ln K for K classes is guessing"),
+    )),
+    Group("accuracy", "accuracy", "share of right answers", (
+        Figure("accuracy", "accuracy, train", "model",
+               "Share of a training batch whose likeliest class is the right one"),
+    )),
     Group("free energy", "free energy", "free energy, nats", (
         Figure("free_energy", "F = KL(q‖p) − log Z", "model",
                "Mean of log q + E over the model's samples; its least value is −log Z"),
