@@ -1,8 +1,9 @@
 """Convolutions from a picture to one number, or a few, with their own input gradient.
 
-Every layer is followed by a smooth nonlinearity and halves the picture while its smaller side is
-at least 4; the last is linear. The first kernel is 4×4, so that with a stride of 2 all pixels
-weigh alike; later ones are 3×3, which is nearly half the work.
+Every layer is followed by a smooth nonlinearity; the last is linear. Of pictures of up to 16
+pixels a side the first layer keeps the size, since small strokes want all of it; of larger ones it
+halves them, by a 4×4 kernel, so that all pixels weigh alike. Later layers halve while the smaller
+side is at least 4, by 3×3 kernels.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from engine.nets.mlp import check_widths
 
 #: Side of the first layer's kernel where it halves, and of all others.
 FIRST_KERNEL, KERNEL = 4, 3
+#: The first layer of pictures whose smaller side is at most this keeps their size.
+KEPT_SIDE = 16
 
 
 class EnergyConv(EnergyMLP):
@@ -61,7 +64,8 @@ class EnergyConv(EnergyMLP):
         self.sides, self.strides = [event_shape[1:]], []
         shapes: list[tuple[int, ...]] = []
         for n_in, n_out in pairwise([event_shape[0], *hidden_features]):
-            stride = 2 if min(self.sides[-1]) >= SMALLEST_HALVED else 1
+            halved = SMALLEST_HALVED if shapes else KEPT_SIDE + 1
+            stride = 2 if min(self.sides[-1]) >= halved else 1
             kernel = FIRST_KERNEL if stride == 2 and not shapes else KERNEL
             shapes.append((n_out, n_in, kernel, kernel))
             self.strides.append(stride)

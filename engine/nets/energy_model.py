@@ -104,8 +104,18 @@ class EnergyModel(GenerativeModel):
         """h and its gradient, for chains; ``None`` where the only output is the energy."""
         return None
 
-    def losses(self, x: Tensor, negatives: Tensor, context: Tensor | None) -> dict[str, Tensor]:
-        """Named losses of data (B, *E) with labels (B,) or None, against chains (N, *E)."""
+    def losses(
+        self,
+        x: Tensor,
+        negatives: Tensor,
+        context: Tensor | None,
+        *,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Named losses of data (B, *E) with labels (B,) or None, against chains (N, *E).
+
+        The data come with the noise of ``data_noise``.
+        """
         return self.contrast(x, negatives)
 
     # --- data units ---------------------------------------------------------------------------
@@ -149,9 +159,12 @@ class EnergyModel(GenerativeModel):
         return x + widths.reshape(self.event_shape) * self.score(x, context=context)
 
     def _energy(self, u: Tensor, net: EnergyMLP, context: Tensor | None = None) -> Tensor:
-        confining = 0.5 * self.config.confinement * u.square().sum(-1)
-        energy: Tensor = self.reduced(net(u), context) + confining - self.standardise_log_det
-        return energy
+        return self.reduced(net(u), context) + self._beside(u)
+
+    def _beside(self, u: Tensor) -> Tensor:
+        """What stands beside the network: confinement and units, (B,)."""
+        beside: Tensor = 0.5 * self.config.confinement * u.square().sum(-1)
+        return beside - self.standardise_log_det
 
     def _target(self, net: EnergyMLP, context: Tensor | None = None) -> Target:
         """The energy in standardised units with its gradient, without autograd."""
@@ -184,18 +197,23 @@ class EnergyModel(GenerativeModel):
         """The losses against as many short chains from fresh starts."""
         starts = draw(self._fresh(), generator, (len(x),))
         negatives = self._walk(starts, generator)[0]
-        return self.losses(self._noisy(x, generator), self.unstandardise(negatives), context)
+        x, negatives = self._noisy(x, generator), self.unstandardise(negatives)
+        return self.losses(x, negatives, context, generator=generator)
 
     def contrast(self, x: Tensor, negatives: Tensor) -> dict[str, Tensor]:
         r"""Losses of data (B, *E) against chains (N, *E), nats.
 
         ``total`` = ``positive`` − ``negative`` + ``regulariser``: its gradient without the last
         is that of −log p(x) if the negatives come from p. ``positive`` and ``negative`` are mean
-        energies of the trained network; ``regulariser`` is α times their mean squares.
+        energies of the trained network; ``regulariser`` is α times the mean squares of what the
+        network itself adds to them, h(f(u)), which do not depend on the units.
         """
-        positive = self._energy(self.standardise(x), self.net)
-        negative = self._energy(self.standardise(negatives), self.net)
-        squares = positive.square().mean() + negative.square().mean()
+        data, drawn = self.standardise(x), self.standardise(negatives)
+        parts = [self.reduced(self.net(u), None) for u in (data, drawn)]
+        positive, negative = (
+            part + self._beside(u) for part, u in zip(parts, (data, drawn), strict=True)
+        )
+        squares = sum((part.square().mean() for part in parts), torch.zeros_like(positive[0]))
         losses = {
             "positive": positive.mean(),
             "negative": negative.mean(),
@@ -215,8 +233,8 @@ class EnergyModel(GenerativeModel):
         replay[rows] = negatives
         ages[rows] = ages[rows].masked_fill(fresh, 0) + self.chosen.langevin_steps
         self._adapt(acceptance)
-        x = self._noisy(batch, generator)
-        losses = self.losses(x, self.unstandardise(negatives), state.context)
+        x, negatives = self._noisy(batch, generator), self.unstandardise(negatives)
+        losses = self.losses(x, negatives, state.context, generator=generator)
         optimiser = state.optimisers["model"]
         optimiser.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
@@ -236,7 +254,10 @@ class EnergyModel(GenerativeModel):
 
     def _noisy(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """(B, *E) with the noise of ``data_noise``, of which the model is the law."""
-        sigma = self.chosen.data_noise
+        return self._with_noise(x, self.chosen.data_noise, generator)
+
+    def _with_noise(self, x: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
+        """(B, *E) with noise of σ standard deviations of the data."""
         if not sigma:
             return x
         noise = normal_noise((len(x), self.event_size), generator, self.location)

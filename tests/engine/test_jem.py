@@ -105,9 +105,9 @@ def test_labels_of_another_number_are_refused() -> None:
 
 def test_losses_add_up_to_the_joint_likelihood() -> None:
     """total = −log p(y given x) plus the contrast of −log Σ exp, with the weight's share."""
-    model = jem(classification=0.5)
+    model = jem(classification=0.5, class_noise=0.3)
     x, negatives, y = events(12), events(7) + 1.0, torch.arange(12) % 10
-    losses = model.losses(x, negatives, y)
+    losses = model.losses(x, negatives, y, generator=generator())
     logs = model.class_log_probs(x)  # the averaged network is the trained one here
     entropy = -logs[torch.arange(12), y].mean()
     torch.testing.assert_close(losses["classification"], entropy)
@@ -115,20 +115,33 @@ def test_losses_add_up_to_the_joint_likelihood() -> None:
     torch.testing.assert_close(losses["total"], contrast + 0.5 * entropy)
     right = (logs.argmax(1) == y).double().mean()
     torch.testing.assert_close(losses["accuracy"], right)
-    assert "accuracy" not in model.losses(x, negatives, None)
+    assert "accuracy" not in model.losses(x, negatives, None, generator=generator())
 
 
 def test_the_gradient_is_that_of_both_terms() -> None:
     model = jem((2,), n_classes=3)
     x, negatives, y = events(6, (2,)), events(5, (2,)) - 1.0, torch.arange(6) % 3
     weights = list(model.net.parameters())
-    given = torch.autograd.grad(model.losses(x, negatives, y)["total"], weights)
+    given = torch.autograd.grad(
+        model.losses(x, negatives, y, generator=generator())["total"], weights
+    )
     u, v = model.standardise(x), model.standardise(negatives)
     joint = -model.net(u)[torch.arange(6), y].mean() + model.net(v).logsumexp(1).mean()
     # log p(y given x) + log p(x) is log p(x, y): the normaliser over classes cancels.
     wanted = torch.autograd.grad(joint, weights)
     for one, other in zip(given, wanted, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_what_is_classified_has_the_noise_that_is_asked_for() -> None:
+    """σ = 0.3 on all data and 0.5 on what is classified: 0.4 more, since variances add."""
+    model = jem(class_noise=0.5)
+    assert model._more_noise() == pytest.approx(0.4)
+    model.set_live({"class_noise": None})
+    assert model._more_noise() == pytest.approx(0.3 * 3.0**0.5)
+    model.set_live({"class_noise": 0.1})
+    assert model._more_noise() == 0.0
+    assert jem((2,))._more_noise() == 0.0
 
 
 def test_data_without_labels_teach_p_of_x() -> None:

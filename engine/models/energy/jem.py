@@ -19,6 +19,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -37,6 +38,10 @@ from engine.wire.fields import Field
 class JEMConfig(EnergyConfig):
     """Settings of :class:`JEM`; lengths are in standard deviations of the data."""
 
+    hidden_features: Annotated[
+        tuple[int, ...],
+        Field(1, 4096, help="Widths of the hidden layers, or channels of the convolutions."),
+    ] = (32, 64, 64)
     classification: Annotated[
         float,
         Field(
@@ -48,6 +53,18 @@ class JEMConfig(EnergyConfig):
             help="Weight of the cross-entropy; 1 is the joint likelihood, 0 leaves p(x) alone.",
         ),
     ] = 1.0
+    class_noise: Annotated[
+        float | None,
+        Field(
+            0.0,
+            2.0,
+            step=0.05,
+            symbol=r"\sigma_y",
+            live=True,
+            help="Noise on what it learns to classify, at least data_noise, which keeps a large "
+            "network from learning by heart (Bishop 1995). None: twice data_noise.",
+        ),
+    ] = None
     n_classes: Annotated[
         int, Field(1, 1000, derived=True, help="Classes, hence logits; 10 where data have none.")
     ] = 10
@@ -124,21 +141,35 @@ class JEM(EnergyModel):
 
         return evaluate
 
-    def losses(self, x: Tensor, negatives: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+    def losses(
+        self,
+        x: Tensor,
+        negatives: Tensor,
+        context: Tensor | None,
+        *,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
         """Those of :meth:`contrast`, and with labels ``classification`` and ``accuracy``.
 
         ``classification`` is the mean of −log p(y given x), nats, with its weight in ``total``;
-        ``accuracy`` the share of right answers. Both are of data with ``data_noise``.
+        ``accuracy`` the share of right answers. Both are of data with ``class_noise``.
         """
         losses = self.contrast(x, negatives)
         if context is None:
             return losses
+        x = self._with_noise(x, self._more_noise(), generator)
         logits = self._logits(self.standardise(x), averaged=False)
         labels = self._checked(context, len(logits))
         entropy = F.cross_entropy(logits, labels)
         losses["total"] = losses["total"] + self.config.classification * entropy
         accuracy = (logits.argmax(-1) == labels).to(logits.dtype).mean()
         return {**losses, "classification": entropy, "accuracy": accuracy}
+
+    def _more_noise(self) -> float:
+        """σ that makes noise of ``data_noise`` into noise of ``class_noise``."""
+        there, wanted = self.chosen.data_noise, self.config.class_noise
+        wanted = 2.0 * there if wanted is None else wanted
+        return math.sqrt(max(0.0, wanted**2 - there**2))
 
     def _logits(self, u: Tensor, *, averaged: bool) -> Tensor:
         outputs: Tensor = (self.average if averaged else self.net)(u)
