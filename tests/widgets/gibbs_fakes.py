@@ -116,6 +116,37 @@ def mean_field(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
     return found, {"exact": -2.0, "trained_with": 10, "n_data": 50}
 
 
+def boltzmann_log_z(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """A restricted machine without weights, with biases −2 below and −1 above."""
+    sizes = list(widths(info).values())
+    n_rungs = len(wanted["rungs"])
+    exact = 10.0 if min(sizes) < 6 else None
+    width = 1.0 / np.arange(1, n_rungs + 1)
+    found: Arrays = {
+        "rungs": np.array(wanted["rungs"], np.float64), "ais": np.full(n_rungs, 10.1),
+        "ais_low": 10.1 - width, "ais_high": 10.1 + width,
+        "effective": np.linspace(5.0, 50.0, n_rungs),
+    }  # fmt: skip
+    if sum(sizes) <= 12:
+        v, h = (np.arange(2**n)[:, None] >> np.arange(n) & 1 for n in sizes[:2])
+        table = h.sum(1) + 2.0 * v.sum(1)[:, None]
+        free = -np.log(np.exp(-table).sum(1))
+        found |= {
+            "table": table, "free": free, "formula": free.copy(),
+            "states_v": v.astype(np.uint8), "states_h": h.astype(np.uint8),
+        }  # fmt: skip
+    half = 0.0 if exact is not None else 0.3
+    values: dict[str, Any] = {
+        "exact": exact, "share": 1.0, "kind": "exact" if exact is not None else "ais",
+        "log_z": 10.0, "log_z_low": 10.0 - half, "log_z_high": 10.0 + half, "is_bound": 0,
+        "pseudo_train": -3.0, "pseudo_test": -3.5, "n_data": 100, "n_pseudo": 50,
+    }  # fmt: skip
+    for name, score in (("train", -7.0), ("test", -8.0)):
+        values |= {f"{name}_value": score, f"{name}_low": score - half,
+                   f"{name}_high": score + half, f"{name}_error": 0.11}  # fmt: skip
+    return found, values
+
+
 def data_examples(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
     """Picture k has its first k pixels on."""
     size = info.data.event.size
@@ -133,6 +164,7 @@ def data_points(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
 PROBES: dict[str, Callable[[RunInfo, dict[str, Any], Arrays], Found]] = {
     "gibbs_walk": gibbs_walk, "gibbs_filters": gibbs_filters, "data_examples": data_examples,
     "data_points": data_points, "mean_field": mean_field,
+    "boltzmann_log_z": boltzmann_log_z,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from widgets.gibbs.complete_page import CompletePage
 from widgets.gibbs.film import WalkFilm, WalkReel
 from widgets.gibbs.filters_page import FiltersPage
 from widgets.gibbs.layers_page import LayersPage
+from widgets.gibbs.log_z_page import LogZPage
 from widgets.gibbs.rows_page import RowsPage, forgetting
 from widgets.gibbs.units_page import UnitsPage
 from widgets.look import LIGHT, Look
@@ -333,6 +334,46 @@ def test_pictures_come_with_the_pass_down(panel: GibbsPanel) -> None:
     assert not panel.switch.buttons["layers"].isEnabled()
 
 
+# --- log Z -------------------------------------------------------------------------------------
+
+
+def test_numbers_say_what_they_are(panel: GibbsPanel) -> None:
+    page = opened(panel, machine(hidden=30), "log_z")
+    assert isinstance(page, LogZPage)
+    text = page.figures.text()
+    assert "more than 20 units on each side" in text
+    assert "<b>10.100</b>" in text
+    assert "95 %: 9.850 … 10.350; K = 1 000" in text
+    assert "held out, log p =" in text
+    assert "± 0.11 over observations; log Z: −8.30 … −7.70" in text
+    assert "not a likelihood" in text
+    assert "exact" not in page.curves.names
+    assert not page.states.isVisible()
+    assert panel.chips.chips[0].text == "scores use AIS"
+    page.tools.switch("rungs", 300)
+    page.tools.switch("chains", 20)
+    asked = panel.asks(rest=True)["log_z"]
+    assert asked.arguments == {"rungs": [9, 30, 90, 300], "n_chains": 20}
+    assert asked.stream
+
+
+def test_all_states_of_a_small_machine_are_written_down(panel: GibbsPanel) -> None:
+    info = machine((1, 2, 2), hidden=2)
+    page = opened(panel, info, "log_z")
+    states = page.states
+    assert states.isVisible()
+    assert states.energies.shape == (16, 4)
+    assert states.energies[0].tolist() == [0.0, 1.0, 1.0, 2.0], "likeliest rows and columns first"
+    assert states.visible[0].tolist() == [0, 0, 0, 0]
+    assert states.chances.sum() == pytest.approx(1.0)
+    assert states.chances[0] == pytest.approx((1 + np.exp(-2.0)) ** -4)
+    assert "exact" in page.curves.names
+    assert "log Z:" not in page.figures.text()
+    panel.open_run(machine(hidden=30))
+    serve(panel, machine(hidden=30))
+    assert not states.isVisible()
+
+
 # --- choices -----------------------------------------------------------------------------------
 
 
@@ -344,6 +385,7 @@ def test_state_comes_back(panel: GibbsPanel) -> None:
         "filters_by": "unit", "filters_layer": 1, "filters_unit": 2, "complete_n": 20,
         "complete_length": 100, "complete_shown": "states",
         "layers_sweeps": 20, "layers_chain": 3,
+        "log_z_rungs": 3000, "log_z_chains": 500,
     }  # fmt: skip
     panel.restore_state(given)
     assert panel.save_state() == given

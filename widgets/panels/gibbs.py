@@ -14,6 +14,7 @@ from widgets.gibbs.complete_page import CompletePage
 from widgets.gibbs.desk import Desk, is_machine
 from widgets.gibbs.filters_page import FiltersPage
 from widgets.gibbs.layers_page import LayersPage
+from widgets.gibbs.log_z_page import LogZPage
 from widgets.gibbs.page import Page
 from widgets.gibbs.rows_page import RowsPage
 from widgets.gibbs.units_page import UnitsPage
@@ -28,6 +29,11 @@ MODES = (
     ("filters", "Filters", "The weights of every hidden unit as a picture, and dead units"),
     ("complete", "Complete", "Paint over a part of a picture: the chains complete it"),
     ("layers", "Layers", "Mean-field in a deep machine; the pass down a belief network"),
+    (
+        "log_z",
+        "log Z",
+        "log Z, exact and by AIS with its interval, and what hangs on it",
+    ),
 )
 HINT = (
     "Choose Digits 8×8 with 2 levels and the restricted Boltzmann machine on the left, then press "
@@ -60,6 +66,7 @@ class GibbsPanel(ModePanel):
             "filters": FiltersPage(look, self.desk),
             "complete": CompletePage(look, self.desk),
             "layers": LayersPage(look, self.desk),
+            "log_z": LogZPage(look, self.desk),
         }
         self.set_up(self.own_pages)
 
