@@ -48,7 +48,7 @@ N_CHAINS, N_PIECES, N_STEPS = 100, 10, 10_000
 #: Of a point of the curve.
 CURVE_CHAINS, CURVE_STEPS = 100, 500
 #: Steps in which a layer of a deep model is trained alone.
-DBM_STEPS, DBN_STEPS = 15_000, 70_000
+DBM_STEPS, DBN_STEPS = 8_000, 70_000
 
 RECIPES = {
     "rbm": Recipe(
@@ -72,7 +72,7 @@ RECIPES = {
             "weight_decay": 1e-5,
         },
         batch_size=100,
-        learning_rate=0.05,
+        learning_rate=0.02,
     ),
     "dbn": Recipe(
         math.inf,
