@@ -424,7 +424,7 @@ def _losses(
         "total": positive - negative,
         "positive": positive,
         "negative": negative,
-        "layer": torch.tensor(float(layer)),
+        "layer": torch.full_like(positive, float(layer)),
     }
 
 
