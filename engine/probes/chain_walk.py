@@ -131,7 +131,7 @@ def begun(view: View, land: Landscape, plane: Plane, arguments: Arguments) -> Te
         if arguments.x.shape != (n, size):
             given = tuple(arguments.x.shape)
             raise ValueError(f"x: given {given}, wanted {(n, size)}")
-        return torch.as_tensor(np.ascontiguousarray(arguments.x)).to(land.location)
+        return torch.tensor(np.array(arguments.x, np.float64)).to(land.location)
     if arguments.first:
         raise ValueError(f"first: given {arguments.first} without x, wanted 0")
     generator = step_generator(arguments.seed, BEGIN)

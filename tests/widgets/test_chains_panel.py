@@ -190,7 +190,7 @@ def test_the_long_run_marks_the_training(panel: ChainsPanel) -> None:
     panel.set_mode("buffer")
     engine.serve(panel)
     mode = panel.buffer
-    assert mode.energy.value_at("mean", 0.0) == 2.0
+    assert mode.energy.value_at("mean", 100.0) == pytest.approx(1.0 + np.exp(-5.0))
     assert mode.kl.value_at("floor", 0.0) == 0.04
     assert mode.rules[0].at == pytest.approx(np.log10(5))
     mode.set_log("log", on=False)
@@ -254,14 +254,14 @@ def test_a_film_arrives_out_of_the_way(panel: ChainsPanel) -> None:
                       {"start": start, "total": 9}, final=False)  # fmt: skip
 
     reel = WalkReel()
-    assert reel.take(piece(1, 0, 4), 3)
+    assert reel.take(piece(1, 0, 4), 3, {})
     assert reel.shown is not None
     assert reel.shown.step == 1
-    assert reel.take(piece(2, 0, 2), 3)
+    assert reel.take(piece(2, 0, 2), 3, {})
     assert reel.shown.step == 1
-    assert reel.take(piece(2, 2, 2), 3)
+    assert reel.take(piece(2, 2, 2), 3, {})
     assert reel.shown.step == 2
-    assert not reel.take(piece(3, 7, 1), 3)
+    assert not reel.take(piece(3, 7, 1), 3, {})
 
 
 def test_small_parts() -> None:

@@ -69,9 +69,9 @@ class BufferMode(Mode):
         self.ages.set_fit("whole")
         self.energy.set_names("chain step k", "energy E, nats")
         self.kl.set_names("chain step k", "KL(chains‖p), nats")
-        self.kl.set_pinned(y=0.0)
-        for plot in (self.energy, self.kl):
-            plot.set_fit("settled")
+        self.kl.set_log_y(on=True)
+        self.kl.set_fit("whole")
+        self.energy.set_fit("whole")
         row = QHBoxLayout()
         row.setSpacing(10)
         beside, left, right = QHBoxLayout(), QVBoxLayout(), QVBoxLayout()
@@ -258,17 +258,19 @@ class BufferMode(Mode):
         heights, edges = np.histogram(ages, bins=min(30, max(5, len(np.unique(ages)))))
         x = np.repeat(edges, 2)
         y = np.concatenate([[0.0], np.repeat(heights, 2), [0.0]])
+        words = f"age in chain steps, mean {number(float(ages.mean()), 3)}"
         self.ages.set_curve("ages", x, y, Stroke(
-            f"mean age {number(float(ages.mean()), 3)}", self.look.palette.model, 1.4, filled=0.4,
-            thinned=False, tooltip="How many chains of the buffer have which age"))  # fmt: skip
+            words, self.look.palette.model, 1.4, filled=0.4, thinned=False,
+            tooltip="How many chains of the buffer have which age"))  # fmt: skip
         self.ages.fit()
 
     def _draw_long(self) -> None:
         if self._long is None:
             return
         arrays, values, palette = self._long.arrays, self._long.values, self.look.palette
-        marks = np.asarray(arrays["marks"], np.float64)
-        rows = np.asarray(arrays["energy"], np.float64)
+        walked = np.asarray(arrays["marks"]) > 0  # the starts would flatten everything else
+        marks = np.asarray(arrays["marks"], np.float64)[walked]
+        rows = np.asarray(arrays["energy"], np.float64)[walked]
         if rows.ndim != 2 or rows.shape[1] != 3:
             return
         self.energy.set_curve("mean", marks, rows[:, 0], Stroke(
@@ -284,7 +286,7 @@ class BufferMode(Mode):
                 "exact samples", palette.truth, 1.4, dashed=True,
                 tooltip="∫ p(x) E(x) dx at T, by quadrature"))  # fmt: skip
         self.energy.fit()
-        kl, floor = np.asarray(arrays["kl"], np.float64), as_float(values.get("floor"))
+        kl, floor = np.asarray(arrays["kl"], np.float64)[walked], as_float(values.get("floor"))
         self.kl.setVisible(bool(np.isfinite(kl).any()))
         if np.isfinite(kl).any():
             self.kl.set_curve("kl", marks, kl, Stroke(

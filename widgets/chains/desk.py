@@ -211,7 +211,7 @@ class Desk(QObject):
 
     def show_walk(self, answer: Answer, place: int) -> None:
         """Take in a piece of the walk; one that fits no more begins anew."""
-        if not self.reel.take(answer, place):
+        if not self.reel.take(answer, place, self.moves()):
             self._branch = None
             self.changed.emit()
         if answer.final:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.wire.fields import Value
 from engine.wire.messages import Answer
 
 Floats: TypeAlias = npt.NDArray[Any]
@@ -22,18 +24,20 @@ class WalkFilm:
         total: The step at which the walk ends.
         mean_energy, acceptance: Per row, nats and a probability.
         temperatures: Of the replicas of parallel tempering.
+        how: Per row, the settings with which the step that leaves from it is taken.
         forgets: Whether the place alone decides how a chain goes on.
     """
 
-    def __init__(self, first: Answer) -> None:
+    def __init__(self, first: Answer, how: Mapping[str, Value]) -> None:
         self.step = first.step
+        self.how: list[Mapping[str, Value]] = []
         self.rows: list[dict[str, Floats]] = []
         self.mean_energy: list[float] = []
         self.acceptance: list[float] = []
         self.total = 0
         self.temperatures: tuple[float, ...] = ()
         self.forgets = True
-        self.take(first)
+        self.take(first, how)
 
     @property
     def n(self) -> int:
@@ -50,7 +54,7 @@ class WalkFilm:
         """Chains, the first ones, of which every part of a step is known."""
         return len(self.rows[0]["proposal"]) if self.rows and "proposal" in self.rows[0] else 0
 
-    def take(self, piece: Answer) -> None:
+    def take(self, piece: Answer, how: Mapping[str, Value]) -> None:
         """Put a piece in its place; what was there from its first row on is forgotten."""
         arrays = piece.arrays
         if any(name not in arrays for name in NEEDED):
@@ -61,12 +65,13 @@ class WalkFilm:
         start = whole(piece.values.get("start"))
         if start > len(self.rows):
             return
-        for kept in (self.rows, self.mean_energy, self.acceptance):
+        for kept in (self.rows, self.mean_energy, self.acceptance, self.how):
             del kept[start:]
         names = [name for name, array in arrays.items() if array.ndim and len(array) == shape[0]]
         for k in range(shape[0]):
             row = {name: arrays[name][k] for name in names}
             self.rows.append(row)
+            self.how.append(how)
             energies = row["energy"][np.isfinite(row["energy"])]
             self.mean_energy.append(float(energies.mean()) if len(energies) else float("nan"))
             self.acceptance.append(float(row["acceptance"]))
@@ -78,6 +83,17 @@ class WalkFilm:
     def row(self, k: int) -> dict[str, Floats]:
         """The row of a step, or the last one that is there."""
         return self.rows[min(max(k, 0), len(self.rows) - 1)]
+
+    def kernel_at(self, k: int) -> str:
+        """The kernel of the step that leaves from row k."""
+        return str(self.how[min(max(k, 0), len(self.how) - 1)].get("kernel", ""))
+
+    def temperature_at(self, k: int) -> float:
+        """Its temperature; 1 of a model's own kernel."""
+        how = self.how[min(max(k, 0), len(self.how) - 1)]
+        heat = how.get("temperature")
+        own = str(how.get("kernel", "")).startswith("own:")
+        return float(heat) if isinstance(heat, int | float) and not own else 1.0
 
     def trail(self, chain: int, k: int, back: int) -> Floats:
         """(P, 2) where a chain has been in the last steps, up to step k."""
@@ -116,17 +132,20 @@ class WalkReel:
         """Forget both."""
         self.shown = self._coming = None
 
-    def take(self, piece: Answer, place: int) -> bool:
-        """Take a piece in; False where it goes on from a step that the film has not got."""
+    def take(self, piece: Answer, place: int, how: Mapping[str, Value]) -> bool:
+        """Take a piece in, of steps with these settings.
+
+        False where it goes on from a step that the film has not got.
+        """
         start = whole(piece.values.get("start"))
         coming = self._coming
         if start == 0:
-            film = WalkFilm(piece)
+            film = WalkFilm(piece, how)
             if not film.rows:
                 return True
             self._coming = coming = film
         elif coming is not None and coming.step == piece.step and start <= coming.n:
-            coming.take(piece)
+            coming.take(piece, how)
         else:
             return False
         late = coming.n > min(place, coming.total)

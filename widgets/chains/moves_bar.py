@@ -14,7 +14,7 @@ from widgets.look import Look
 
 #: Pixels at scale 1 from which the sliders stand beside the lists.
 ROW_FROM = 1060
-OWNERS = (("the target's energy", "target"), ("the model's", "model"))
+OWNERS = (("on the target", "target"), ("on the model", "model"))
 
 
 class MovesBar(QWidget):

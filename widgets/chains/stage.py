@@ -138,7 +138,7 @@ class Stage(QWidget):
             self.trail.clear()
             return
         row = film.row(self.at)
-        self._draw_dots(row["points"])
+        self._draw_dots(row["points"], row.get("diverged"))
         self._draw_parts(row)
         watch = min(self.watch, film.n_chains - 1)
         if "trail" in self.shown:
@@ -146,7 +146,8 @@ class Stage(QWidget):
         else:
             self.trail.clear()
 
-    def _draw_dots(self, points: Floats) -> None:
+    def _draw_dots(self, points: Floats, lost: Floats | None) -> None:
+        """Chains whose step diverges are red."""
         palette, many = self._look.palette, len(points) >= MANY_FROM
         if "chains" not in self.shown:
             self.dots.clear()
@@ -156,7 +157,11 @@ class Stage(QWidget):
         size = diameter * self._look.scale * self.devicePixelRatioF()
         colour = mix(palette.model, palette.text, 0.4) if dense else palette.model
         rim, crowding = "" if dense else palette.panel, 0.6 if many and not dense else 0.0
-        self.dots.set_dots(Dots(colour, size, 0.95, rim=rim, crowding=crowding))
+        shades = None
+        if lost is not None and len(lost) == len(points) and lost.any():
+            pair = np.array([rgb(colour), rgb(palette.error)], np.uint8)
+            shades = pair[np.asarray(lost, bool).astype(np.int64)]
+        self.dots.set_dots(Dots(colour, size, 0.95, shades, rim, crowding))
         self.dots.set_points(points)
 
     def _draw_parts(self, row: dict[str, Floats]) -> None:
@@ -170,6 +175,7 @@ class Stage(QWidget):
         if "replicas" in row:
             self._draw_replicas(row["replicas"][:, which])
         elif "trajectory" in row:
+            self.ways.set_pen(with_alpha(self._look.palette.text, 0.9), 1.0)
             way = row["trajectory"][:, which].swapaxes(0, 1)
             starts = np.arange(0, way.shape[0] * way.shape[1] + 1, way.shape[1])
             self.ways.set_lines(way.reshape(-1, 2), starts)
@@ -205,6 +211,7 @@ class Stage(QWidget):
         colours = np.repeat(shades, places.shape[1], 0)
         self.told.set_dots(Dots(palette.error, size, 0.9, colours, palette.panel))
         self.told.set_points(places.reshape(-1, 2))
+        self.ways.set_pen(with_alpha(palette.error, 0.6), 1.0)
         starts = np.arange(0, places.shape[0] * places.shape[1] + 1, n)
         self.ways.set_lines(places.swapaxes(0, 1).reshape(-1, 2), starts)
 
@@ -255,7 +262,6 @@ class Stage(QWidget):
         """Take colours and sizes from the look."""
         palette, px = self._look.palette, self._look.scale
         self.contours.set_pen(with_alpha(palette.text, 0.3), 1.0)
-        self.ways.set_pen(with_alpha(palette.text, 0.9), 1.0)
         self.forces.set_colours(None, palette.text, 0.55, 1.0)
         self.drift.set_colour(palette.text, palette.panel, 2.0 * px)
         self.noise.set_colour(palette.warning, palette.panel, 2.0 * px)

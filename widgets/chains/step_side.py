@@ -17,10 +17,13 @@ from widgets.figures import fixed, number
 from widgets.look import Look
 from widgets.panel import Pointed
 from widgets.plots.curves import CurvePlot, Stroke
+from widgets.plots.image_grid import ImageGrid
 from widgets.plots.rule import RuleLayer
 
 Floats: TypeAlias = npt.NDArray[Any]
 
+#: Chains whose pictures are shown.
+SHOWN = 24
 #: Seconds between two drawings of the curves while a walk arrives.
 CALM_SECONDS = 0.2
 
@@ -46,11 +49,15 @@ class StepSide(QWidget):
         self.acceptance.set_pinned(y=0.0)
         self.acceptance.set_fit("whole")
         self.rules = RuleLayer(look), RuleLayer(look)
+        self.pictures = ImageGrid(look)
+        self.pictures.set_title("the first chains at this step", look.palette.model)
+        self.pictures.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         for part, stretch in (
-            (self.equation, 0), (self.words, 0), (self.energy, 3), (self.acceptance, 2)
+            (self.equation, 0), (self.words, 0), (self.pictures, 3), (self.energy, 3),
+            (self.acceptance, 2),
         ):  # fmt: skip
             column.addWidget(part, stretch)
         for plot, rule in zip((self.energy, self.acceptance), self.rules, strict=True):
@@ -65,6 +72,7 @@ class StepSide(QWidget):
             plot.clear()
             rule.clear()
         self.acceptance.hide()
+        self.pictures.hide()
         self.words.clear()
         self.equation.set_equation(kernel_words(self._desk.kernel).equation)
 
@@ -75,7 +83,6 @@ class StepSide(QWidget):
         if film is None or not film.rows or (calm and now - self._drawn < CALM_SECONDS):
             return
         self._drawn = now
-        self.equation.set_equation(kernel_words(self._desk.kernel).equation)
         palette, steps = self._look.palette, np.arange(film.n)
         watch = min(self._desk.watch, film.n_chains - 1)
         if film.n_chains > 1:
@@ -115,10 +122,12 @@ class StepSide(QWidget):
             return
         for rule in self.rules:
             rule.show_at(float(place), "", ())
-        row = film.row(place)
+        row, words = film.row(place), kernel_words(film.kernel_at(place))
+        self._draw_pictures(row)
+        self.equation.set_equation(words.equation)
         watch = min(desk.watch, film.n_chains - 1)
         if "proposal" not in row or watch >= len(row["proposal"]):
-            self.words.setText(kernel_words(desk.kernel).note)
+            self.words.setText(words.note)
             return
         parts = []
         for name in ("drift", "noise"):
@@ -134,12 +143,31 @@ class StepSide(QWidget):
             f"{fixed(float(row['energy'][watch]), 2)} nats; lengths: {', '.join(parts)}{verdict}."
         )
 
+    def _draw_pictures(self, row: dict[str, Floats]) -> None:
+        """Whole events, where they are pictures."""
+        info = self._desk.info
+        shape = info.data.event.shape if info is not None else ()
+        seen = "states" in row and info is not None and info.data.event.kind == "picture"
+        self.pictures.setVisible(seen)
+        if not seen:
+            return
+        states = np.nan_to_num(row["states"][:SHOWN].astype(np.float64), posinf=0.0, neginf=0.0)
+        low, high = np.quantile(states, (0.02, 0.98))
+        known = [side for side in shape if side is not None]
+        if states.size and states.shape[1] == int(np.prod(known)):
+            self.pictures.set_pictures(
+                states.reshape(-1, *known),
+                low=float(low),
+                high=max(float(high), float(low) + 1e-9),
+            )
+
     def restyle(self) -> None:
         """Take colours and fonts from the look."""
         self.words.setFont(self._look.font(0.88))
         self.words.setStyleSheet(f"color: {self._look.palette.muted}; background: transparent")
         for plot in (self.energy, self.acceptance):
             plot.restyle()
+        self.pictures.restyle()
         self.draw()
 
     def _on_hovered(self, place: tuple[float, float] | None) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QResizeEvent
 from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
@@ -28,6 +30,8 @@ from widgets.pixels.transport import PixelTransport
 from widgets.pixels.words import spaced
 from widgets.plots.cloud import has_opengl
 from widgets.plots.layers import Box
+
+Floats: TypeAlias = npt.NDArray[Any]
 
 TOGGLES = (
     Toggle("chains", "chains", "Where every chain is", "model", True),
@@ -57,6 +61,8 @@ TIPS = {
 NO_OPENGL = (
     "This machine has no OpenGL, which the view in 3-D needs; the view in 2-D shows the same"
 )
+#: From this share of chains on it is said that they are out of view.
+OUTSIDE = 0.2
 #: Pixels at scale 1: the side stands beside the stage, or below it, or nowhere.
 BESIDE_FROM, SIDE_FROM_HEIGHT = 760, 560
 
@@ -97,7 +103,7 @@ class WalkMode(Mode):
         for half in (left, self._right):
             half.setMinimumSize(1, 1)
         self._split = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._split.setSpacing(10)
+        self._split.setSpacing(18)
         self._split.addWidget(left, 3)
         self._split.addWidget(self._right, 2)
         self.column.addLayout(self._split, 1)
@@ -213,7 +219,8 @@ class WalkMode(Mode):
         if self.desk.window is None and isinstance(low, list) and isinstance(high, list):
             ends = np.array([low, high], np.float64)
             if ends.shape == (2, 2) and np.isfinite(ends).all():
-                box = Box((ends[0, 0], ends[0, 1]), (ends[1, 0], ends[1, 1]))
+                (x0, y0), (x1, y1) = ends.tolist()
+                box = Box((x0, y0), (x1, y1))
                 self.desk.window = box.low, box.high
                 self.stage.set_home(box)
                 self.asks_changed.emit()
@@ -288,7 +295,7 @@ class WalkMode(Mode):
 
     def chips(self) -> tuple[Chip, ...]:
         """The walk in numbers, and what its law is."""
-        film, desk, palette = self.desk.film, self.desk, self.look.palette
+        film, palette = self.desk.film, self.look.palette
         if film is None or not film.rows:
             return ()
         place = self.clock.place
@@ -300,6 +307,11 @@ class WalkMode(Mode):
             chips.append(Chip(f"{spaced(lost)} diverged", "Their energy rose by more than 1000 "
                               "nats in one step, or is no number any more: λ is too large",
                               palette.error, alarm=True, framed=True))  # fmt: skip
+        out = self._n_outside(film.row(place)["points"])
+        if out > OUTSIDE * film.n_chains:
+            chips.append(Chip(f"{spaced(out)} out of view", "λ is too large for an unadjusted "
+                              "chain, or the view too narrow", palette.warning, alarm=True,
+                              framed=True))  # fmt: skip
         k = min(place, film.n - 1)
         chips.append(Chip(f"mean E {fixed(film.mean_energy[k], 2)} nats",
                           "Over all chains at this step", framed=True))  # fmt: skip
@@ -307,12 +319,23 @@ class WalkMode(Mode):
             chips.append(Chip(f"accepted {film.acceptance[k]:.0%}",
                               "Mean probability to accept the step that leaves from here",
                               framed=True))  # fmt: skip
-        if not desk.kernel.startswith("own:") and desk.temperature != 1.0:
-            chips.append(Chip(f"T = {number(desk.temperature, 3)}: not p(x)",
+        heat = film.temperature_at(k)
+        if heat != 1.0:
+            chips.append(Chip(f"T = {number(heat, 3)}: not p(x)",
                               "At a temperature other than 1 the law is exp(−E/T), not the "
                               "model's", palette.warning, "dot", framed=True))  # fmt: skip
-        chips.append(Chip(kernel_words(desk.kernel).note, "", framed=True))
-        return (*chips, *self._about_surface())
+        words = kernel_words(film.kernel_at(k))
+        note = Chip(words.note, words.title, framed=True)
+        return (*chips, *self._about_surface(), note)
+
+    def _n_outside(self, points: Floats) -> int:
+        """Chains that are not over the energy that is drawn."""
+        surface = self.desk.surface
+        if surface is None:
+            return 0
+        low, high = np.array(surface.box.low), np.array(surface.box.high)
+        inside = ((points >= low) & (points <= high)).all(1)
+        return len(points) - int(inside.sum())
 
     def _about_surface(self) -> list[Chip]:
         surface = self.desk.surface
