@@ -8,14 +8,12 @@ The pseudo-likelihood needs no Z; it is a product of conditionals that is no pro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import cast
 
 import msgspec
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from engine.capabilities import Energy
 from engine.dataset import as_float
@@ -23,8 +21,9 @@ from engine.estimators.boltzmann import HasMachine, can_count, every_state
 from engine.estimators.boltzmann_scores import Directed, score
 from engine.estimators.boltzmann_walk import halves_of
 from engine.estimators.density import CancellationError
-from engine.estimators.log_z_boltzmann import LogZ, base_biases, climb, counted_log_z
+from engine.estimators.log_z_boltzmann import LogZ, base_of, climb, counted_log_z
 from engine.estimators.pixels import check_count
+from engine.estimators.pseudo_likelihood import pseudo_log_prob
 from engine.model import GenerativeModel
 from engine.probe import Result, View, probe
 from engine.probes.data_points import choose
@@ -34,8 +33,8 @@ from engine.wire.fields import Value
 MOST_CHAINS, MOST_RUNGS, MOST_DATA = 10_000, 1_000_000, 20_000
 #: Units of all layers of a machine all of whose states are written down.
 MOST_WRITTEN = 12
-#: Answers on the way up one ladder, and values held at once for the pseudo-likelihood.
-ANSWERS, VALUES = 20, 2**22
+#: Answers on the way up one ladder.
+ANSWERS = 20
 #: Streams of chance.
 AIS_STREAM, SCORE_STREAM = 67, 68
 
@@ -110,8 +109,9 @@ def _check(arguments: Arguments) -> None:
 
 def _ladders(view: View, arguments: Arguments) -> Iterator[tuple[list[LogZ], float]]:
     """All ladders climbed so far, and the share of the one in hand; 1 when it is done."""
-    machine = cast(HasMachine, view.model).machine
-    base = base_biases(machine, _seen_by(view))
+    model = cast(HasMachine, view.model)
+    machine = model.machine
+    base = base_of(model, view.dataset.train, generator=view.generator(SCORE_STREAM))
     found: list[LogZ] = []
     for n_steps in arguments.rungs:
         for answer in climb(
@@ -123,15 +123,6 @@ def _ladders(view: View, arguments: Arguments) -> Iterator[tuple[list[LogZ], flo
             else:
                 found.append(answer)
                 yield list(found), 1.0
-
-
-def _seen_by(view: View) -> Tensor:
-    """What the machine's lowest layer sees of training data (N, n_0)."""
-    model, data = view.model, view.dataset.train
-    u = model.standardise(as_float(data[choose(len(data), MOST_DATA // 10, view)]))
-    if isinstance(model, Directed):
-        u = model.drawn_up(u, view.generator(SCORE_STREAM), to=model.top - 1)[-1]
-    return u
 
 
 def _table(found: list[LogZ], arguments: Arguments) -> dict[str, Tensor]:
@@ -175,35 +166,13 @@ def _pseudo(view: View, arguments: Arguments) -> dict[str, Value]:
     values: dict[str, Value] = {
         "n_pseudo": arguments.n_pseudo, "n_visible": view.model.event_size
     }  # fmt: skip
+    machine = cast(HasMachine, view.model).machine
+    closed = isinstance(view.model, Energy) and machine.variance is None
     for name in ("train", "test"):
-        x = _split(view, name, arguments.n_pseudo)
-        closed = isinstance(view.model, Energy) and len(x) > 0
-        values[f"pseudo_{name}"] = _pseudo_likelihood(view.model, x) if closed else None
+        x = _split(view, name, arguments.n_pseudo).flatten(1)
+        has = closed and len(x) > 0
+        values[f"pseudo_{name}"] = float(pseudo_log_prob(machine, x).mean()) if has else None
     return values
-
-
-@torch.no_grad()
-def _pseudo_likelihood(model: GenerativeModel, x: Tensor) -> float | None:
-    """Mean over (N, *E) of Σ_i log p(x_i given the others), nats; None for real values."""
-    machine = cast(HasMachine, model).machine
-    if machine.variance is not None or len(machine.sizes) != 2:
-        return None
-    v, (b, c), weight = x.flatten(1), machine.biases, machine.weights[0]
-    inputs = torch.addmm(c, v, weight)
-    here = F.softplus(inputs).sum(-1)
-    turn = 1.0 - 2.0 * v
-    total = torch.zeros_like(v[:, 0])
-    for start in range(0, len(b), _columns(inputs)):
-        part = slice(start, start + _columns(inputs))
-        moved = inputs[:, None] + turn[:, part, None] * weight[part]
-        # F of x less F of x with unit i turned over: log p(x_i) is log σ of minus that.
-        rise = turn[:, part] * b[part] + F.softplus(moved).sum(-1) - here[:, None]
-        total += F.logsigmoid(-rise).sum(-1)
-    return float(total.mean())
-
-
-def _columns(inputs: Tensor) -> int:
-    return max(1, math.floor(VALUES / max(inputs.numel(), 1)))
 
 
 # --- all states ---------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.capabilities import Chain, ChainState
 from engine.dataset import as_float
+from engine.estimators.boltzmann import HasMachine
 from engine.estimators.boltzmann_scores import Directed, Settling
 from engine.estimators.boltzmann_walk import (
     VISIBLE,
@@ -30,7 +31,7 @@ from engine.probe import Result, View, probe
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 
-Start: TypeAlias = Literal["noise", "data"]
+Start: TypeAlias = Literal["noise", "data", "training"]
 
 #: Frames and half-steps a piece, at most; the values that all frames together may have.
 PIECE, PIECE_HALVES, MOST_VALUES = 16, 200, 2**26
@@ -44,7 +45,8 @@ class Arguments(msgspec.Struct, frozen=True):
 
     Attributes:
         start: ``"noise"``: independent units at the model's biases; ``"data"``: the picture
-            ``known`` in every chain where one is given, else held-out observations, one each.
+            ``known`` in every chain where one is given, else held-out observations, one each;
+            ``"training"``: the first of the persistent chains that train the model.
         first: Number, from 0, of the first of those observations.
         n: Chains.
         seed: Of all chance: a chain is named by start, seed and half-step.
@@ -87,7 +89,8 @@ def gibbs_walk(view: View, arguments: Arguments) -> Iterator[Result]:
     Values: ``frame`` (number of the piece's first frame), ``n_frames``, ``stride``, ``kernels``
     (one sweep's half-steps), ``blocks``, ``given`` (by block, what it is drawn given, as words
     with spaces between), ``joined`` (the blocks that the energies are of), ``free_of`` (those that
-    the free energy is a function of; the others are summed out), ``n_clamped``.
+    the free energy is a function of; the others are summed out), ``n_clamped``; ``chains_of``, the
+    training step of the persistent chains that it starts from.
 
     Raises:
         ValueError: The model is no Boltzmann machine, or an argument is out of range.
@@ -113,6 +116,7 @@ def gibbs_walk(view: View, arguments: Arguments) -> Iterator[Result]:
         "joined": list(both),
         "free_of": list(both[::2]),
         "n_clamped": 0 if clamp is None else int(clamp.mask.sum()),
+        "chains_of": view.memory()[0] if arguments.start == "training" else None,
     }
     schedule = ("top",) * arguments.pass_after + ("down",) if arguments.pass_after else ()
     moments = walk(view.model, state, generator=generator, clamp=clamp, halves=schedule)
@@ -163,6 +167,8 @@ def _start(
     state = cast(Chain, view.model).init(arguments.n, generator)
     if arguments.start == "noise":
         return state
+    if arguments.start == "training":
+        return _kept(view, arguments.n, state, generator)
     v = state[VISIBLE]
     if arguments.known is not None:
         given = event_of(view.model, arguments.known, view.dataset) if clamp is None else None
@@ -174,6 +180,33 @@ def _start(
     rows = (arguments.first + torch.arange(arguments.n)) % len(held_out)
     v = as_float(held_out[rows]).to(v).reshape(v.shape)
     return {**state, VISIBLE: v, **_beliefs(view.model, v, generator)}
+
+
+def _kept(view: View, n: int, state: ChainState, generator: torch.Generator) -> ChainState:
+    """The training's own chains; of those that are kept as the top layer alone the rest is drawn.
+
+    Raises:
+        ValueError: The training keeps none, or fewer than n.
+    """
+    model, (_, memory) = view.model, view.memory()
+    names = tuple(state)
+    kept = {names[i]: memory[f"chain_{i}"] for i in range(len(names)) if f"chain_{i}" in memory}
+    if "chains" in memory:
+        machine, top = cast(HasMachine, model).machine, memory["chains"][:n].to(model.location)
+        lower, upper = joined(model, names)
+        below = machine.draw(0, machine.means(0, machine.inputs([None, top], 0)), generator)
+        kept = {lower: model.unstandardise(below) if lower == VISIBLE else below, upper: top}
+    found = len(next(iter(kept.values()))) if kept else 0
+    if found < n:
+        raise ValueError(
+            f"start: given 'training', but {found} persistent chains are at hand, wanted {n}; "
+            "they are kept while a run trains here with persistent chains (pcd)"
+        )
+    shaped = {
+        name: value[:n].to(model.location).reshape(state[name].shape)
+        for name, value in kept.items()
+    }
+    return state | shaped
 
 
 def _beliefs(model: GenerativeModel, v: Tensor, generator: torch.Generator) -> ChainState:

@@ -128,6 +128,25 @@ def test_real_visible_units_are_sent_in_units_of_the_data() -> None:
     assert found["v"][-1].mean(0) == pytest.approx(data.train.mean(0).numpy(), abs=0.1)
 
 
+def test_chains_go_on_from_those_of_the_training() -> None:
+    kept = (torch.arange(5)[:, None] >> torch.arange(H)) & 1
+    model = machine()
+    memory = {"chains": kept.float(), "mean_0": torch.zeros(V)}
+    view = View(model, cast(Any, None), 0, seed=2, memory=lambda: (40, memory))
+    pieces = list(probes()["gibbs_walk"].ask(view, {"start": "training", "n": 4, "n_frames": 2}))
+    assert pieces[0].values["chains_of"] == 40
+    assert (pieces[0].numpy()["h"][0] == kept[:4].numpy()).all()
+    many = {"chains": kept[3:4].float().expand(1000, H)}
+    view = View(model, cast(Any, None), 0, seed=2, memory=lambda: (40, many))
+    v = frames(view, start="training", n=1000, n_frames=1)["v"][0]
+    given = torch.sigmoid(kept[3].float() @ model.W.t() + model.b)
+    assert v.mean(0) == pytest.approx(given.numpy(), abs=0.06)
+    with pytest.raises(ValueError, match="5 persistent chains are at hand, wanted 6"):
+        frames(View(model, cast(Any, None), 0, memory=lambda: (4, memory)), start="training", n=6)
+    with pytest.raises(ValueError, match="0 persistent chains"):
+        frames(view_of(model), start="training")
+
+
 def ask_filters(view: View, **wanted: Any) -> Result:
     (found,) = probes()["gibbs_filters"].ask(view, wanted)
     return found
@@ -210,6 +229,19 @@ def test_a_pass_down_follows_sweeps_of_the_top_two_layers() -> None:
             list(probes()["gibbs_walk"].ask(view_of(model), wanted))
     with pytest.raises(ValueError, match="without a pass down"):
         list(probes()["gibbs_walk"].ask(view_of(deep("dbm")), {"pass_after": 2}))
+
+
+def test_deep_chains_go_on_from_those_of_the_training() -> None:
+    generator = torch.Generator().manual_seed(1)
+    sizes = {"v": V, "h1": 3, "h2": 2}
+    parts = [torch.randint(2, (6, n), generator=generator).float() for n in sizes.values()]
+    memory = {f"chain_{index}": part for index, part in enumerate(parts)}
+    view = View(deep("dbm"), cast(Any, None), 0, memory=lambda: (9, memory))
+    found = frames(view, start="training", n=6, n_frames=1)
+    for name, part in zip(sizes, parts, strict=True):
+        assert (found[name][0] == part.numpy()).all()
+    view = View(deep("dbn"), cast(Any, None), 0, memory=lambda: (9, {"chains": parts[2]}))
+    assert (frames(view, start="training", n=5, n_frames=1)["h2"][0] == parts[2][:5].numpy()).all()
 
 
 @pytest.mark.parametrize("name", ["dbm", "dbn"])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 
+from engine.wire.fields import Field, FieldSpec
 from engine.wire.messages import Answer, RunInfo, Slot
 from tests.widgets.fakes import resize, run_info
 from tests.widgets.gibbs_fakes import N_EXAMPLES, gibbs_walk, machine, serve
@@ -146,6 +148,24 @@ def test_each_half_step_is_a_frame_and_going_back_is_exact(panel: GibbsPanel) ->
     assert "E(v, h) = −3.1 nats" in words
     assert "F(v) = −5.1 nats" in words
     assert "1 of 6 hidden h on" in words
+
+
+def test_chains_of_the_training_are_offered_where_there_are_some(panel: GibbsPanel) -> None:
+    opened(panel, machine(), "units")
+    starts = panel.mode.tools._choices["start"][0]
+    assert [starts.itemData(i) for i in range(starts.count())] == ["noise", "data"]
+    own = machine()
+    kept = (
+        *own.card.fields,
+        FieldSpec("n_chains", "int", 100, Field(1, 1000)),
+        FieldSpec("algorithm", "str", "pcd", Field(choices=("cd", "pcd"))),
+    )
+    own = msgspec.structs.replace(own, card=msgspec.structs.replace(own.card, fields=kept))
+    opened(panel, own, "units")
+    panel.mode.tools.switch("start", "training")
+    assert panel.asks(rest=True)["walk"].arguments["start"] == "training"
+    panel.open_run(machine())
+    assert panel.asks(rest=True)["walk"].arguments["start"] == "noise"
 
 
 def test_keys_move_the_chain(panel: GibbsPanel) -> None:

@@ -19,10 +19,11 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 #: Held-out observations to choose from, and points drawn behind a chain.
 N_EXAMPLES, N_POINTS = 24, 1500
-STARTS = (("from noise", "noise"), ("from data", "data"))
+STARTS = (("from noise", "noise"), ("from data", "data"), ("from the training", "training"))
 START_TIP = (
     "Where the chains begin: noise draws every unit by its bias alone; data begins at held-out "
-    "observations, and what is to be seen is how long a chain stays near them"
+    "observations, and what is to be seen is how long a chain stays near them; the training goes "
+    "on from its own persistent chains, as they stand in the newest keyframe"
 )
 
 
@@ -46,6 +47,8 @@ class Desk(QObject):
     def open(self, info: RunInfo | None) -> None:
         """Another run: its observations are yet to come."""
         self.info = info
+        if self.start == "training" and not self.has_chains:
+            self.start = "noise"
         self.cells = None if info is None else Cells.of(info)
         self.events: Floats = np.zeros((0, 1))
         self.labels: Floats = np.zeros(0, np.int32)
@@ -77,6 +80,18 @@ class Desk(QObject):
     def is_directed(self) -> bool:
         """Whether only the top two layers are joined both ways."""
         return self.info is not None and "directed" in self.info.card.features
+
+    @property
+    def has_chains(self) -> bool:
+        """Whether the training keeps persistent chains."""
+        if self.info is None or setting(self.info, "n_chains") is None:
+            return False
+        return setting(self.info, "algorithm") in (None, "pcd")
+
+    @property
+    def starts(self) -> tuple[tuple[str, str], ...]:
+        """Where chains of this run can begin."""
+        return STARTS if self.has_chains else STARTS[:2]
 
     @property
     def absence(self) -> str:

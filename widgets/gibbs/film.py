@@ -30,6 +30,7 @@ class WalkFilm:
         stride: Half-steps between two frames.
         n: Frames that have arrived.
         step: Training step of the weights.
+        chains_of: Training step of the persistent chains that it starts from, or None.
     """
 
     def __init__(self, first: Answer) -> None:
@@ -44,6 +45,8 @@ class WalkFilm:
         self.given = dict(zip(self.blocks, given, strict=False))
         self.n_clamped = _whole(values.get("n_clamped"))
         self.step = first.step
+        kept = values.get("chains_of")
+        self.chains_of = kept if isinstance(kept, int) else None
         self.states = {name: self._room(first, name) for name in self.blocks}
         self.means = {
             name: self._room(first, f"mean_{name}")

@@ -142,7 +142,7 @@ class FiltersPage(Page):
         self._draw_curves()
         if self.desk.is_plane and "directions" in arrays:
             centre = arrays["centre"]
-            self.plane.set_arrows(centre, centre + arrays["directions"])
+            self.plane.set_arrows(centre, centre + arrays["directions"], self.unit)
         self.chips_changed.emit()
 
     def _draw_filters(self, filters: npt.NDArray[np.float32]) -> None:

@@ -107,6 +107,8 @@ class WalkPage(Page):
         self.transport.show_clock()
         self._fresh = True
         self._whole_at = 0.0
+        if "start" in self.tools.values:
+            self.tools.set_choices("start", self.desk.starts)
         self._show_start()
 
     def chain_arguments(self) -> ChainArguments | None:
@@ -199,7 +201,11 @@ class WalkPage(Page):
     def common_chips(self, film: WalkFilm) -> list[Chip]:
         """What names the chains: step and noise."""
         tip = "The same chance at every training step: a chain is named by start, noise and step"
-        return [self.step_chip(film.step), Chip(f"noise {self.desk.seed}", tip, framed=True)]
+        chips = [self.step_chip(film.step)]
+        if film.chains_of is not None:
+            words = f"training's chains of step {spaced(film.chains_of)}"
+            chips.append(Chip(words, "Those of the newest keyframe", framed=True))
+        return [*chips, Chip(f"noise {self.desk.seed}", tip, framed=True)]
 
     # --- the user -----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from widgets.controls.chips import Chip, ChipRow
 from widgets.gibbs.desk import Desk
 from widgets.look import Look
 from widgets.plots.colours import with_alpha
@@ -31,6 +32,7 @@ class PlaneView(QWidget):
         self._look = look
         self._desk: Desk | None = None
         self._fitted = False
+        self.legend = ChipRow(look, parent=self)
         self.frame = Frame(look, equal=True, parent=self)
         self.data, self.dots, self.mean, self.now = (DotsLayer(z) for z in (0, 2, 3, 4))
         self.lines = LinesLayer(1)
@@ -38,7 +40,9 @@ class PlaneView(QWidget):
             self.frame.add(layer)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.frame)
+        layout.setSpacing(2)
+        layout.addWidget(self.legend)
+        layout.addWidget(self.frame, 1)
         self.setMinimumSize(40, 40)
         self.frame.set_names("v₁", "v₂")
 
@@ -53,6 +57,13 @@ class PlaneView(QWidget):
         self.set_chains(way[:, None], is_new=is_new)
         self.mean.set_dots(Dots(self._look.palette.warning, self._size(WAY), 1.0))
         self.mean.set_points(mean[None])
+        palette = self._look.palette
+        self._tell(
+            ("data", palette.data, "Training observations"),
+            ("the chain", palette.model, "Where v has been; the large dot is where it is"),
+            ("mean of v given h", palette.warning, "The centre of the Gaussian that v was drawn "
+             "from"),
+        )  # fmt: skip
 
     def set_chains(self, ways: Floats, *, is_new: bool = True) -> None:
         """Chains' places (T, N, 2) so far."""
@@ -68,9 +79,13 @@ class PlaneView(QWidget):
         colour = palette.accent if is_new else palette.text
         self.now.set_dots(Dots(colour, self._size(NOW), 1.0))
         self.now.set_points(ways[-1])
+        self._tell(
+            ("data", palette.data, "Training observations"),
+            ("chains", palette.model, "Where each chain has been; large dots are where it is"),
+        )
 
-    def set_arrows(self, start: Floats, ends: Floats) -> None:
-        """Lines from one place (2,) to others (N, 2)."""
+    def set_arrows(self, start: Floats, ends: Floats, chosen: int) -> None:
+        """Lines from one place (2,) to others (N, 2), one of which is chosen."""
         palette = self._look.palette
         self._show_data(ends[None])
         points = np.stack([np.broadcast_to(start, ends.shape), ends], 1).reshape(-1, 2)
@@ -78,8 +93,21 @@ class PlaneView(QWidget):
         self.lines.set_lines(points, 2 * np.arange(len(ends)))
         self.dots.set_dots(Dots(palette.model, self._size(WAY), 1.0))
         self.dots.set_points(ends)
+        self.mean.set_dots(Dots(palette.warning, self._size(NOW), 1.0))
+        self.mean.set_points(ends[chosen : chosen + 1])
         self.now.set_dots(Dots(palette.accent, self._size(NOW), 1.0))
         self.now.set_points(start[None])
+        tip = "Where the mean of v goes when this hidden unit is on"
+        self._tell(
+            ("data", palette.data, "Training observations"),
+            ("mean of v with every hidden unit off", palette.accent, "The visible biases"),
+            ("what each hidden unit adds", palette.model, tip),
+            ("the chosen unit", palette.warning, tip),
+        )
+
+    def _tell(self, *words: tuple[str, str, str]) -> None:
+        """The legend: words, colour and tooltip of each kind of dot."""
+        self.legend.set_chips(tuple(Chip(text, tip, colour, "dot") for text, colour, tip in words))
 
     def restyle(self) -> None:
         """Take colours of the axes from the look."""

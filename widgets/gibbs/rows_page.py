@@ -86,6 +86,7 @@ class RowsPage(WalkPage):
         self.plane.open(self.desk)
         self.curves.clear()
         self.wall.set_hint("The chains are on their way …")
+        self.tools.show_choice("shown", not self.desk.is_plane)
         self.arrange(self.shape)
 
     def chain_arguments(
@@ -179,7 +180,11 @@ class RowsPage(WalkPage):
             "Of the visible units as drawn. A chain that mixes fast is as far from where it was "
             "as from another chain; a slow one stays near"
         )
-        one = f"from column to column ({every} sweeps) {fixed(float(apart[1]), 1)}{unit} change"
+        change = fixed(float(apart[1]), 1)
+        one = (
+            f"in {every} sweeps a chain goes {change}" if self.desk.is_gaussian
+            else f"from column to column ({every} sweeps) {change} % change"
+        )  # fmt: skip
         two = f"two chains differ by {fixed(between, 1)}{unit}"
         palette = self.look.palette
         chips = [Chip(one, tip, palette.model, "dot", framed=True)]
