@@ -25,28 +25,33 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.capabilities import ChainState
 from engine.mcmc import gibbs
-from engine.model import GenerativeModel, TrainState
+from engine.model import TrainState
 from engine.nets.boltzmann import Boltzmann, layer_given
 from engine.nets.boltzmann_steps import (
     LayerPair,
-    descend,
-    descent,
     forget_means,
     gradients,
     running_means,
+)
+from engine.nets.layered_machine import (
+    CentredSetting,
+    DecaySetting,
+    EventsSetting,
+    HiddenLayersSetting,
+    LayeredMachine,
+    MomentumSetting,
+    StepSizeSetting,
+    SweepsSetting,
+    TwoLevelsSetting,
 )
 from engine.wire.capability import Capability
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
-#: Spread of the first weights.
-SPREAD = 0.01
-#: Rates of pixels in the data stay so far from 0 and 1 when they become biases.
-SMALLEST_RATE = 1e-3
 #: In a run's memory, while a layer is trained alone: the bias of the layer below it.
 LOWER = "lower_bias"
 
@@ -55,10 +60,7 @@ LOWER = "lower_bias"
 class DBMConfig:
     """Settings of :class:`DBM`."""
 
-    hidden_units: Annotated[
-        tuple[int, ...],
-        Field(1, 4096, symbol="H", help="Hidden units of each layer, from below; at least two."),
-    ] = (64, 64)
+    hidden_units: HiddenLayersSetting = (64, 64)
     pretrain_steps: Annotated[
         int,
         Field(
@@ -71,34 +73,19 @@ class DBMConfig:
     mean_field_steps: Annotated[
         int, Field(1, 1000, scale="log", live=True, help="Mean-field sweeps per update.")
     ] = 10
-    gibbs_steps: Annotated[
-        int, Field(1, 1000, scale="log", symbol="k", live=True, help="Chain sweeps per update.")
-    ] = 1
+    gibbs_steps: SweepsSetting = 1
     n_chains: Annotated[
         int, Field(1, 10_000, scale="log", symbol="N", help="Persistent chains.")
     ] = 100
-    centred: Annotated[
-        bool,
-        Field(live=True, help="Take the gradient of units minus their means, which is steadier."),
-    ] = True
-    momentum: Annotated[
-        float, Field(0.0, 0.99, step=0.05, live=True, help="Share of the last move kept.")
-    ] = 0.5
-    weight_decay: Annotated[
-        float, Field(0.0, 0.1, step=0.0001, live=True, help="Pulls weights towards 0.")
-    ] = 1e-4
-    learning_rate: Annotated[
-        float, Field(1e-5, 1.0, scale="log", symbol=r"\eta", live=True, help="Step size.")
-    ] = 0.02
-    batch_size: Annotated[
-        int, Field(1, 65536, scale="log", symbol="B", live=True, help="Events per step.")
-    ] = 100
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; it takes two.")
-    ] = 2
+    centred: CentredSetting = True
+    momentum: MomentumSetting = 0.5
+    weight_decay: DecaySetting = 1e-4
+    learning_rate: StepSizeSetting = 0.02
+    batch_size: EventsSetting = 100
+    levels: TwoLevelsSetting = 2
 
 
-class DBM(GenerativeModel):
+class DBM(LayeredMachine):
     """Deep Boltzmann machine with ``W1`` (V, H₁), ``W2`` (H₁, H₂) …, ``b`` (V,), ``c1`` (H₁,) ….
 
     Raises:
@@ -145,35 +132,6 @@ class DBM(GenerativeModel):
         supports=("binary",),
     )
 
-    def __init__(self, event_shape: tuple[int, ...], config: DBMConfig) -> None:
-        if config.levels != 2:
-            given = "real values" if config.levels is None else f"{config.levels} levels"
-            raise ValueError(
-                f"Deep Boltzmann machine: given data with {given}, wanted binary values (2 levels)"
-            )
-        if len(config.hidden_units) < 2:
-            raise ValueError(
-                f"hidden_units: given {len(config.hidden_units)} layers, wanted two or more"
-            )
-        super().__init__(event_shape, config)
-        sizes = (self.event_size, *config.hidden_units)
-        self.n_layers = len(config.hidden_units)
-        self.b = nn.Parameter(torch.zeros(sizes[0]))
-        for i in range(1, len(sizes)):
-            weight = SPREAD * torch.randn(sizes[i - 1], sizes[i])
-            self.register_parameter(f"W{i}", nn.Parameter(weight))
-            self.register_parameter(f"c{i}", nn.Parameter(torch.zeros(sizes[i])))
-
-    @property
-    def weights(self) -> list[nn.Parameter]:
-        """The matrices W1, W2 and so on."""
-        return [self.get_parameter(f"W{i}") for i in range(1, self.n_layers + 1)]
-
-    @property
-    def biases(self) -> list[nn.Parameter]:
-        """The vectors b, c1, c2 and so on."""
-        return [self.b, *(self.get_parameter(f"c{i}") for i in range(1, self.n_layers + 1))]
-
     @property
     def machine(self) -> Boltzmann:
         """The machine over (v, h1, h2 …) as plain tensors."""
@@ -182,12 +140,6 @@ class DBM(GenerativeModel):
     def machine_data(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
         """Events (B, *E) as the machine's visible units (B, V)."""
         return self._flat(x)
-
-    @torch.no_grad()
-    def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
-        """Give visible units the biases at which independent ones fit best; nothing is scaled."""
-        rates = data.reshape(len(data), -1).mean(0, dtype=torch.float32)
-        self.b.copy_(torch.logit(rates.clamp(SMALLEST_RATE, 1.0 - SMALLEST_RATE)))
 
     # --- mean-field ---------------------------------------------------------------------------
 
@@ -249,11 +201,6 @@ class DBM(GenerativeModel):
             chains = self._walk([v, *drawn], generator)
         return _losses(self.machine, [v, *means], chains, 0)
 
-    def optimisers(self, learning_rate: float) -> dict[str, torch.optim.Optimizer]:
-        """Gradient descent with momentum."""
-        rate, momentum = learning_rate, self.config.momentum
-        return {"model": descent(self.weights, self.biases, rate, momentum)}
-
     @torch.no_grad()
     def train_step(
         self, batch: Tensor, state: TrainState, generator: torch.Generator
@@ -281,10 +228,6 @@ class DBM(GenerativeModel):
         pairs = [*zip(self.weights, found.weights, strict=True)]
         pairs += [*zip(self.biases, found.biases, strict=True)]
         self._descend(pairs, state)
-
-    def _descend(self, pairs: list[tuple[nn.Parameter, Tensor]], state: TrainState) -> None:
-        optimiser, config = state.optimisers["model"], self.config
-        descend(optimiser, pairs, momentum=config.momentum, weight_decay=config.weight_decay)
 
     def _chains(self, state: TrainState, generator: torch.Generator) -> list[Tensor]:
         """The persistent chains; fresh ones start where a chain without weights would be."""
@@ -371,19 +314,6 @@ class DBM(GenerativeModel):
         """``"gibbs"`` draws the odd layers, then the even ones; the other two are its halves."""
         return ("gibbs", "odd", "even")
 
-    def init(self, n: int, generator: torch.Generator) -> ChainState:
-        """N chains, ``{"v": (N, *E), "h1": (N, H₁), …}``, drawn as if there were no weights."""
-        machine = self.machine
-        layers = [
-            machine.draw(i, torch.sigmoid(bias.detach()).expand(n, -1), generator)
-            for i, bias in enumerate(self.biases)
-        ]
-        return self._state(layers)
-
-    def _state(self, layers: Sequence[Tensor]) -> ChainState:
-        v = layers[0].reshape(-1, *self.event_shape)
-        return {"v": v, **{f"h{i}": part for i, part in enumerate(layers[1:], 1)}}
-
     @torch.no_grad()
     def step(
         self, state: ChainState, kernel: str, generator: torch.Generator
@@ -400,7 +330,7 @@ class DBM(GenerativeModel):
         if kernel not in self.kernels:
             raise ValueError(f"kernel: given '{kernel}', wanted one of {', '.join(self.kernels)}")
         starts = {"gibbs": (1, 0), "odd": (1,), "even": (0,)}[kernel]
-        names = self._names
+        names = self.names
         drawn = [i for start in starts for i in range(start, self.n_layers + 1, 2)]
         blocks = {**state, "v": state["v"].flatten(1)}
         conditionals = {names[i]: layer_given(self.machine, names, i) for i in drawn}
@@ -410,10 +340,6 @@ class DBM(GenerativeModel):
         if "mean_v" in info:
             info["mean_v"] = info["mean_v"].reshape(state["v"].shape)
         return self._state(layers), info
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return ("v", *(f"h{i}" for i in range(1, self.n_layers + 1)))
 
 
 def _losses(

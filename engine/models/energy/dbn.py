@@ -32,25 +32,31 @@ from torch.nn import functional as F
 
 from engine.capabilities import ChainState
 from engine.mcmc import gibbs
-from engine.model import GenerativeModel, TrainState
+from engine.model import TrainState
 from engine.nets.boltzmann import Boltzmann, layer_given
 from engine.nets.boltzmann_steps import (
     LayerPair,
     copies_mean,
-    descend,
     descent,
     forget_means,
     gradients,
     running_means,
 )
+from engine.nets.layered_machine import (
+    CentredSetting,
+    DecaySetting,
+    EventsSetting,
+    HiddenLayersSetting,
+    LayeredMachine,
+    MomentumSetting,
+    StepSizeSetting,
+    SweepsSetting,
+    TwoLevelsSetting,
+)
 from engine.wire.capability import Capability
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
-#: Spread of the first weights.
-SPREAD = 0.01
-#: Rates of pixels in the data stay so far from 0 and 1 when they become biases.
-SMALLEST_RATE = 1e-3
 #: In a run's memory: the chains of the layers trained last, as their upper units.
 CHAINS = "chains"
 #: Draws of q for a bound.
@@ -61,10 +67,7 @@ N_DRAWS = 10
 class DBNConfig:
     """Settings of :class:`DBN`."""
 
-    hidden_units: Annotated[
-        tuple[int, ...],
-        Field(1, 4096, symbol="H", help="Hidden units of each layer, from below; at least two."),
-    ] = (64, 64)
+    hidden_units: HiddenLayersSetting = (64, 64)
     layer_steps: Annotated[
         int,
         Field(1, 1_000_000, scale="log", help="Steps in which each layer is trained alone."),
@@ -92,31 +95,16 @@ class DBNConfig:
             help="Where chains start: cd: at the data; pcd: where the last update left them.",
         ),
     ] = "cd"
-    gibbs_steps: Annotated[
-        int, Field(1, 1000, scale="log", symbol="k", live=True, help="Sweeps per update.")
-    ] = 1
-    centred: Annotated[
-        bool,
-        Field(live=True, help="Take the gradient of units minus their means, which is steadier."),
-    ] = True
-    momentum: Annotated[
-        float, Field(0.0, 0.99, step=0.05, live=True, help="Share of the last move kept.")
-    ] = 0.5
-    weight_decay: Annotated[
-        float, Field(0.0, 0.1, step=0.0001, live=True, help="Pulls weights towards 0.")
-    ] = 1e-4
-    learning_rate: Annotated[
-        float, Field(1e-5, 1.0, scale="log", symbol=r"\eta", live=True, help="Step size.")
-    ] = 0.05
-    batch_size: Annotated[
-        int, Field(1, 65536, scale="log", symbol="B", live=True, help="Events per step.")
-    ] = 100
-    levels: Annotated[
-        int | None, Field(2, 256, derived=True, help="Levels of a value; it takes two.")
-    ] = 2
+    gibbs_steps: SweepsSetting = 1
+    centred: CentredSetting = True
+    momentum: MomentumSetting = 0.5
+    weight_decay: DecaySetting = 1e-4
+    learning_rate: StepSizeSetting = 0.05
+    batch_size: EventsSetting = 100
+    levels: TwoLevelsSetting = 2
 
 
-class DBN(GenerativeModel):
+class DBN(LayeredMachine):
     """Deep belief network with ``W1`` (V, H₁), ``W2`` (H₁, H₂) …, ``b`` (V,), ``c1`` (H₁,) ….
 
     ``R1`` …, ``r1`` … are weights and biases of the pass up, below the top two layers. The buffer
@@ -166,37 +154,11 @@ class DBN(GenerativeModel):
     depth: Tensor
 
     def __init__(self, event_shape: tuple[int, ...], config: DBNConfig) -> None:
-        if config.levels != 2:
-            given = "real values" if config.levels is None else f"{config.levels} levels"
-            raise ValueError(
-                f"Deep belief network: given data with {given}, wanted binary values (2 levels)"
-            )
-        if len(config.hidden_units) < 2:
-            raise ValueError(
-                f"hidden_units: given {len(config.hidden_units)} layers, wanted two or more"
-            )
         super().__init__(event_shape, config)
-        sizes = (self.event_size, *config.hidden_units)
-        self.n_layers = len(config.hidden_units)
-        self.b = nn.Parameter(torch.zeros(sizes[0]))
-        for i in range(1, len(sizes)):
-            weight = SPREAD * torch.randn(sizes[i - 1], sizes[i])
-            self.register_parameter(f"W{i}", nn.Parameter(weight))
-            self.register_parameter(f"c{i}", nn.Parameter(torch.zeros(sizes[i])))
-            if i < self.n_layers:
-                self.register_parameter(f"R{i}", nn.Parameter(weight.clone()))
-                self.register_parameter(f"r{i}", nn.Parameter(torch.zeros(sizes[i])))
+        for i in range(1, self.n_layers):
+            self.register_parameter(f"R{i}", nn.Parameter(self.weights[i - 1].detach().clone()))
+            self.register_parameter(f"r{i}", nn.Parameter(torch.zeros(config.hidden_units[i - 1])))
         self.register_buffer("depth", torch.tensor(1))
-
-    @property
-    def weights(self) -> list[nn.Parameter]:
-        """The matrices W1, W2 and so on."""
-        return [self.get_parameter(f"W{i}") for i in range(1, self.n_layers + 1)]
-
-    @property
-    def biases(self) -> list[nn.Parameter]:
-        """The vectors b, c1, c2 and so on."""
-        return [self.b, *(self.get_parameter(f"c{i}") for i in range(1, self.n_layers + 1))]
 
     @property
     def upward(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
@@ -226,12 +188,6 @@ class DBN(GenerativeModel):
     def machine_data(self, x: Tensor, *, generator: torch.Generator) -> Tensor:
         """Events (B, *E) drawn up to the lower layer of the machine on top, (B, H)."""
         return self.drawn_up(self._flat(x), generator, to=self.top - 1)[-1]
-
-    @torch.no_grad()
-    def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
-        """Give visible units the biases at which independent ones fit best; nothing is scaled."""
-        rates = data.reshape(len(data), -1).mean(0, dtype=torch.float32)
-        self.b.copy_(torch.logit(rates.clamp(SMALLEST_RATE, 1.0 - SMALLEST_RATE)))
 
     # --- up and down --------------------------------------------------------------------------
 
@@ -381,10 +337,6 @@ class DBN(GenerativeModel):
             dream = below
         return pairs
 
-    def _descend(self, pairs: list[tuple[nn.Parameter, Tensor]], state: TrainState) -> None:
-        optimiser, config = state.optimisers["model"], self.config
-        descend(optimiser, pairs, momentum=config.momentum, weight_decay=config.weight_decay)
-
     def _add_layer(self, trained: int, state: TrainState) -> None:
         """Make the model one layer deeper: what has been trained is from now on the way up too."""
         weight, bias = self.upward[trained - 1]
@@ -405,17 +357,6 @@ class DBN(GenerativeModel):
         """``"top"`` draws the top layer, then the one below; ``"down"`` all others; or both."""
         return ("gibbs", "top", "down")
 
-    def init(self, n: int, generator: torch.Generator) -> ChainState:
-        """N chains, ``{"v": (N, *E), "h1": (N, H₁), …}``, drawn as if there were no weights."""
-        layers = [
-            _draw(torch.sigmoid(bias.detach()).expand(n, -1), generator) for bias in self.biases
-        ]
-        return self._state(layers)
-
-    def _state(self, layers: Sequence[Tensor]) -> ChainState:
-        v = layers[0].reshape(-1, *self.event_shape)
-        return {"v": v, **{f"h{i}": part for i, part in enumerate(layers[1:], 1)}}
-
     @torch.no_grad()
     def step(
         self, state: ChainState, kernel: str, generator: torch.Generator
@@ -432,7 +373,7 @@ class DBN(GenerativeModel):
         """
         if kernel not in self.kernels:
             raise ValueError(f"kernel: given '{kernel}', wanted one of {', '.join(self.kernels)}")
-        top, names = self.top, ["v", *(f"h{i}" for i in range(1, self.n_layers + 1))]
+        top, names = self.top, self.names
         conditionals: dict[str, gibbs.Conditional] = {}
         if kernel != "down":
             pair = (names[top - 1], names[top])
