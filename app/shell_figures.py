@@ -14,6 +14,7 @@ Row: TypeAlias = tuple[str, str, str]
 NATS = "nats"
 FIGURES = (
     ("nll", "nll, held-out −log p(x)", NATS),
+    ("accuracy", "accuracy, right classes", ""),
     ("entropy", "entropy H of the truth", NATS),
     ("bits_per_dim", "bits per dimension", "bits"),
     ("kl", "KL(truth‖model)", NATS),
@@ -39,6 +40,7 @@ KINDS = {
     "quadrature": "exact (quadrature, log Z too)",
     "bound": "upper bound",
     "estimate": "estimate",
+    "share": "share of the split; standard error",
     "none": "",
 }
 STATES = {

@@ -202,6 +202,15 @@ class Energy(Protocol):
         ...
 
 
+@runtime_checkable
+class Classifier(Protocol):
+    """A model that also says which class an event is of; beside the capabilities, and optional."""
+
+    def class_log_probs(self, x: Tensor) -> Tensor:
+        """log p(y given x) of (B, *E), (B, classes), nats."""
+        ...
+
+
 #: A chain's state: named blocks, such as {"x": (N, *E)} or {"v": …, "h": …}.
 ChainState = dict[str, Tensor]
 

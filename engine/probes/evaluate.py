@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 import torch
 
-from engine.capabilities import Energy
+from engine.capabilities import Classifier, Energy
 from engine.dataset import KnownDensity, as_float
 from engine.estimators.bits import bits_of
 from engine.estimators.boltzmann import HasMachine
@@ -26,6 +26,8 @@ from engine.wire.fields import Value
 
 #: Nodes a side allowed for the divergence.
 SMALLEST_GRID, LARGEST_GRID = 16, 2048
+#: Events that are classified at once.
+CLASSIFIED_TOGETHER = 1024
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -74,10 +76,27 @@ def evaluate(view: View, arguments: Arguments) -> Iterator[Result]:
         return
     with suppress(CancellationError):
         values |= _held_out(view, data, labels, arguments.n_draws)
+        values |= _classified(view, data, labels)
         comparable = view.model.event_size <= 2
         yield Result({}, dict(values), final=not comparable)
         if comparable:
             yield Result({}, values | _divergences(view, arguments))
+
+
+@torch.no_grad()
+def _classified(view: View, data: torch.Tensor, labels: torch.Tensor | None) -> dict[str, Value]:
+    """The share of right classes and its standard error, of a model that tells classes."""
+    if labels is None or not isinstance(view.model, Classifier):
+        return {}
+    rows = torch.split(torch.arange(len(data)), CLASSIFIED_TOGETHER)
+    device = view.model.device
+    guesses = [view.model.class_log_probs(as_float(data[r].to(device))).argmax(1) for r in rows]
+    share = float((torch.cat(guesses).cpu() == labels.cpu()).double().mean())
+    return {
+        "accuracy": share,
+        "accuracy_error": math.sqrt(share * (1.0 - share) / len(data)),
+        "accuracy_kind": "share",
+    }
 
 
 def _held_out(

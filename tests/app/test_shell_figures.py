@@ -38,3 +38,11 @@ def test_bounds_and_scores_say_what_they_are() -> None:
 
 def test_the_reason_comes_last() -> None:
     assert figure_rows({"n": 3, "label": "x", "reason": "no truth"})[-1] == ("", "", "no truth")
+
+
+def test_accuracy_is_a_share_with_its_error() -> None:
+    found = figure_rows({"n": 447, "accuracy": 0.96, "accuracy_error": 0.0093,
+                         "accuracy_kind": "share"})  # fmt: skip
+    assert found[1] == (
+        "accuracy, right classes", "0.9600 ± 0.0093", "share of the split; standard error",
+    )  # fmt: skip

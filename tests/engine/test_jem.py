@@ -10,7 +10,8 @@ from torch import Tensor
 
 from engine.laws import check_model
 from engine.models.energy.jem import JEM
-from engine.registry import build_dataset, build_model
+from engine.probe import View
+from engine.registry import build_dataset, build_model, probes
 from engine.training import Trainer, fit
 from tests.engine.toys import Table
 
@@ -153,6 +154,23 @@ def test_data_without_labels_teach_p_of_x() -> None:
     digits = build_dataset("digits")
     trainer = Trainer(build_model("jem", event_shape=(1, 8, 8), **SMALL), digits, device="cpu")
     assert {"classification", "accuracy"} <= set(trainer.step())
+
+
+def test_an_evaluation_says_how_many_classes_are_right() -> None:
+    dataset = build_dataset("digits")
+    model = build_model("jem", event_shape=(1, 8, 8), dataset=dataset, **SMALL)
+    fit(model, dataset, steps=2, device="cpu")
+    (found,) = probes()["evaluate"].ask(View(model, dataset, 2, seed=1), {"split": "test"})
+    assert isinstance(model, JEM)
+    each = [model.energy(dataset.test, context=torch.full((447,), y)) for y in range(10)]
+    guesses = torch.stack(each).argmin(0)
+    share = float((guesses == dataset.test_labels).double().mean())
+    assert found.values["accuracy"] == pytest.approx(share)
+    wanted = (share * (1.0 - share) / 447) ** 0.5
+    assert found.values["accuracy_error"] == pytest.approx(wanted)
+    plain = build_model("ebm", event_shape=(1, 8, 8), **SMALL)
+    (found,) = probes()["evaluate"].ask(View(plain, dataset, 0, seed=1), {"split": "test"})
+    assert "accuracy" not in found.values
 
 
 # --- chains -----------------------------------------------------------------------------------
