@@ -10,6 +10,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from engine.dataset import KnownDensity
 from engine.estimators.basins import Basins, find_basins
 from engine.estimators.chain_diagnostics import autocorrelation, effective_sample_size, r_hat
 from engine.estimators.density import CancellationError
@@ -74,7 +75,8 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     - ``shares`` and ``exact`` (G, G), rows of y: the histogram of late states and the exact
       masses of its cells; ``mala_shares`` likewise.
     - ``masses`` and ``occupied`` (K,): exact masses of the energy's valleys, and the shares of
-      late states in them; ``mala_occupied``; ``floors`` (K, 2), their lowest places.
+      late states in them; ``mala_occupied``; ``true_masses`` (K,) of the data's own density, where
+      it is known; ``floors`` (K, 2), their lowest places.
 
     Values, each a list of three where it is of the two values and E: ``r_hat``, ``ess`` (of the
     judged chains), ``n_judged`` (their states); ``acceptance``; in nats ``kl``, of the
@@ -101,6 +103,7 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
                                    "names": [*names, "E"]}  # fmt: skip
         beside = arguments.compare and arguments.kernel != "mala"
         arrays = {**own.arrays, "masses": basins.masses, "floors": basins.floors}
+        arrays |= _truth(view, basins, arguments.owner)
         yield Result(arrays, {**own.values, **about}, final=not beside)
         if beside:
             exact = replace_kernel(arguments, "mala")
@@ -125,6 +128,19 @@ def law_box(view: View, land: Landscape, temperature: float = 1.0) -> Box:
     else:
         box = _until_whole(view, land, data_box(view.dataset, make_plane(view.dataset)))
     return _scaled(box, math.sqrt(temperature)) if temperature > 1.0 else box
+
+
+def _truth(view: View, basins: Basins, owner: Owner) -> dict[str, Tensor]:
+    """The masses of the data's own density in the model's valleys, where it is known."""
+    if owner == "target" or not isinstance(view.dataset, KnownDensity):
+        return {}
+    grid = midpoint_grid(basins.box, NODES)
+    density = view.dataset.log_prob(grid.points).cpu().double().exp() * grid.weights
+    density = density / density.sum()  # most of the error at sharp edges goes with this
+    label = basins.label.flatten()
+    masses = torch.zeros(len(basins.masses), dtype=torch.float64)
+    seen = label >= 0
+    return {"true_masses": masses.index_add(0, label[seen], density[seen])}
 
 
 def _until_whole(view: View, land: Landscape, box: Box) -> Box:

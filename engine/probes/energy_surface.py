@@ -25,8 +25,8 @@ from engine.wire.fields import Value
 #: Nats above the lowest energy in view at which contours are drawn.
 LEVELS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0)
 MOST_SIDE, MOST_SIZE = 64, 512
-#: Nodes a side for log Z.
-NODES = 128
+#: Nodes a side for log Z, and for that of a coarse picture, which is of fewer pixels than this.
+NODES, COARSE_NODES, COARSE_BELOW = 128, 64, 100
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ def energy_surface(view: View, arguments: Arguments) -> Iterator[Result]:
         arrays: dict[str, Tensor | np.ndarray] = {"x": x, "y": y, "energy": energy.float()}
         arrays |= lines.arrays()
         arrays |= _forces(land, plane, arguments)
-        yield Result(arrays, _about(view, land, plane, arguments.owner)
+        yield Result(arrays, _about(view, land, plane, arguments)
                      | {"lowest": lowest, "levels": list(LEVELS)})  # fmt: skip
 
 
@@ -92,7 +92,9 @@ def scored(view: View, land: Landscape, points: Tensor) -> Tensor:
     )
 
 
-def normaliser(view: View, land: Landscape) -> tuple[float | None, float | None]:
+def normaliser(
+    view: View, land: Landscape, nodes: int = NODES
+) -> tuple[float | None, float | None]:
     """log Z in nats and its error; None where quadrature is out of reach."""
     if land.kind == "log_prob":
         return 0.0, 0.0
@@ -102,12 +104,14 @@ def normaliser(view: View, land: Landscape) -> tuple[float | None, float | None]
         return float(found), 0.0
     if view.model.event_size > 2:
         return None, None
-    z = log_z(view.model, grid=NODES, cancelled=view.cancelled)
+    z = log_z(view.model, grid=nodes, cancelled=view.cancelled)
     return z.value, z.error if math.isfinite(z.error) else None
 
 
-def _about(view: View, land: Landscape, plane: Plane, owner: Owner) -> dict[str, Value]:
-    value, error = normaliser(view, land)
+def _about(view: View, land: Landscape, plane: Plane, arguments: Arguments) -> dict[str, Value]:
+    coarse = arguments.size < COARSE_BELOW
+    value, error = normaliser(view, land, COARSE_NODES if coarse else NODES)
+    owner = arguments.owner
     settings = getattr(view.model, "chosen", view.model.config)
     rate = getattr(view.model, "chain_step_size", None)
     kernels = [*KERNELS, *(own_kernels(view.model) if owner == "model" else ())]

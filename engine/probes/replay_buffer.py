@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal, TypeAlias
 
 import msgspec
 import torch
@@ -17,11 +18,19 @@ from engine.wire.capability import Capability
 MOST_PICTURES = 256
 
 
+#: Which chains come first: as they are stored, or by their age.
+Order: TypeAlias = Literal["stored", "youngest", "oldest"]
+
+
 class Arguments(msgspec.Struct, frozen=True):
-    """How many chains are drawn as points; ``n_pictures``: whole events that are sent too."""
+    """How many chains are drawn as points; ``n_pictures``: whole events that are sent too.
+
+    ``order`` says which chains come first.
+    """
 
     n: int = 2000
     n_pictures: int = 0
+    order: Order = "stored"
     plane: PlaneKind = "axes"
     axes: tuple[int, ...] = (0, 1)
 
@@ -49,9 +58,13 @@ def replay_buffer(view: View, arguments: Arguments) -> Iterator[Result]:
     land = landscape_of(view.model, view.dataset)
     replay, ages, step = replay_of(view)
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
-    chosen = replay[: arguments.n].to(land.location)
-    x = land.unstandardise(chosen)
-    counted = torch.full((len(chosen),), -1) if ages is None else ages[: len(chosen)].cpu()
+    counted = torch.full((len(replay),), -1) if ages is None else ages.cpu()
+    rows = torch.arange(len(replay))
+    if arguments.order != "stored":
+        rows = counted.argsort(descending=arguments.order == "oldest", stable=True)
+    rows = rows[: arguments.n]
+    x = land.unstandardise(replay[rows.to(replay.device)].to(land.location))
+    counted = counted[rows]
     arrays = {
         "points": plane.project(x).float(),
         "energy": land.energy(x).float().cpu(),

@@ -64,6 +64,12 @@ def test_bias_is_what_theory_says(kernel: str, kl: float) -> None:
     assert all(r < (1.2 if kl else 1.5) for r in answer.values["r_hat"])  # type: ignore[union-attr, operator]
 
 
+def test_valleys_have_the_datas_masses_beside_the_models() -> None:
+    shown = view("gaussian", "eight_gaussians")
+    arrays = ask(shown, "chain_truth", n=50, steps=40, compare=False).numpy()
+    np.testing.assert_allclose(arrays["true_masses"], [1.0], atol=1e-3)
+
+
 def test_mala_stands_beside_another_kernel() -> None:
     pieces = list(probes()["chain_truth"].ask(view(), {"n": 50, "steps": 40}))
     assert [piece.final for piece in pieces] == [False, True]
@@ -151,6 +157,11 @@ def test_the_buffer_is_the_trainings_own() -> None:
     np.testing.assert_allclose(arrays["points"], wanted, atol=1e-5)
     assert arrays["ages"].tolist() == list(range(20))
     assert answer.values == {"n_all": 30, "step": 7, "steps": 5}
+    oldest = ask(kept, "replay_buffer", n=3, order="oldest").numpy()
+    assert oldest["ages"].tolist() == [29, 28, 27]
+    np.testing.assert_allclose(
+        oldest["points"], shown.model.unstandardise(replay[[29, 28, 27]]), atol=1e-5
+    )
     (first,) = probes()["chain_walk"].ask(kept, {"n": 30, "steps": 0, "start": "buffer"})
     begun = first.numpy()["points"][0]
     every = shown.model.unstandardise(replay).numpy()

@@ -23,7 +23,9 @@ STEPS = 20
 #: These look at a file, or train nothing that a device could change.
 NOT_OF_A_MODEL = ("preview_table",)
 #: Chains amplify rounding; their draws agree only in distribution.
-CHAOTIC = ("draw", "samples", "capacity_sweep")
+CHAOTIC = (
+    "draw", "samples", "capacity_sweep", "chain_walk", "chain_truth", "chain_long"
+)  # fmt: skip
 #: Values that tell of the machine, not of the model.
 OF_THE_MACHINE = ("seconds",)
 

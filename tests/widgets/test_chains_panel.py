@@ -218,7 +218,11 @@ def test_the_truth_tells_what_is_wrong(panel: ChainsPanel) -> None:
     told: list[Any] = []
     panel.pointed.connect(told.append)
     panel.truth.bars._on_hovered((1.1, 0.2))
-    assert dict(told[-1].rows) == {"exact mass": "40.0%", "Langevin": "10.0%", "MALA": "40.0%"}
+    assert dict(told[-1].rows) == {
+        "exp(−E/T)/Z, exact": "40.0%",
+        "Langevin": "10.0%",
+        "MALA": "40.0%",
+    }
     panel.truth.set_compared("compare", on=False)
     assert panel.asks(rest=True)["law"].arguments["compare"] is False
 

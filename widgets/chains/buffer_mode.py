@@ -35,6 +35,9 @@ LONGEST = (
     ("up to 20\u2009000", 20_000),
 )
 BUFFER_TIP = "The chains that training goes on with, each coloured by its age in chain steps"
+ORDERS = (
+    ("buffer as stored", "stored"), ("youngest first", "youngest"), ("oldest first", "oldest")
+)  # fmt: skip
 LOG = Toggle("log", "log k", "Chain steps spaced by powers of ten", "muted", True)
 #: Chains of the long run, pictures of the buffer, and data whose mean energy is drawn.
 N_LONG, N_PICTURES = 1000, 64
@@ -53,7 +56,7 @@ class BufferMode(Mode):
         self.ages = CurvePlot(look)
         self.energy, self.kl = CurvePlot(look, wrap_legend=True), CurvePlot(look, wrap_legend=True)
         self.rules = RuleLayer(look), RuleLayer(look)
-        self.longest = LONGEST[1][1]
+        self.longest, self.order = LONGEST[1][1], ORDERS[0][1]
         self._buffer: Answer | None = None
         self._long: Answer | None = None
         self._lack = ""
@@ -64,6 +67,8 @@ class BufferMode(Mode):
         self.tools.set_choices("longest", LONGEST)
         self.tools.set_choice("longest", self.longest)
         self.tools.add_toggle(LOG)
+        self.tools.add_choice("order", "Which chains of the buffer come first")
+        self.tools.set_choices("order", ORDERS)
         self.ages.set_names("age, chain steps since a fresh start", "chains")
         self.ages.set_pinned(x=0.0, y=0.0)
         self.ages.set_fit("whole")
@@ -96,6 +101,7 @@ class BufferMode(Mode):
         row.addLayout(right, 1)
         self.column.addLayout(row, 1)
         self.tools.chosen.connect(self._on_chosen)
+        self.pictures.hovered.connect(self._on_picture_hovered)
         self.tools.toggled.connect(self.set_log)
 
     # --- run ----------------------------------------------------------------------------------
@@ -110,6 +116,12 @@ class BufferMode(Mode):
         """Walk so long."""
         self.longest = steps
         self.tools.set_choice("longest", steps)
+        self.asks_changed.emit()
+
+    def set_order(self, order: str) -> None:
+        """Show other chains of the buffer first."""
+        self.order = order
+        self.tools.set_choice("order", order)
         self.asks_changed.emit()
 
     def set_log(self, name: str, on: bool) -> None:
@@ -144,11 +156,9 @@ class BufferMode(Mode):
             asked["data"] = desk.points_question()
             return asked
         if self.keeps_buffer and desk.owner == "model":
-            pictures = self._is_picture
-            asked["buffer"] = Question(
-                "replay_buffer", {"n": 2000, "n_pictures": N_PICTURES if pictures else 0}
-                | desk.plane,
-            )  # fmt: skip
+            about: dict[str, Value] = {"n": 2000, "order": self.order}
+            about["n_pictures"] = N_PICTURES if self._is_picture else 0
+            asked["buffer"] = Question("replay_buffer", about | desk.plane)
         arguments: dict[str, Value] = desk.moves() | desk.plane | {
             "n": min(desk.n, N_LONG), "seed": desk.seed, "steps": self.longest,
             "start": desk.start,
@@ -324,6 +334,18 @@ class BufferMode(Mode):
     def _on_chosen(self, name: str, value: object) -> None:
         if name == "longest" and isinstance(value, int):
             self.set_longest(value)
+        elif name == "order":
+            self.set_order(str(value))
+
+    def _on_picture_hovered(self, index: int | None) -> None:
+        """Age and energy of a chain of the buffer."""
+        if index is None or self._buffer is None or index >= len(self._buffer.arrays["ages"]):
+            self.pointed.emit(None)
+            return
+        arrays = self._buffer.arrays
+        rows = (("age", f"{int(arrays['ages'][index])} chain steps"),
+                ("energy E", f"{fixed(float(arrays['energy'][index]), 2)} nats"))  # fmt: skip
+        self.pointed.emit(Pointed(f"Chain {index + 1} of the buffer", rows))
 
     def restyle(self) -> None:
         """Take colours and fonts from the look."""

@@ -21,7 +21,7 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 #: The share of a valley's room that its bars take, and the most valleys that are named.
 FULL, MOST_NAMES = 0.8, 16
-MOST_GROUPS = 3
+MOST_GROUPS = 4
 
 
 class OccupancyBars(QWidget):

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QBoxLayout, QVBoxLayout
 
 from engine.wire.messages import Answer
 from widgets.chains.desk import Desk
@@ -69,8 +69,8 @@ class TruthMode(Mode):
         self._name_quantities(("x", "y", "E"))
         self.correlation.set_names("lag, chain steps", "autocorrelation")
         self.correlation.set_fit("whole")
-        row = QHBoxLayout()
-        row.setSpacing(10)
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._row.setSpacing(10)
         left, right = QVBoxLayout(), QVBoxLayout()
         for plot in (self.traces, self.correlation):
             plot.setMinimumSize(1, 1)
@@ -80,13 +80,18 @@ class TruthMode(Mode):
             self.grid.setColumnStretch(index, 1)
         right.addWidget(self.bars, 4)
         right.addLayout(self.grid, 5)
-        row.addLayout(left, 4)
-        row.addLayout(right, 6)
-        self.column.addLayout(row, 1)
+        self._row.addLayout(left, 4)
+        self._row.addLayout(right, 6)
+        self.column.addLayout(self._row, 1)
         self.tools.toggled.connect(self.set_compared)
         self.tools.chosen.connect(self._on_chosen)
         self.bars.pointed.connect(self.pointed)
         self.traces.hovered.connect(self._on_trace_hovered)
+
+    def arrange(self, shape: str) -> None:
+        """Traces above in a tall room, else on the left."""
+        way = QBoxLayout.Direction
+        self._row.setDirection(way.TopToBottom if shape == "tall" else way.LeftToRight)
 
     def set_compared(self, name: str, on: bool) -> None:
         """MALA beside it, or not."""
@@ -203,7 +208,9 @@ class TruthMode(Mode):
         arrays, palette = self._answer.arrays, self.look.palette
         beside = part_colour(MALA_PART, dark=palette.name == "dark")
         title = kernel_words(self.desk.kernel).title
-        groups = [("exact mass", palette.truth, "masses"), (title, palette.model, "occupied"),
+        groups = [("data's own density", palette.truth, "true_masses"),
+                  ("exp(−E/T)/Z, exact", palette.text, "masses"),
+                  (title, palette.model, "occupied"),
                   ("MALA", beside, "mala_occupied")]  # fmt: skip
         self.bars.set_groups([
             (words, colour, np.asarray(arrays[name], np.float64))
@@ -219,7 +226,7 @@ class TruthMode(Mode):
         for chain in range(traces.shape[1]):
             colour = part_colour(chain, dark=palette.name == "dark")
             self.traces.set_curve(f"{chain}", steps, traces[:, chain, self._which], Stroke(
-                f"{chain + 1}", colour, 1.0, opacity=0.8,
+                f"{chain + 1}" if chain else "chain 1", colour, 1.0, opacity=0.8,
                 tooltip=f"Chain {chain + 1}; the second half of the walk is judged",
             ))  # fmt: skip
         self.traces.fit()

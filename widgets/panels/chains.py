@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
-from widgets.chains.buffer_mode import LONGEST, BufferMode
+from widgets.chains.buffer_mode import LONGEST, ORDERS, BufferMode
 from widgets.chains.desk import Desk
 from widgets.chains.forces_mode import ForcesMode
 from widgets.chains.moves_bar import MovesBar
@@ -103,6 +103,7 @@ class ChainsPanel(ModePanel):
             "view": self.walk.switch.current,
             "n_arrows": self.walk.stage.n_arrows, **switches, **self.desk.save(),
             "points": self.forces.tools.is_checked("points"), "longest": self.buffer.longest,
+            "order": self.buffer.order,
             "log": self.buffer.tools.is_checked("log"), "which": self.truth.which,
             "compare": self.truth.tools.is_checked("compare"),
         }  # fmt: skip
@@ -136,6 +137,8 @@ class ChainsPanel(ModePanel):
         longest, which = state.get("longest"), state.get("which")
         if isinstance(longest, int) and longest in dict(LONGEST).values():
             self.buffer.set_longest(longest)
+        if state.get("order") in dict(ORDERS).values():
+            self.buffer.set_order(str(state["order"]))
         if isinstance(which, int) and which in (0, 1, 2):
             self.truth.set_which(which)
 
