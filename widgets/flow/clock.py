@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import math
-import time
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, Signal
 
-#: Milliseconds between two frames.
-FRAME_MS = 16
+from widgets.controls.played_clock import PlayedClock
+
 #: Layers a second that the speed slider offers, and that of slow motion.
 PACES = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 SLOW_PACE = 0.2
 #: Seconds that the whole way takes at first.
 FIRST_SECONDS = 9.0
-#: Longest time between two frames that counts; a window that was hidden does not leap.
-LONGEST_FRAME = 0.1
 #: Places this near a whole layer are that layer.
 NEAR = 1e-9
 
 
-class FlowClock(QObject):
+class FlowClock(PlayedClock):
     """A place from 0 to ``size``, moved towards the base or back.
 
     Signals:
         moved: The place is another.
-        playing_changed: It plays, or no longer.
     """
 
     moved = Signal(float)
-    playing_changed = Signal(bool)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -37,15 +32,6 @@ class FlowClock(QObject):
         self.at = 0.0
         self.pace = 1.0
         self.inverse = False
-        self._last = 0.0
-        self._timer = QTimer(self)
-        self._timer.setInterval(FRAME_MS)
-        self._timer.timeout.connect(self._on_frame)
-
-    @property
-    def is_playing(self) -> bool:
-        """Whether it runs."""
-        return self._timer.isActive()
 
     @property
     def start(self) -> float:
@@ -90,20 +76,7 @@ class FlowClock(QObject):
             return
         if self.at == self.end:
             self._go(self.start)
-        if not self.is_playing:
-            self._last = time.monotonic()
-            self._timer.start()
-            self.playing_changed.emit(True)
-
-    def pause(self) -> None:
-        """Stay here."""
-        if self.is_playing:
-            self._timer.stop()
-            self.playing_changed.emit(False)
-
-    def toggle(self) -> None:
-        """Play or pause."""
-        self.pause() if self.is_playing else self.play()
+        super().play()
 
     def step(self, by: int) -> None:
         """To the next whole layer on the way, or with a negative number back; stops the play."""
@@ -129,8 +102,3 @@ class FlowClock(QObject):
         self.at = min(max(at, 0.0), float(self.size))
         if self.at != before:
             self.moved.emit(self.at)
-
-    def _on_frame(self) -> None:
-        now = time.monotonic()
-        passed, self._last = now - self._last, now
-        self.advance(min(passed, LONGEST_FRAME))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QStackedWidget
 
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
-from widgets.controls.chips import Chip, ChipRow
-from widgets.controls.empty import EmptyState
-from widgets.controls.segments import Segments
-from widgets.flow.clock import FlowClock
+from widgets.controls.chips import Chip
 from widgets.flow.flow_tools import FlowTools
 from widgets.flow.jacobian_side import JacobianSide
 from widgets.flow.layers_side import LayersSide
@@ -26,10 +21,11 @@ from widgets.flow.point_side import PointSide
 from widgets.flow.side import Side
 from widgets.flow.stack import Stack
 from widgets.flow.stage import VOLUME, Stage
+from widgets.flow.stage_panel import StagePanel
 from widgets.flow.transport import FlowTransport
 from widgets.flow.walk import Walk, blend, read
 from widgets.look import Look
-from widgets.panel import Panel, Point, Question
+from widgets.panel import Point, Question
 from widgets.plots.cloud import has_opengl
 
 WAYS = (
@@ -44,13 +40,6 @@ SIDES = (
 )  # fmt: skip
 #: Pictures of a film from one layer to the next.
 FRAMES_A_LAYER = 24
-#: Pixels at scale 1: from this width on the numbers stand beside the stage, below it under it.
-BESIDE_FROM = 580
-#: From this width on the stage gets more than half of it.
-ROOMY_FROM = 1000
-#: Below these sizes there is room for the stage alone.
-SIDE_FROM, SIDE_FROM_HEIGHT = 420, 480
-ROW_FROM = 860
 HINT = (
     "Choose 2-D data and a flow on the left, then press play (space): how its layers turn the "
     "data into the base appears here."
@@ -60,7 +49,7 @@ HINT = (
 Floats: TypeAlias = npt.NDArray[Any]
 
 
-class FlowPanel(Panel):
+class FlowPanel(StagePanel):
     """Grid and cloud pass through the layers; beside them what each layer does."""
 
     name = "flow"
@@ -69,106 +58,42 @@ class FlowPanel(Panel):
     needs = (frozenset({Capability.FLOW_PATH}),)
     shortcut = "Ctrl+Alt+F"
 
+    WAYS = WAYS
+    SIDES = SIDES
+    BESIDE_FROM, ROOMY_FROM = 580, 1000
+    ROW_FROM, ROWS_FROM_HEIGHT = 860, 420
+
     def __init__(self, look: Look) -> None:
         super().__init__(look)
-        self.clock = FlowClock(self)
-        self.way = Segments(look, WAYS, self)
-        self.switch = Segments(look, SIDES, self)
         self.tools = FlowTools(look, self)
         self.stage = Stage(look)
         self.stack: Stack | None = None
         self.stages = QStackedWidget()
+        self.stages.addWidget(self.stage)
         self.transport = FlowTransport(look, self.clock)
         self._sum, self._layers = PointSide(look, self.clock), LayersSide(look, self.clock)
-        self.sides: dict[str, Side] = {
+        sides: dict[str, Side] = {
             "point": self._sum,
             "layers": self._layers,
             "jacobian": JacobianSide(look, self.clock),
             "passes": PassesSide(look, self.clock),
         }
-        self.side_pages = QStackedWidget()
-        self.chips = ChipRow(look, parent=self)
-        self.empty = EmptyState(look)
-        self.outer = QStackedWidget()
         self.point: Point | None = None
         self._answers: dict[str, Answer] = {}
-        self._build()
-        self.clear()
-
-    # --- building -----------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        self.stages.addWidget(self.stage)
-        column.addWidget(self.stages, 1)
-        column.addWidget(self.transport)
-        self._right = QWidget()
-        beside = QVBoxLayout(self._right)
-        beside.setContentsMargins(0, 0, 0, 0)
-        beside.setSpacing(4)
-        beside.addWidget(self.switch)
-        beside.addWidget(self.side_pages, 1)
-        for side in self.sides.values():
-            self.side_pages.addWidget(side)
+        self.set_up(self.tools, self.stages, self.transport, sides)
+        for side in sides.values():
             side.wanted_layer.connect(self._go_to_layer)
-        for half in (left, self._right):
-            half.setMinimumSize(1, 1)  # the panel may be small: parts give way by its size
-        self._split = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._split.setSpacing(10)
-        self._split.addWidget(left, 3)
-        self._split.addWidget(self._right, 2)
-        self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._top.setSpacing(4)
-        self._top.addWidget(self.way)
-        self._top.addWidget(self.tools, 1)
-        content = QWidget()
-        whole = QVBoxLayout(content)
-        whole.setContentsMargins(0, 0, 0, 0)
-        whole.setSpacing(4)
-        whole.addLayout(self._top)
-        whole.addLayout(self._split, 1)
-        whole.addWidget(self.chips)
-        self._content = content
-        self.outer.addWidget(self.empty)
-        self.outer.addWidget(content)
-        self.body.addWidget(self.outer, 1)
         self.switch.set_current("layers")  # no point is chosen yet
         self.side_pages.setCurrentWidget(self._layers)
-        self._connect()
-
-    def _connect(self) -> None:
-        self.way.chosen.connect(self.set_way)
-        self.switch.chosen.connect(self.set_side)
         self.tools.toggled.connect(self._on_toggled)
         self.tools.chosen.connect(self._on_chosen)
-        self.clock.moved.connect(lambda _: self._follow())
+        self.clock.moved.connect(lambda _: self.follow())
         self.stage.clicked.connect(self._on_clicked)
+        self.clear()
 
-    @property
-    def side(self) -> Side:
-        """What stands beside the stage."""
-        return self.sides[self.switch.current]
-
-    def set_side(self, name: str) -> None:
-        """Show other numbers beside the stage."""
-        before = self.side_pages.currentWidget()
-        self.switch.set_current(name)
-        if isinstance(before, Side) and before is not self.side:
-            before.leave()
-        self.side_pages.setCurrentWidget(self.side)
-        self.side.follow()
-        self.asks_changed.emit()
-
-    def set_way(self, name: str) -> None:
-        """Go from the data to the base, or from the base to the data."""
-        self.way.set_current(name)
-        self.clock.turn(inverse=name == "base")
+    def turned(self) -> None:
+        """The sum is collected from the other end."""
         self._sum.turned()
-        self._follow()
-        self.asks_changed.emit()
 
     # --- run ----------------------------------------------------------------------------------
 
@@ -224,7 +149,7 @@ class FlowPanel(Panel):
             self._take(answer)
         for side in self.sides.values():
             side.show_answer(part, answer)
-        self._follow()
+        self.follow()
 
     def _take(self, answer: Answer) -> None:
         walk = read(answer)
@@ -325,7 +250,7 @@ class FlowPanel(Panel):
 
     # --- drawing ------------------------------------------------------------------------------
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Everything goes where the clock is."""
         self.transport.show_clock()
         self.stage.show_at(self.clock.at)
@@ -417,51 +342,3 @@ class FlowPanel(Panel):
         if name == "plane":
             self.stage.forget()
         self.asks_changed.emit()
-
-    # --- Qt -----------------------------------------------------------------------------------
-
-    def event(self, event: QEvent) -> bool:
-        """Keys of the panel's own time come before the window's while it has the focus."""
-        asked = event.type() == QEvent.Type.ShortcutOverride and self.run is not None
-        if asked and isinstance(event, QKeyEvent) and self._act(event) is not None:
-            event.accept()
-            return True
-        return super().event(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space plays, the arrows step, Home goes to the start, S is slow motion."""
-        act = self._act(event) if self.run is not None else None
-        if act is None:
-            super().keyPressEvent(event)
-        else:
-            act()
-
-    def _act(self, event: QKeyEvent) -> Callable[[], object] | None:
-        if event.modifiers() != Qt.KeyboardModifier.NoModifier:
-            return None
-        return {
-            Qt.Key.Key_Space: self.clock.toggle,
-            Qt.Key.Key_Left: lambda: self.clock.step(-1),
-            Qt.Key.Key_Right: lambda: self.clock.step(1),
-            Qt.Key.Key_Home: lambda: self.clock.go(self.clock.start),
-            Qt.Key.Key_S: self.transport.toggle_slow,
-        }.get(Qt.Key(event.key()))
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Numbers beside the stage, below it, or nowhere where there is no room."""
-        super().resizeEvent(event)
-        px, way = self.look.px, QBoxLayout.Direction
-        beside = self.width() >= px(BESIDE_FROM)
-        self._split.setDirection(way.LeftToRight if beside else way.TopToBottom)
-        roomy = self.width() >= px(ROOMY_FROM)
-        for index, share in enumerate((3, 2) if roomy else (1, 1)):
-            self._split.setStretch(index, share)
-        self._right.setVisible(beside or self.height() >= px(SIDE_FROM_HEIGHT))
-        apart = self.width() < px(ROW_FROM) and self.height() >= px(SIDE_FROM)
-        self._top.setDirection(way.TopToBottom if apart else way.LeftToRight)
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        """Time stands still while nobody looks."""
-        self.clock.pause()
-        self.side.leave()
-        super().hideEvent(event)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from PySide6.QtCore import QEvent, QSignalBlocker, Qt
-from PySide6.QtGui import QHideEvent, QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtCore import QSignalBlocker
 
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
-from widgets.controls.chips import Chip, ChipRow
-from widgets.controls.empty import EmptyState
-from widgets.controls.segments import Segments
+from widgets.controls.chips import Chip
 from widgets.controls.tool_row import Toggle, ToolRow
 from widgets.figures import number
-from widgets.flow.clock import FlowClock
 from widgets.flow.side import Side
+from widgets.flow.stage_panel import StagePanel
 from widgets.look import Look
-from widgets.panel import Panel, Question
+from widgets.panel import Question
 from widgets.trajectories.path import Path, read
 from widgets.trajectories.stage import Stage
 from widgets.trajectories.steps_side import StepsSide
@@ -58,12 +54,10 @@ LIVE_SWEEP = SWEEP[:4]
 FRAMES = 96
 #: Where the clock stands at first, in tenths: in the middle something flows.
 FIRST, PACE = 5.0, 2.0
-#: Pixels at scale 1: as in the panel *Flow*.
-BESIDE_FROM, SIDE_FROM_HEIGHT, ROW_FROM = 720, 480, 560
 HINT = "Choose 2-D data and CNF or FFJORD on the left, then press play (space)."
 
 
-class TrajectoriesPanel(Panel):
+class TrajectoriesPanel(StagePanel):
     """Points follow a velocity; beside them what the solver does."""
 
     name = "trajectories"
@@ -72,11 +66,11 @@ class TrajectoriesPanel(Panel):
     needs = (frozenset({Capability.FLOW_PATH}),)
     shortcut = "Ctrl+Alt+T"
 
+    WAYS = WAYS
+    SIDES = SIDES
+
     def __init__(self, look: Look) -> None:
         super().__init__(look)
-        self.clock = FlowClock(self)
-        self.way = Segments(look, WAYS, self)
-        self.switch = Segments(look, SIDES, self)
         self.tools = ToolRow(look, self)
         for name, text, tooltip, colour in TOGGLES:
             self.tools.add_toggle(Toggle(name, text, tooltip, colour, on=True))
@@ -84,80 +78,20 @@ class TrajectoriesPanel(Panel):
         self.transport = TimeTransport(look, self.clock)
         self.trace = TraceSide(look, self.clock)
         steps, tolerance = StepsSide(look, self.clock), ToleranceSide(look, self.clock)
-        self.sides: dict[str, Side] = {
-            "steps": steps, "tolerance": tolerance, "trace": self.trace
-        }  # fmt: skip
         for part in (steps, tolerance, self.trace):
             part.pointed.connect(self.pointed)
-        self.side_pages, self.outer = QStackedWidget(), QStackedWidget()
-        self.chips = ChipRow(look, parent=self)
-        self.empty = EmptyState(look)
         self._asked_moment = -1
-        self._build()
-        self._connect()
-        self.clear()
-
-    # --- building -----------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        left, self._right, self._content = QWidget(), QWidget(), QWidget()
-        column, beside, whole = map(QVBoxLayout, (left, self._right, self._content))
-        for layout in (column, beside, whole):
-            layout.setContentsMargins(0, 0, 0, 0)
-            layout.setSpacing(4)
-        column.addWidget(self.stage, 1)
-        column.addWidget(self.transport)
-        beside.addWidget(self.switch)
-        beside.addWidget(self.side_pages, 1)
-        for side in self.sides.values():
-            self.side_pages.addWidget(side)
-        for half in (left, self._right):
-            half.setMinimumSize(1, 1)  # the panel may be small: parts give way by its size
-        self._split = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._split.setSpacing(10)
-        self._split.addWidget(left, 3)
-        self._split.addWidget(self._right, 2)
-        self._top = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._top.setSpacing(4)
-        self._top.addWidget(self.way)
-        self._top.addWidget(self.tools, 1)
-        whole.addLayout(self._top)
-        whole.addLayout(self._split, 1)
-        whole.addWidget(self.chips)
-        self.outer.addWidget(self.empty)
-        self.outer.addWidget(self._content)
-        self.body.addWidget(self.outer, 1)
-
-    def _connect(self) -> None:
-        self.way.chosen.connect(self.set_way)
-        self.switch.chosen.connect(self.set_side)
+        sides: dict[str, Side] = {"steps": steps, "tolerance": tolerance, "trace": self.trace}
+        self.set_up(self.tools, self.stage, self.transport, sides)
         self.tools.toggled.connect(self._on_toggled)
         self.stage.point_clicked.connect(self.ring)
         self.trace.noise_chosen.connect(lambda _: self.asks_changed.emit())
         self.clock.moved.connect(self._on_moved)
-
-    @property
-    def side(self) -> Side:
-        """What stands beside the stage."""
-        return self.sides[self.switch.current]
-
-    def set_side(self, name: str) -> None:
-        """Show other numbers beside the stage."""
-        self.switch.set_current(name)
-        self.side_pages.setCurrentWidget(self.side)
-        self.side.follow()
-        self.asks_changed.emit()
+        self.clear()
 
     def ring(self, point: int) -> None:
         """Ring another point, along which traces are told."""
         self.stage.set_ringed(point)
-        self.asks_changed.emit()
-
-    def set_way(self, name: str) -> None:
-        """Go from the data to the base, or from the base to the data."""
-        self.way.set_current(name)
-        self.clock.turn(inverse=name == "base")
-        self._follow()
         self.asks_changed.emit()
 
     # --- run ----------------------------------------------------------------------------------
@@ -180,7 +114,7 @@ class TrajectoriesPanel(Panel):
             self.clock.pace = PACE
             self.clock.go(FIRST)
         self._asked_moment = self._moment
-        self._follow()
+        self.follow()
 
     def renew(self, info: RunInfo) -> None:
         """The run goes on on other data."""
@@ -248,7 +182,7 @@ class TrajectoriesPanel(Panel):
         self._wind_clock()
         self.stage.set_path(path)
         self.outer.setCurrentWidget(self._content)
-        self._follow()
+        self.follow()
 
     def clear(self) -> None:
         """Say what to do."""
@@ -316,12 +250,12 @@ class TrajectoriesPanel(Panel):
     # --- drawing ------------------------------------------------------------------------------
 
     def _on_moved(self, _at: float) -> None:
-        self._follow()
+        self.follow()
         if self._moment != self._asked_moment:
             self._asked_moment = self._moment
             self.asks_changed.emit()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Everything goes where the clock is."""
         self.transport.show_clock()
         self.stage.show_at(self.clock.at / TENTHS)
@@ -347,46 +281,3 @@ class TrajectoriesPanel(Panel):
             chips.append(Chip("a plane of more values", words, framed=True))
         chips.append(Chip(f"step {path.step}", "The training step of these weights", framed=True))
         self.chips.set_chips(tuple(chips))
-
-    # --- Qt -----------------------------------------------------------------------------------
-
-    def event(self, event: QEvent) -> bool:
-        """Keys of the panel's own time come before the window's while it has the focus."""
-        asked = event.type() == QEvent.Type.ShortcutOverride and self.run is not None
-        if asked and isinstance(event, QKeyEvent) and self._act(event) is not None:
-            event.accept()
-            return True
-        return super().event(event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space plays, the arrows step, Home goes to the start."""
-        act = self._act(event) if self.run is not None else None
-        if act is None:
-            super().keyPressEvent(event)
-        else:
-            act()
-
-    def _act(self, event: QKeyEvent) -> Callable[[], object] | None:
-        if event.modifiers() != Qt.KeyboardModifier.NoModifier:
-            return None
-        return {
-            Qt.Key.Key_Space: self.clock.toggle,
-            Qt.Key.Key_Left: lambda: self.clock.step(-1),
-            Qt.Key.Key_Right: lambda: self.clock.step(1),
-            Qt.Key.Key_Home: lambda: self.clock.go(self.clock.start),
-        }.get(Qt.Key(event.key()))
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Numbers beside the stage, below it, or nowhere where there is no room."""
-        super().resizeEvent(event)
-        px, way = self.look.px, QBoxLayout.Direction
-        beside = self.width() >= px(BESIDE_FROM)
-        self._split.setDirection(way.LeftToRight if beside else way.TopToBottom)
-        self._right.setVisible(beside or self.height() >= px(SIDE_FROM_HEIGHT))
-        apart = self.width() < px(ROW_FROM) and self.height() >= px(SIDE_FROM_HEIGHT)
-        self._top.setDirection(way.TopToBottom if apart else way.LeftToRight)
-
-    def hideEvent(self, event: QHideEvent) -> None:
-        """Time stands still while nobody looks."""
-        self.clock.pause()
-        super().hideEvent(event)

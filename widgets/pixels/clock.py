@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from PySide6.QtCore import QObject, Signal
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from widgets.controls.played_clock import PlayedClock
 
-#: Milliseconds between two frames.
-FRAME_MS = 16
 #: Values a second that the speed slider offers.
 PACES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 SLOW_PACE = 2.0
 #: Seconds that a picture takes at first.
 FIRST_SECONDS = 7.0
-#: Longest time between two frames that counts; a window that was hidden does not leap.
-LONGEST_FRAME = 0.1
 
 
-class Clock(QObject):
+class Clock(PlayedClock):
     """A place from 0 to ``size``: so many values are there.
 
     Signals:
         moved: The place is another.
-        playing_changed: It plays, or no longer.
     """
 
     moved = Signal(int)
-    playing_changed = Signal(bool)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -34,20 +28,11 @@ class Clock(QObject):
         self.ready = 0
         self.pace = 10.0
         self._at = 0.0
-        self._last = 0.0
-        self._timer = QTimer(self)
-        self._timer.setInterval(FRAME_MS)
-        self._timer.timeout.connect(self._on_frame)
 
     @property
     def place(self) -> int:
         """How many values are there."""
         return int(self._at)
-
-    @property
-    def is_playing(self) -> bool:
-        """Whether it runs."""
-        return self._timer.isActive()
 
     def open(self, size: int) -> None:
         """Another film of so many values, from its start."""
@@ -67,20 +52,7 @@ class Clock(QObject):
             return
         if self.place >= self.size:
             self._go(0.0)
-        if not self.is_playing:
-            self._last = time.monotonic()
-            self._timer.start()
-            self.playing_changed.emit(True)
-
-    def pause(self) -> None:
-        """Stay here."""
-        if self.is_playing:
-            self._timer.stop()
-            self.playing_changed.emit(False)
-
-    def toggle(self) -> None:
-        """Play or pause."""
-        self.pause() if self.is_playing else self.play()
+        super().play()
 
     def step(self, by: int) -> None:
         """One value on or back; stops the play."""
@@ -102,8 +74,3 @@ class Clock(QObject):
         self._at = min(max(at, 0.0), float(self.size))
         if self.place != before:
             self.moved.emit(self.place)
-
-    def _on_frame(self) -> None:
-        now = time.monotonic()
-        passed, self._last = now - self._last, now
-        self.advance(min(passed, LONGEST_FRAME))
