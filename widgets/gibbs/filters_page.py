@@ -53,7 +53,7 @@ class FiltersPage(Page):
         self.tools.set_choices("by", ORDERS)
         self.tools.add_choice("layer", "Which layer of hidden units; filters of higher ones are "
                               "drawn through the layers below, W₁W₂…")  # fmt: skip
-        self.activity.set_names("unit, in the order shown", "mean p(on), training data")
+        self.activity.set_names("unit, in the order shown", "mean p(on)")
         self.biases.set_names("unit, in the order shown", "hidden bias c, nats")
         self.activity.set_pinned(y=0.0)
         for plot in (self.activity, self.biases):
@@ -168,8 +168,11 @@ class FiltersPage(Page):
         assert self._answer is not None
         arrays, palette = self._answer.arrays, self.look.palette
         place = float(np.flatnonzero(self._order == self.unit)[0])
-        bars = Stroke("", palette.model, 1.0, filled=0.35, thinned=False)
-        for plot, name in ((self.activity, "activity"), (self.biases, "biases")):
+        for plot, name, label in (
+            (self.activity, "activity", "mean p(on) over training data"),
+            (self.biases, "biases", "hidden bias c, nats"),
+        ):
+            bars = Stroke(label, palette.model, 1.0, filled=0.35, thinned=False)
             heights = arrays[name][self._order].astype(np.float64)
             outline = bar_outline(heights, -0.5, len(heights) - 0.5)
             plot.set_curve(name, outline[:, 0], outline[:, 1], bars)

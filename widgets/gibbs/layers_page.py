@@ -202,7 +202,8 @@ class LayersPage(WalkPage):
         self.curves.set_curve("mean", x, arrays["mean_bound"], mean)
         for layer in range(arrays["change"].shape[1]):
             shade = Stroke(block_words(f"h{layer + 1}"), self._shade(layer), 1.6)
-            change = np.maximum(arrays["change"][:, layer], LEAST_CHANGE)
+            change = arrays["change"][:, layer]
+            change = np.where(change >= LEAST_CHANGE, change, np.nan)
             self.change.set_curve(f"h{layer + 1}", x, change, shade)
         self._mark_now(self.curves, self.change)
         words = "upward pass" if place == 0 else f"{counted(place, 'sweep')}"
@@ -232,12 +233,13 @@ class LayersPage(WalkPage):
             self.curves.set_curve(name, x, y, Stroke(label, colour, 1.6))
         self._mark_now(self.curves)
         top = counted(min(place, self.sweeps), "sweep")
-        self.transport.show_clock(f"{top}, then down" if VISIBLE in drawn else top)
+        passed = VISIBLE in drawn and VISIBLE not in film.joined
+        self.transport.show_clock(f"{top}, then down" if passed else top)
 
     def _draw_pictures(self, film: WalkFilm, place: int, chain: int, *, is_down: bool) -> None:
         palette = self.look.palette
-        self.picture.set_title("visible v, drawn by the pass down",
-                               palette.accent if is_down else "")  # fmt: skip
+        given = given_words(film.given[VISIBLE])
+        self.picture.set_title(f"visible v given {given}", palette.accent if is_down else "")
         pixels = self.desk.pixels(film.mean(VISIBLE, place), palette.raised)
         if pixels is None or not is_down:
             self.picture.set_hint("No picture yet: the top two layers go first.")
@@ -274,7 +276,8 @@ class LayersPage(WalkPage):
             "The top two layers are a restricted machine and walk by Gibbs sampling; every layer "
             "below is drawn once given the one above, as an ancestor is before its children"
         )
-        words = f"Gibbs in {energy_words(film.joined)[2:-1]}, then one pass down"
+        words = f"Gibbs in {given_words(film.joined)}"
+        words += "; nothing below yet" if VISIBLE in film.joined else ", then one pass down"
         chips = [Chip(words, tip, palette.model, "dot", framed=True)]
         idle = [block for block, given in film.given.items() if not given]
         if idle:

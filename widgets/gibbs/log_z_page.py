@@ -76,7 +76,7 @@ class LogZPage(Page):
         rows: tuple[tuple[QWidget, ...], ...]
         if shape == "tall":
             rows = ((self.figures,), (self.curves,)) + (((self.states,),) if has_states else ())
-            lay_out(self.grid, rows, (3, 3, 3) if has_states else (1, 1), (1,))
+            lay_out(self.grid, rows, (3, 4, 4) if has_states else (1, 2), (1,))
             return
         rows = ((self.figures, self.curves),)
         if has_states:
@@ -175,7 +175,8 @@ class LogZPage(Page):
         rows = [*self._log_z_rows(answer), *self._score_rows(answer.values)]
         palette = self.look.palette
         cells = "".join(
-            f"<tr><td style='padding:2px 14px 2px 0; color:{palette.muted}'>{name}</td>"
+            f"<tr><td style='padding:2px 14px 2px 0; color:{palette.muted}'>"
+            f"<nobr>{name}</nobr></td>"
             f"<td style='padding:2px 14px 2px 0'><b>{value}</b></td>"
             f"<td style='padding:2px 0; color:{palette.muted}'>{words}</td></tr>"
             for name, value, words in rows

@@ -157,12 +157,13 @@ class RowsPage(WalkPage):
         palette = self.look.palette
         lags, apart, between = forgetting(film)
         unit = "rms distance" if self.desk.is_gaussian else "visible units that differ, %"
+        differ = "rms distance" if self.desk.is_gaussian else "% differ"
         self.curves.set_names("sweeps apart", unit)
-        own = Stroke("the same chain", palette.model, 2.0,
+        own = Stroke(f"a chain and itself later: {differ}", palette.model, 2.0,
                      tooltip="How far a chain is from itself so many sweeps later")  # fmt: skip
         self.curves.set_curve("own", lags, apart, own)
         if np.isfinite(between):
-            other = Stroke("two chains", palette.muted, 1.6, dashed=True,
+            other = Stroke("two chains at once", palette.muted, 1.6, dashed=True,
                            tooltip="How far two chains are apart at the same time")  # fmt: skip
             self.curves.set_floor("other", between, other)
         self.curves.set_pinned(x=0.0, y=0.0)
