@@ -67,33 +67,32 @@ def test_only_machines_with_units_are_asked(panel: GibbsPanel) -> None:
     assert panel.asks(rest=True)["walk"].stream
 
 
+KINDS = {
+    "pictures": machine(),
+    "plane": machine((2,), None),
+    "vector": machine((5,)),
+    "settling": machine(hidden=[6, 4], features=("mean_field",)),
+    "directed": machine(hidden=[6, 4], features=("directed",)),
+}
+NASTY: dict[str, Callable[[str, Any], Any]] = {
+    "NaN": lambda name, a: np.full_like(a, np.nan) if a.dtype.kind == "f" else a,
+    "infinite": lambda name, a: np.full_like(a, np.inf) if "energy" in name else a,
+}
+
+
 @pytest.mark.parametrize("mode", MODE_NAMES)
-@pytest.mark.parametrize(
-    "info",
-    [
-        machine(),
-        machine((2,), None),
-        machine((5,)),
-        machine(hidden=[6, 4], features=("mean_field",)),
-        machine(hidden=[6, 4], features=("directed",)),
-    ],
-    ids=["pictures", "plane", "vector", "deep", "directed"],
-)
-def test_every_mode_draws_every_kind_of_event(
-    panel: GibbsPanel, mode: str, info: RunInfo, look: Look
-) -> None:
-    spoils: dict[str, Callable[[str, Any], Any]] = {
-        "typical": lambda name, a: a,
-        "NaN": lambda name, a: np.full_like(a, np.nan) if a.dtype.kind == "f" else a,
-        "infinite": lambda name, a: np.full_like(a, np.inf) if "energy" in name else a,
-    }
-    for words, spoil in spoils.items():
+def test_every_mode_draws_every_kind_of_event(panel: GibbsPanel, mode: str, look: Look) -> None:
+    for words, info in KINDS.items():
+        opened(panel, info, mode)
+        resize(panel, *((420, 700) if words == "plane" else (1200, 300)))
+        assert not panel.grab().isNull(), words
+    info = KINDS["settling" if mode == "layers" else "pictures"]
+    for words, spoil in NASTY.items():
         panel.open_run(info)
         panel.set_mode(mode)
         serve(panel, info, spoil)
-        for size in ((420, 700), (1200, 300)) if words == "typical" else ((120, 90),):
-            resize(panel, *size)
-            assert not panel.grab().isNull(), words
+        assert not panel.grab().isNull(), words
+    resize(panel, 120, 90)
     look.set(palette=LIGHT, scale=2.0)
     assert panel.grab().width() == panel.width()
 

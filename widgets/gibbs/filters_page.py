@@ -55,7 +55,8 @@ class FiltersPage(Page):
                               "drawn through the layers below, W₁W₂…")  # fmt: skip
         self.activity.set_names("unit, in the order shown", "mean p(on)")
         self.biases.set_names("unit, in the order shown", "hidden bias c, nats")
-        self.activity.set_pinned(y=0.0)
+        self.activity.set_pinned(x=-0.5, y=0.0)
+        self.biases.set_pinned(x=-0.5)
         for plot in (self.activity, self.biases):
             plot.frame.clicked.connect(self._on_clicked)
         self.tools.chosen.connect(self._on_chosen)
