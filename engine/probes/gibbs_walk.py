@@ -82,9 +82,9 @@ def gibbs_walk(view: View, arguments: Arguments) -> Iterator[Result]:
 
     Arrays: for every block ``b`` (F, N, n_b), uint8, or float32 of Gaussian units, in units of the
     data; with ``means`` also ``mean_b`` (F, N, n_b) float32, the means that the block was last
-    drawn from, probabilities where it is binary, NaN before the first draw; ``energy`` and
-    ``free_energy`` (F, N), nats, up to log Z; ``kernel`` (F,), which of ``kernels`` led to the
-    frame, −1 at the start; ``drawn`` (F, blocks), which blocks it drew.
+    drawn from, probabilities where it is binary, the block itself before the first draw;
+    ``energy`` and ``free_energy`` (F, N), nats, up to log Z; ``kernel`` (F,), which of ``kernels``
+    led to the frame, −1 at the start; ``drawn`` (F, blocks), which blocks it drew.
 
     Values: ``frame`` (number of the piece's first frame), ``n_frames``, ``stride``, ``kernels``
     (one sweep's half-steps), ``blocks``, ``given`` (by block, what it is drawn given, as words
@@ -231,8 +231,8 @@ def _arrays(
         arrays[name] = packed(stacked, levels_of(model) if name == VISIBLE else 2)
         if means:
             rows = [moment.means.get(name) for moment in piece]
-            blank = torch.full_like(piece[0].state[name], torch.nan)
-            filled = [(blank if row is None else row).flatten(1) for row in rows]
+            pairs = zip(piece, rows, strict=True)
+            filled = [(m.state[name] if row is None else row).flatten(1) for m, row in pairs]
             arrays[f"mean_{name}"] = torch.stack(filled).float()
     both = [energies(model, moment.state) for moment in piece]
     arrays["energy"] = torch.stack([energy for energy, _ in both])

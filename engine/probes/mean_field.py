@@ -47,7 +47,7 @@ def mean_field(view: View, arguments: Arguments) -> Iterator[Result]:
     """S + 1 states, the first of them the pass upwards; L hidden layers of H_l units.
 
     - ``mu_1`` … (S + 1, H_l): the means of each layer given the picture.
-    - ``change`` (S + 1, L): the largest change of a mean in a sweep, of the picture; NaN at first.
+    - ``change`` (S, L): the largest change of a mean in each sweep, of the picture.
     - ``bound`` (S + 1,): the bound of log p(x) + log Z of the picture, nats; ``mean_bound``
       (S + 1,): its mean over held-out data.
 
@@ -77,9 +77,10 @@ def mean_field(view: View, arguments: Arguments) -> Iterator[Result]:
             bounds.append(_bound(model, picture, sweep)[0])
             mean_bounds.append(_bound(model, data, sweep).mean())
         exact = _exact(model, picture)
-    changes = [[torch.nan] * len(states[0])]
-    for before, after in itertools.pairwise(states):
-        changes.append([float((a - b).abs().max()) for a, b in zip(after, before, strict=True)])
+    changes = [
+        [float((a - b).abs().max()) for a, b in zip(after, before, strict=True)]
+        for before, after in itertools.pairwise(states)
+    ]
     arrays: dict[str, Tensor] = {
         f"mu_{layer + 1}": torch.stack([means[layer] for means in states]).float()
         for layer in range(len(states[0]))

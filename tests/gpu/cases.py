@@ -34,6 +34,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "chain_long": {"n": 50, "steps": 20},
     "chain_truth": {"n": 50, "steps": 40},
     "chain_walk": {"n": 50, "steps": 10},
+    "gibbs_walk": {"n": 20, "n_frames": 4},
+    "boltzmann_log_z": {"rungs": [20], "n_chains": 20},
     "energy_surface": {"low": [-3.0, -3.0], "high": [3.0, 3.0], "size": 24, "side": 5},
     "two_forces": {
         "low": [-3.0, -3.0],

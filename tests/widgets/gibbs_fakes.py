@@ -61,7 +61,6 @@ def gibbs_walk(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
                 states[t, chain, (t + chain) % size] = 1
         found[block] = states
         found[f"mean_{block}"] = np.clip(states.astype(np.float32), 0.1, 0.9)
-        found[f"mean_{block}"][0] = np.nan
     if "mask" in arrays:
         mask = arrays["mask"].reshape(-1)
         known = np.nan_to_num(arrays["known"].reshape(-1)[mask])
@@ -111,7 +110,7 @@ def mean_field(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
         f"mu_{layer}": np.tile(1.0 - left[:, None], (1, size))
         for layer, size in enumerate(sizes, 1)
     }
-    changes = np.tile(np.array([np.nan, *left[1:]])[:, None], (1, len(sizes)))
+    changes = np.tile(left[1:, None], (1, len(sizes)))
     found |= {"bound": -2.0 - 2 * left, "mean_bound": -3.0 - 2 * left, "change": changes}
     return found, {"exact": -2.0, "trained_with": 10, "n_data": 50}
 

@@ -18,8 +18,7 @@ class WalkFilm:
     """T frames of N chains.
 
     Attributes:
-        states, means: By block (T, N, n_b); only frames that have arrived mean anything, and a
-            mean is NaN before the first draw of its block.
+        states, means: By block (T, N, n_b); only frames that have arrived mean anything.
         energy, free_energy: (T, N), nats, up to log Z.
         kernel: (T,) the half-step that led to each frame, −1 at the start.
         drawn: (T, blocks) which blocks that half-step drew.
@@ -105,12 +104,8 @@ class WalkFilm:
         return tuple(b for b, on in zip(self.blocks, self.drawn[place], strict=True) if on)
 
     def mean(self, block: str, place: int) -> Floats:
-        """Means (N, n_b) of a block at a frame, its states before the first draw."""
-        states: Floats = self.states[block][place]
-        means = self.means.get(block)
-        if means is None:
-            return states
-        found: Floats = np.where(np.isfinite(means[place]), means[place], states)
+        """Means (N, n_b) of a block at a frame; its states where none were sent."""
+        found: Floats = self.means.get(block, self.states[block])[place]
         return found
 
     def sweeps(self, place: int) -> float:

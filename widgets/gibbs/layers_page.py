@@ -204,7 +204,7 @@ class LayersPage(WalkPage):
             shade = Stroke(block_words(f"h{layer + 1}"), self._shade(layer), 1.6)
             change = arrays["change"][:, layer]
             change = np.where(change >= LEAST_CHANGE, change, np.nan)
-            self.change.set_curve(f"h{layer + 1}", x, change, shade)
+            self.change.set_curve(f"h{layer + 1}", x[1:], change, shade)
         self._mark_now(self.curves, self.change)
         words = "upward pass" if place == 0 else f"{counted(place, 'sweep')}"
         self.transport.show_clock(words)
