@@ -289,3 +289,18 @@ def test_state_comes_back(panel: ChainsPanel) -> None:
     panel.walk.set_shown("forces", on=False)
     panel.restore_state({**state, "kernel": "mala", "temperature": -3.0})
     assert panel.save_state() == state
+
+
+def test_undo_leaves_the_walk_where_it_is(panel: ChainsPanel) -> None:
+    opened(panel)
+    panel.walk.clock.go(7)
+    state = panel.save_state()
+    panel.walk.set_shown("trail", on=False)
+    panel.restore_state(state)
+    assert panel.walk.clock.place == 7
+    assert "first" not in panel.asks(rest=True)["walk"].arguments
+    panel.restore_state(state | {"step_size": 0.5})
+    assert panel.walk.clock.place == 7
+    assert panel.asks(rest=True)["walk"].arguments["first"] == 7
+    panel.restore_state(state | {"step_size": 0.5, "seed": 3})
+    assert panel.walk.clock.place == 0

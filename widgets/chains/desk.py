@@ -115,13 +115,13 @@ class Desk(QObject):
 
     def set(self, place: int, **values: Any) -> None:
         """Change settings by name while step ``place`` is looked at."""
-        before = [getattr(self, name) for name in values]
-        for name, value in values.items():
-            setattr(self, name, value)
-        if before == list(values.values()):
+        changed = {name for name, value in values.items() if getattr(self, name) != value}
+        for name in changed:
+            setattr(self, name, values[name])
+        if not changed:
             return
         film = self.film
-        if set(values) <= LIVE and film is not None and self._can_go_on(film, place):
+        if changed <= LIVE and film is not None and self._can_go_on(film, place):
             self._branch = place, film.row(place)["points"]
             self.reel.finish()
             self.changed.emit()
@@ -144,27 +144,25 @@ class Desk(QObject):
         names = ("kernel", "start", "n", "length", "seed", *(scale.name for scale in SCALES))
         return {name: getattr(self, name) for name in names} | {"watch": self.watch}
 
-    def restore(self, state: Mapping[str, Value]) -> None:
-        """Take them back where they are sensible."""
+    def restore(self, state: Mapping[str, Value], place: int) -> None:
+        """Take them back where they are sensible, while step ``place`` is looked at."""
         allowed: dict[str, tuple[Any, ...]] = {
             "n": COUNTS, "length": LENGTHS, "start": tuple(name for name, *_ in STARTS),
         }  # fmt: skip
-        for name, values in allowed.items():
-            if state.get(name) in values:
-                setattr(self, name, state[name])
-        if self.start == "click" and self.at is None:
-            self.start = "noise"
+        taken = {n: state[n] for n, values in allowed.items() if state.get(n) in values}
+        if taken.get("start") == "click" and self.at is None:
+            taken["start"] = "noise"
         kernel = state.get("kernel")
         if isinstance(kernel, str) and _is_kernel(kernel):
-            self.kernel = kernel
+            taken["kernel"] = kernel
         for scale in SCALES:
             value = state.get(scale.name)
             if isinstance(value, int | float) and scale.low <= value <= scale.high:
-                setattr(self, scale.name, float(value))
-        for name in ("seed", "watch"):
-            value = state.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
-                setattr(self, name, value)
+                taken[scale.name] = float(value)
+        whole = {name: state.get(name) for name in ("seed", "watch")}
+        taken |= {n: v for n, v in whole.items() if type(v) is int and 0 <= v < 2**31}
+        self.watch = int(taken.pop("watch", self.watch))  # type: ignore[arg-type]
+        self.set(place, **taken)
 
     # --- asking -------------------------------------------------------------------------------
 

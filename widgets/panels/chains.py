@@ -110,7 +110,7 @@ class ChainsPanel(ModePanel):
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
         """Take them back."""
-        self.desk.restore(state)
+        self.desk.restore(state, self.walk.clock.place)
         for toggle in TOGGLES:
             on = state.get(f"show_{toggle.name}")
             if isinstance(on, bool):
@@ -123,7 +123,7 @@ class ChainsPanel(ModePanel):
             self.walk.set_view(str(state["view"]))
         super().restore_state(state)
         self.bar.show_desk()
-        self.desk.begin_again()
+        self.walk.follow()
 
     def _restore_pages(self, state: Mapping[str, Value]) -> None:
         switches = (
