@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -26,6 +26,15 @@ from engine.target import Target as TargetData
 Owner: TypeAlias = Literal["model", "target"]
 #: Energies that are one solve of a differential equation each are not for chains.
 TOO_DEAR = "continuous"
+
+
+@runtime_checkable
+class _BothAtOnce(Protocol):
+    """An energy that gives its score in the same pass."""
+
+    def energy_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """E (B,) and −∂E/∂x (B, *E), without a graph."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,11 @@ def _of_energy(energy: Energy, model: GenerativeModel) -> Landscape:
     @torch.no_grad()
     def walked(u: Tensor) -> tuple[Tensor, Tensor]:
         x = as_events(model, u * scale + location)
-        return energy.energy(x), -energy.score(x).flatten(1) * scale
+        if isinstance(energy, _BothAtOnce):
+            value, score = energy.energy_and_score(x)
+        else:
+            value, score = energy.energy(x), energy.score(x)
+        return value, -score.flatten(1) * scale
 
     return Landscape("energy", "E(x), the model's", value, walked, location, scale)
 

@@ -146,8 +146,14 @@ class EnergyModel(GenerativeModel):
 
     def score(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """−∂E/∂x, (B, *E), per unit of the data, without a graph."""
-        _, gradient = self._target(self.average, context)(self.standardise(x))
-        return (-gradient / self.scale).reshape(x.shape)
+        return self.energy_and_score(x, context=context)[1]
+
+    def energy_and_score(
+        self, x: Tensor, *, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Both of (B, *E) by one pass forth and one back, without a graph."""
+        value, gradient = self._target(self.average, context)(self.standardise(x))
+        return value, (-gradient / self.scale).reshape(x.shape)
 
     def denoised(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         r"""The mean picture behind a noisy one, (B, *E): :math:`x + \sigma_x^2 s^2 \nabla\log p`.

@@ -46,8 +46,8 @@ COMPARE = Toggle(
 TOO_WIDE = "is told against exp(−E/T)/Z by quadrature, which needs events of two values"
 #: The chains that are judged are as long as the walk, but not shorter than this.
 LEAST_STEPS = 100
-#: States of a film that many chains have together at most.
-MOST_CHAINS = 2000
+#: Chains that are judged at most, and while the model trains.
+MOST_CHAINS, LIVE_CHAINS = 2000, 300
 
 
 class TruthMode(Mode):
@@ -129,8 +129,9 @@ class TruthMode(Mode):
         desk = self.desk
         if desk.is_wide or (desk.window is None and not desk.has_target):
             return {}
+        most = MOST_CHAINS if rest else LIVE_CHAINS
         arguments = desk.moves() | {
-            "n": min(desk.n, MOST_CHAINS), "seed": desk.seed, "start": desk.start,
+            "n": min(desk.n, most), "seed": desk.seed, "start": desk.start,
             "steps": max(desk.steps, LEAST_STEPS), "compare": self.tools.is_checked("compare"),
         }  # fmt: skip
         if desk.start == "click" and desk.at is not None:
