@@ -20,7 +20,6 @@ class WalkFilm:
     Attributes:
         states, means: By block (T, N, n_b); only frames that have arrived mean anything.
         energy, free_energy: (T, N), nats, up to log Z.
-        kernel: (T,) the half-step that led to each frame, −1 at the start.
         drawn: (T, blocks) which blocks that half-step drew.
         kernels: Names of the half-steps of one sweep.
         given: By block, the blocks that it is drawn given; () where it is not drawn yet.
@@ -54,7 +53,6 @@ class WalkFilm:
         }
         self.energy = self._room(first, "energy").astype(np.float64)
         self.free_energy = self._room(first, "free_energy").astype(np.float64)
-        self.kernel = np.full(self.n_frames, -1, np.int32)
         self.drawn = np.zeros((self.n_frames, len(self.blocks)), dtype=bool)
         self.n = 0
         self.take(first)
@@ -90,14 +88,8 @@ class WalkFilm:
             room[start:stop] = piece.arrays[f"mean_{name}"]
         self.energy[start:stop] = piece.arrays["energy"]
         self.free_energy[start:stop] = piece.arrays["free_energy"]
-        self.kernel[start:stop] = piece.arrays["kernel"]
         self.drawn[start:stop] = piece.arrays["drawn"]
         self.n = max(self.n, stop)
-
-    def kernel_at(self, place: int) -> str:
-        """The half-step that led to a frame; "" at the start."""
-        index = int(self.kernel[min(place, self.n_frames - 1)])
-        return self.kernels[index] if 0 <= index < len(self.kernels) else ""
 
     def drawn_at(self, place: int) -> tuple[str, ...]:
         """The blocks that the half-step before a frame drew."""
@@ -129,7 +121,7 @@ class WalkReel:
 
     def take(self, piece: Answer, place: int) -> bool:
         """Take a piece in; True when it can be seen at ``place``."""
-        if "energy" not in piece.arrays or "kernel" not in piece.arrays:
+        if "energy" not in piece.arrays or "drawn" not in piece.arrays:
             return False
         if _whole(piece.values.get("frame")) == 0:
             self._coming = WalkFilm(piece)
