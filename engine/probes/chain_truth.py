@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 import torch
@@ -33,6 +34,8 @@ TRACED, JUDGED = 8, 64
 LATE = 25
 #: Lags of the autocorrelation, as a share of the half that counts; cells a side of histograms.
 LAGS, CELLS = 0.5, 24
+#: A first look is taken after this part of the walk.
+FIRST_LOOK = 4
 #: Nodes a side of the grid whose valleys are found.
 NODES = 96
 #: A log-density's box is that of the data, widened so many times by this factor until this
@@ -82,7 +85,8 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     judged chains), ``n_judged`` (their states); ``acceptance``; in nats ``kl``, of the
     histogram from the law, ``floor``, the part of it that is chance, by what halves of the chains
     show more than all of them, and ``bias``, the rest; with ``mala_kl`` … beside them; ``low``,
-    ``high`` of the histogram; ``names``; ``diverged``, the share of chains.
+    ``high`` of the histogram; ``names``; ``diverged``, the share of chains; ``steps``, of
+    which the second half was judged: a first look comes after a quarter of the walk.
 
     Raises:
         ValueError: An argument is out of range, the energy has not two values, or there is none.
@@ -97,20 +101,37 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     with suppress(CancellationError):
         box = law_box(view, land, arguments.temperature)
         basins = _basins(view, land, box, arguments.temperature)
-        own = _judged(view, land, arguments, (box, basins))
-        names = make_plane(view.dataset).names
         about: dict[str, Value] = {"low": list(box.low), "high": list(box.high),
-                                   "names": [*names, "E"]}  # fmt: skip
-        beside = arguments.compare and arguments.kernel != "mala"
-        arrays = {**own.arrays, "masses": basins.masses, "floors": basins.floors}
+                                   "names": [*make_plane(view.dataset).names, "E"]}  # fmt: skip
+        arrays = {"masses": basins.masses, "floors": basins.floors}
         arrays |= _truth(view, basins, arguments.owner)
-        yield Result(arrays, {**own.values, **about}, final=not beside)
-        if beside:
-            exact = replace_kernel(arguments, "mala")
-            mala = _judged(view, land, exact, (box, basins))
-            arrays |= {f"mala_{name}": mala.arrays[name] for name in ("shares", "occupied")}
-            values = {**own.values, **about} | {f"mala_{n}": v for n, v in mala.values.items()}
-            yield Result(arrays, values)
+        law = _Law(box, basins, _cells(land, box, arguments.temperature))
+        beside = arguments.compare and arguments.kernel != "mala"
+        own = Result()
+        for own in _judged(view, land, arguments, law):
+            yield Result({**own.arrays, **arrays}, {**own.values, **about},
+                         final=own.final and not beside)  # fmt: skip
+        for mala in _judged(view, land, replace_kernel(arguments, "mala"), law) if beside else ():
+            names = [name for name in ("shares", "occupied") if name in mala.arrays]
+            found = {f"mala_{name}": mala.arrays[name] for name in names}
+            told = {f"mala_{name}": value for name, value in mala.values.items()}
+            yield Result({**own.arrays, **arrays, **found}, {**own.values, **about, **told},
+                         final=mala.final)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Law:
+    """What chains are held against: a box, its valleys, and the exact masses of its cells."""
+
+    box: Box
+    basins: Basins
+    cells: Tensor
+
+
+def _cells(land: Landscape, box: Box, temperature: float) -> Tensor:
+    return cell_masses(
+        lambda x: land.energy(x.to(land.location)), box, CELLS, temperature=temperature
+    )
 
 
 def replace_kernel(arguments: Arguments, kernel: str) -> Arguments:
@@ -166,62 +187,58 @@ def _basins(view: View, land: Landscape, box: Box, temperature: float) -> Basins
     return find_basins(energy, box, temperature)
 
 
-def _judged(view: View, land: Landscape, arguments: Arguments, law: tuple[Box, Basins]) -> Result:
-    """One kernel's walk, and what is to be said of it."""
-    box, basins = law
-    traces, late, acceptance = _walked(view, land, arguments)
-    half = traces[len(traces) // 2 :, :JUDGED].double()
-    usable = bool(half.isfinite().all()) and half.shape[1] > 1
-    n_lags = min(int(LAGS * len(half)), len(half) - 1)
-    unknown = torch.full((3,), math.nan, dtype=torch.float64)
-    ess = effective_sample_size(half) if usable else unknown
-    arrays = {
-        "traces": traces[:, :TRACED],
-        "correlation": autocorrelation(half, n_lags) if usable else unknown[None],
-    }
-    values: dict[str, Value] = {
-        "r_hat": (r_hat(half) if usable else unknown).tolist(),
-        "ess": ess.tolist(),
-        "n_judged": half.shape[0] * half.shape[1],
-        "acceptance": acceptance,
-    }
-    finite = late.isfinite().all(1)
-    values["diverged"] = float(1.0 - finite.double().mean())
-    if finite.any():
-        points = late[finite]
-        exact = cell_masses(lambda x: land.energy(x.to(land.location)), box, CELLS,
-                            temperature=arguments.temperature)  # fmt: skip
-        kl = _kl(points, exact, box)
-        # Halves of the chains: what more independent chains take away is chance, the rest bias.
-        chain = torch.arange(len(late))[finite] % traces.shape[1] % 2
-        halves = [points[chain == k] for k in (0, 1)]
-        apart = [_kl(half, exact, box) for half in halves if len(half)]
-        floor = max(sum(apart) / len(apart) - kl, 0.0)
-        arrays |= {"shares": histogram(points, box, CELLS), "exact": exact,
-                   "occupied": basins.shares(points)}  # fmt: skip
-        values |= {"kl": kl, "floor": floor, "bias": kl - floor}
-    return Result(arrays, values)
-
-
-def _kl(points: Tensor, exact: Tensor, box: Box) -> float:
-    """KL(histogram‖law) over the cells, nats."""
-    shares = histogram(points, box, CELLS)
-    seen = shares > 0.0
-    return float((shares[seen] * (shares[seen].log() - exact[seen].log())).sum())
-
-
-def _walked(view: View, land: Landscape, arguments: Arguments) -> tuple[Tensor, Tensor, float]:
-    """Traces (S + 1, N', 3), late states (P, 2), and the mean acceptance of the second half."""
+def _judged(view: View, land: Landscape, arguments: Arguments, law: _Law) -> Iterator[Result]:
+    """One kernel's walk: what is to be said of its first part, and then of all of it."""
     walk = Walk(land, view.model, arguments.walk.settings, arguments.seed)
     walk.begin(begun(view, land, make_plane(view.dataset), arguments.walk))
-    every = max(1, arguments.steps // 2 // LATE)
-    traces, late, rates = list[Tensor](), list[Tensor](), list[float]()
+    traces, rates = list[Tensor](), list[float]()
+    looks = sorted({max(arguments.steps // FIRST_LOOK, LEAST_STEPS), arguments.steps})
     for k in range(arguments.steps + 1):
         if view.cancelled():
             raise CancellationError
         moved = walk.move()
         traces.append(torch.cat([moved.x, moved.energy[:, None]], 1).cpu())
-        if k > arguments.steps // 2 and (arguments.steps - k) % every == 0:
-            late.append(moved.x.cpu())
-            rates.append(float(moved.acceptance.mean()))
-    return torch.stack(traces).float(), torch.cat(late).double(), sum(rates) / len(rates)
+        rates.append(float(moved.acceptance.mean()))
+        if k in looks:
+            yield _look(torch.stack(traces), rates, law, final=k == arguments.steps)
+
+
+def _look(traces: Tensor, rates: list[float], law: _Law, *, final: bool) -> Result:
+    """What traces (S + 1, N, 3) and acceptance rates (S + 1,) say, by their second half."""
+    begin = len(traces) // 2
+    half = traces[begin:, :JUDGED].double()
+    usable = bool(half.isfinite().all()) and half.shape[1] > 1
+    n_lags = min(int(LAGS * len(half)), len(half) - 1)
+    unknown = torch.full((3,), math.nan, dtype=torch.float64)
+    arrays = {
+        "traces": traces[:, :TRACED].float(),
+        "correlation": autocorrelation(half, n_lags) if usable else unknown[None],
+    }
+    values: dict[str, Value] = {
+        "r_hat": (r_hat(half) if usable else unknown).tolist(),
+        "ess": (effective_sample_size(half) if usable else unknown).tolist(),
+        "n_judged": half.shape[0] * half.shape[1],
+        "acceptance": sum(rates[begin:]) / len(rates[begin:]),
+        "steps": len(traces) - 1,
+    }
+    every = max(1, (len(traces) - begin) // LATE)
+    late = traces[begin:].flip(0)[::every, :, :2].double()
+    finite = late.isfinite().all(2)
+    values["diverged"] = float(1.0 - finite.double().mean())
+    if finite.any():
+        kl = _kl(late[finite], law)
+        # Halves of the chains: what more independent chains take away is chance, the rest bias.
+        halves = [late[:, k::2][finite[:, k::2]] for k in (0, 1)]
+        apart = [_kl(half, law) for half in halves if len(half)]
+        floor = max(sum(apart) / len(apart) - kl, 0.0)
+        arrays |= {"shares": histogram(late[finite], law.box, CELLS), "exact": law.cells,
+                   "occupied": law.basins.shares(late[finite])}  # fmt: skip
+        values |= {"kl": kl, "floor": floor, "bias": kl - floor}
+    return Result(arrays, values, final=final)
+
+
+def _kl(points: Tensor, law: _Law) -> float:
+    """KL(histogram‖law) over the cells, nats."""
+    shares = histogram(points, law.box, CELLS)
+    seen = shares > 0.0
+    return float((shares[seen] * (shares[seen].log() - law.cells[seen].log())).sum())

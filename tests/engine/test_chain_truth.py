@@ -71,11 +71,11 @@ def test_valleys_have_the_datas_masses_beside_the_models() -> None:
 
 
 def test_mala_stands_beside_another_kernel() -> None:
-    pieces = list(probes()["chain_truth"].ask(view(), {"n": 50, "steps": 40}))
-    assert [piece.final for piece in pieces] == [False, True]
-    assert "mala_kl" in pieces[1].values
-    assert "mala_kl" not in pieces[0].values
-    assert pieces[1].numpy()["traces"].shape == (41, 8, 3)
+    pieces = list(probes()["chain_truth"].ask(view(), {"n": 50, "steps": 80}))
+    assert [piece.final for piece in pieces] == [False, False, False, True]
+    assert [piece.values["steps"] for piece in pieces] == [40, 80, 80, 80]
+    assert ["mala_kl" in piece.values for piece in pieces] == [False, False, True, True]
+    assert [len(piece.numpy()["traces"]) for piece in pieces] == [41, 81, 81, 81]
 
 
 def test_chains_that_stay_where_they_are_have_not_mixed() -> None:

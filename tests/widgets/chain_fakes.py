@@ -129,7 +129,7 @@ def chain_truth(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) ->
         "exact": cells / cells.sum(), "shares": cells / cells.sum(),
     }  # fmt: skip
     values: dict[str, Value] = {
-        "r_hat": [1.5, 1.1, 1.0], "ess": [30.0, 40.0, 500.0], "n_judged": 1600,
+        "r_hat": [1.5, 1.1, 1.0], "ess": [30.0, 40.0, 500.0], "n_judged": 1600, "steps": 50,
         "acceptance": 0.6, "kl": 0.3, "floor": 0.01, "bias": 0.29, "diverged": 0.0,
         "low": [-3.0, -3.0], "high": [3.0, 3.0], "names": ["x", "y", "E"],
     }  # fmt: skip

@@ -151,10 +151,15 @@ class TruthMode(Mode):
     def chips(self) -> tuple[Chip, ...]:
         """The verdict in numbers."""
         if self._answer is None:
-            return ()
+            words = "the chains are walking …"
+            return (Chip(words, "The first look comes after a quarter of the walk", framed=True),)
         values, palette = self._answer.values, self.look.palette
         r_hat, ess = _three(values.get("r_hat")), _three(values.get("ess"))
         chips = []
+        steps = int(as_float(values.get("steps")) or 0)
+        if steps:
+            chips.append(Chip(f"steps {spaced(steps // 2)} to {spaced(steps)}",
+                              "The second half of the walk is judged", framed=True))  # fmt: skip
         worst = float(np.nanmax(r_hat)) if np.isfinite(r_hat).any() else float("nan")
         if np.isfinite(worst):
             bad = worst > UNMIXED

@@ -130,6 +130,7 @@ class WalkMode(Mode):
         """From above, or as a landscape."""
         if name == "relief" and not has_opengl():
             name = "flat"
+        played = self.clock.is_playing
         self.switch.set_current(name)
         if name == "relief" and self.relief is None:
             self.relief = Relief(self.look)
@@ -139,6 +140,8 @@ class WalkMode(Mode):
             self.relief.set_surface(self.desk.surface)
         else:
             self.views.setCurrentWidget(self.stage)
+        if played:  # with its first canvas Qt makes the window anew, which hides it for a moment
+            self.clock.play()
         self.follow()
 
     def set_shown(self, name: str, on: bool) -> None:
