@@ -288,9 +288,10 @@ class ModePanel(Panel):
         return {"mode": self.switch.current}
 
     def restore_state(self, state: Mapping[str, Value]) -> None:
-        """Take it back."""
-        if state.get("mode") in self.modes:
-            self.set_mode(str(state["mode"]))
+        """Take it back, where it can serve the run."""
+        name = str(state.get("mode"))
+        if name in self.modes and not (self.run is not None and self.modes[name].refusal()):
+            self.set_mode(name)
 
     # --- Qt -----------------------------------------------------------------------------------
 
