@@ -59,7 +59,7 @@ def _figure(desk: Desk, panel: ChainsPanel, n: int, frames: int) -> dict[str, An
     size = panel.walk.views
     note = f"{frames} frames of {size.width()} × {size.height()} pixels, mean "
     note += f"{1000 * np.mean(waits):.1f} ms, p95 {1000 * np.quantile(waits, 0.95):.1f} ms, of it "
-    note += f"{1000 * np.mean(busy):.1f} ms of the window's thread"
+    note += f"{1000 * np.mean(busy):.1f} ms of processor time, all threads"
     where = "in 2-D" if flat else "on the surface in 3-D"
     name = f"chains, {n:,} {where}, frames a second"
     return figure(name, rate, "/s", f"≥ {bar:g} /s", rate >= bar, note)
@@ -71,15 +71,15 @@ def _is_there(panel: ChainsPanel, n: int, frames: int) -> bool:
 
 
 def painted(panel: ChainsPanel, frames: int) -> tuple[list[float], list[float]]:
-    """Seconds from a new step to the painted picture, and those of the window's thread."""
+    """Seconds from a new step to the painted picture, and its processor time, all threads."""
     walk, waits, busy = panel.walk, list[float](), list[float]()
     paint: Callable[[], object] = walk.stage.frame.repaint_now
     if walk.relief is not None and walk.is_relief:
         paint = walk.relief.paint_now
     for step in range(frames):
-        began, worked = time.perf_counter(), time.thread_time()
+        began, worked = time.perf_counter(), time.process_time()
         walk.clock.go(step + 1)
         paint()
         waits.append(time.perf_counter() - began)
-        busy.append(time.thread_time() - worked)
+        busy.append(time.process_time() - worked)
     return waits, busy

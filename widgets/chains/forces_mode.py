@@ -144,7 +144,7 @@ class ForcesMode(Mode):
     def chips(self) -> tuple[Chip, ...]:
         """How near the gradient by chains is to the exact one."""
         if self._answer is None:
-            return ()
+            return (Chip("gradients are being taken …", "", framed=True),)
         values, palette = self._answer.values, self.look.palette
         found = {n: as_float(values.get(n)) for n in (
             "cosine", "norm", "exact_norm", "mean_data", "mean_negatives", "mean_exact"
