@@ -119,6 +119,7 @@ class ForcesMode(Mode):
         """Maps, or what the walk needs."""
         if part != "forces":
             self.walk.show_answer(part, answer)
+            self.transport.show_clock()
             return
         if "positive" in answer.arrays and np.asarray(answer.arrays["positive"]).ndim == 2:
             self._answer = answer

@@ -50,7 +50,7 @@ VIEWS = (
     ("flat", "2-D", "From above: the energy as colours and contours"),
     ("relief", "3-D", "As a landscape: drag to turn, wheel to come nearer"),
 )
-ARROWS = (("parts of 1 chain", 1), ("of 16 chains", 16), ("of 64 chains", 64))
+ARROWS = (("steps of 1 chain", 1), ("steps of 16", 16), ("steps of 64", 64))
 TIPS = {
     "reset": "Back to the start (Home)",
     "back": "One step back (Left)",
