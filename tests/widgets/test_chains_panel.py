@@ -21,6 +21,9 @@ from widgets.chains.slider import Scale
 from widgets.panel import Panel, Pointed
 from widgets.panels.chains import ChainsPanel
 
+#: Of all spoils those that these pages have ways of their own to meet.
+NASTY = ("typical", "NaN", "one sample", "huge")
+
 
 @pytest.fixture
 def panel(show_panel: Callable[[type[Panel]], Panel]) -> ChainsPanel:
@@ -149,8 +152,8 @@ def test_answers(panel: ChainsPanel) -> None:
     engine = opened(panel)
     for kernel in ("hmc", "tempering"):
         panel.bar.tools.chosen.emit("kernel", kernel)
-        for words, spoil in SPOILS.items():
-            FakeEngine(engine.info, spoil).serve(panel)
+        for words in NASTY:
+            FakeEngine(engine.info, SPOILS[words]).serve(panel)
             assert not panel.grab().isNull(), words
 
 
@@ -159,9 +162,9 @@ def test_answers(panel: ChainsPanel) -> None:
 def test_pages(panel: ChainsPanel, mode: str, shape: tuple[int, ...]) -> None:
     engine = opened(panel, shape=shape)
     panel.set_mode(mode)
-    for words, spoil in SPOILS.items():
+    for words in NASTY:
         for _ in range(2):
-            FakeEngine(engine.info, spoil).serve(panel)
+            FakeEngine(engine.info, SPOILS[words]).serve(panel)
         assert not panel.grab().isNull(), words
 
 
