@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
@@ -54,9 +54,9 @@ class PanelDriver:
         self.until(lambda: (r := session.current) and r is not before and r.info)
         self.window.workspace.show_panel(self.name)
 
-    def click(self, widget: QWidget) -> None:
-        """As a hand does: on the window, which undo listens to."""
-        at = widget.mapTo(self.window, widget.rect().center())
+    def click(self, widget: QWidget, spot: QPoint | None = None) -> None:
+        """As a hand does, in the middle unless told: on the window, which undo listens to."""
+        at = widget.mapTo(self.window, widget.rect().center() if spot is None else spot)
         QTest.mouseClick(self.window.windowHandle(), Qt.MouseButton.LeftButton, pos=at)  # type: ignore[call-overload]
         self.window.panel_undo.gestures.settle()
 

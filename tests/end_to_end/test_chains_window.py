@@ -2,88 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
 
-from app import settings as settings_file
-from app.bootstrap import start_engine
-from app.engine_pool import EnginePool
-from app.main_window import MainWindow
-from app.notices import Notices
 from engine.wire import messages as m
-from widgets.look import Look
-from widgets.panels.chains import ChainsPanel
+from tests.end_to_end.panel_driver import PanelDriver, opened
 
-PATIENCE_MS = 60_000
 SPEC = m.RunSpec(
     "ebm", "two_moons", {"hidden_features": [8], "buffer_size": 64, "batch_size": 32},
     {"n_samples": 300},
 )  # fmt: skip
 
 
-class Driver:
-    """The window with the panel in front."""
+class Driver(PanelDriver):
+    """The window with the panel of chains in front."""
 
-    def __init__(self, window: MainWindow, qtbot: Any) -> None:
-        self.window, self.qtbot = window, qtbot
-        self.answers: dict[str, m.Answer] = {}
-        window.asker.pictured.connect(self._note)
-
-    def _note(self, panel: str, part: str, answer: m.Answer) -> None:
-        if panel == "chains":
-            self.answers[part] = answer
-
-    def until(self, condition: Callable[..., object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
-
-    def start(self) -> None:
-        self.window.session.start(SPEC, playing=False)
-        self.until(lambda: self.window.session.current and self.window.session.current.info)
-        self.window.workspace.show_panel("chains")
-        self.panel.desk.n, self.panel.desk.length = 100, 100
-        self.until(lambda: self.is_whole())
+    name = "chains"
 
     def is_whole(self) -> bool:
+        """Whether the walk is there."""
         film = self.panel.desk.film
         return film is not None and film.n == 101
-
-    def click(self, widget: QWidget) -> None:
-        """As a hand does: on the window, which undo listens to."""
-        at = widget.mapTo(self.window, widget.rect().center())
-        QTest.mouseClick(self.window.windowHandle(), Qt.MouseButton.LeftButton, pos=at)  # type: ignore[call-overload]
-        self.window.panel_undo.gestures.settle()
-
-    @property
-    def panel(self) -> ChainsPanel:
-        panel = self.window.workspace.panels["chains"]
-        assert isinstance(panel, ChainsPanel)
-        return panel
 
 
 @pytest.fixture
 def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
-    folder = tmp_path / "keyframes"
-    link = EnginePool(lambda: start_engine(folder))
-    window = MainWindow(link, Notices(), Look(), settings_file.Settings())
-    qtbot.addWidget(window)
-    made = Driver(window, qtbot)
-    window.resize(1500, 900)
-    window.show()
-    made.until(lambda: window.session.hello)
-    made.start()
-    yield made
-    window.close()
+    with opened(Driver, qtbot, tmp_path, (1500, 900)) as made:
+        made.start(SPEC)
+        made.panel.desk.n, made.panel.desk.length = 100, 100
+        made.until(made.is_whole)
+        yield made
 
 
-def test_a_walk_is_bent_in_its_middle(driver: Driver) -> None:
-    panel = driver.panel
+def test_a_walk_is_bent_and_the_trainings_chains_are_shown(driver: Driver) -> None:
+    bend(driver.panel, driver)
+    show_the_trainings_chains(driver.panel, driver)
+
+
+def bend(panel: Any, driver: Driver) -> None:
+    """A slider moved in the middle of a walk changes only what comes after."""
     film, clock = panel.desk.film, panel.walk.clock
     assert film is not None
     clock.pause()
@@ -98,8 +59,9 @@ def test_a_walk_is_bent_in_its_middle(driver: Driver) -> None:
     assert small.mean() < 0.5 * np.linalg.norm(past[61] - past[60], axis=1).mean()
 
 
-def test_the_trainings_chains_are_shown_and_choices_taken_back(driver: Driver) -> None:
-    panel, session = driver.panel, driver.window.session
+def show_the_trainings_chains(panel: Any, driver: Driver) -> None:
+    """The buffer is empty before training and filled after; choices are taken back."""
+    session = driver.window.session
     driver.click(panel.switch.buttons["buffer"])
     assert panel.switch.current == "buffer"
     driver.until(lambda: "none yet" in panel.buffer.map.title.text())

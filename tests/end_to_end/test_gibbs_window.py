@@ -2,60 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, Qt
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
 
-from app import settings as settings_file
-from app.bootstrap import start_engine
-from app.engine_pool import EnginePool
-from app.main_window import MainWindow
-from app.notices import Notices
 from engine.wire import messages as m
+from tests.end_to_end.panel_driver import PanelDriver, opened
 from widgets.gibbs.complete_page import CompletePage
 from widgets.gibbs.units_page import UnitsPage
-from widgets.look import Look
-from widgets.panels.gibbs import GibbsPanel
 
-PATIENCE_MS = 60_000
 SPEC = m.RunSpec("rbm", "digits", {"hidden_units": 12}, {"n_samples": 100, "levels": 2})
 
 
-class Driver:
-    """The window with the panel in front."""
+class Driver(PanelDriver):
+    """The window with the panel of Boltzmann machines in front."""
 
-    def __init__(self, window: MainWindow, qtbot: Any) -> None:
-        self.window, self.qtbot = window, qtbot
-
-    def until(self, condition: Callable[..., object]) -> None:
-        self.qtbot.waitUntil(lambda: bool(condition()), timeout=PATIENCE_MS)
-
-    def start(self) -> None:
-        self.window.session.start(SPEC, playing=False)
-        self.until(lambda: self.window.session.current and self.window.session.current.info)
-        self.window.workspace.show_panel("gibbs")
-        self.until(lambda: (film := self.units.film) and film.is_whole)
-
-    def click(self, widget: QWidget, spot: QPoint | None = None) -> None:
-        """As a hand does: on the window, which undo listens to."""
-        at = widget.mapTo(self.window, widget.rect().center() if spot is None else spot)
-        QTest.mouseClick(self.window.windowHandle(), Qt.MouseButton.LeftButton, pos=at)  # type: ignore[call-overload]
-        self.window.panel_undo.gestures.settle()
-
-    @property
-    def panel(self) -> GibbsPanel:
-        panel = self.window.workspace.panels["gibbs"]
-        assert isinstance(panel, GibbsPanel)
-        return panel
+    name = "gibbs"
 
     @property
     def units(self) -> UnitsPage:
+        """The first mode."""
         page = self.panel.modes["units"]
         assert isinstance(page, UnitsPage)
         return page
@@ -63,17 +32,10 @@ class Driver:
 
 @pytest.fixture
 def driver(qtbot: Any, tmp_path: Path) -> Iterator[Driver]:
-    folder = tmp_path / "keyframes"
-    link = EnginePool(lambda: start_engine(folder))
-    window = MainWindow(link, Notices(), Look(), settings_file.Settings())
-    qtbot.addWidget(window)
-    made = Driver(window, qtbot)
-    window.resize(1500, 900)
-    window.show()
-    made.until(lambda: window.session.hello)
-    made.start()
-    yield made
-    window.close()
+    with opened(Driver, qtbot, tmp_path, (1500, 900)) as made:
+        made.start(SPEC)
+        made.until(lambda: (film := made.units.film) and film.is_whole)
+        yield made
 
 
 def test_a_chain_is_stepped_painted_over_and_taken_back(driver: Driver) -> None:
