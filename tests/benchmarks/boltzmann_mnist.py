@@ -110,7 +110,9 @@ def figure_name(model: str) -> str:
     return f"{models()[model].card.title}: static MNIST, test"
 
 
-def measure(plan: Plan, data: Dataset, *, quick: bool = False) -> dict[str, Any]:
+def measure(
+    plan: Plan, data: Dataset, *, quick: bool = False, n_pieces: int = N_PIECES
+) -> dict[str, Any]:
     """Train to the end of the budget, then find log Z and score the test pictures once."""
     model: Any = build_model(
         plan.model, event_shape=data.event_shape, seed=0, dataset=data, **plan.recipe.config
@@ -127,7 +129,8 @@ def measure(plan: Plan, data: Dataset, *, quick: bool = False) -> dict[str, Any]
         trainer, plan, data, partial(rough_nats, data=data), partial(rate, model=model)
     )
     model.eval()
-    log_z = final_log_z(model, plan, data, quick=quick)
+    n_pieces, n_steps = (1, 200) if quick else (n_pieces, N_STEPS)
+    log_z = final_log_z(model, plan, data, n_pieces, n_steps)
     test = data.test[: 500 if quick else None]
     found = score(model, test, log_z, generator=torch.Generator().manual_seed(0))
     elapsed, steps, nats = curve[-1]["seconds"], int(curve[-1]["steps"]), -found.value
@@ -169,11 +172,10 @@ def rough_nats(model: Any, pictures: Tensor, *, data: Dataset) -> float:
     return -score(model, pictures, log_z, generator=generator).value
 
 
-def final_log_z(model: Any, plan: Plan, data: Dataset, *, quick: bool) -> LogZ:
+def final_log_z(model: Any, plan: Plan, data: Dataset, n_pieces: int, n_steps: int) -> LogZ:
     """log Z from pieces of chains, going on from those that are written down."""
     file = plan.file.with_suffix(".weights.json")
     found: list[float] = json.loads(file.read_text("utf-8")) if file.is_file() else []
-    n_pieces, n_steps = (1, 200) if quick else (N_PIECES, N_STEPS)
     generator = torch.Generator().manual_seed(0)
     machine, base = model.machine, base_of(model, data.train, generator=generator)
     while len(found) < N_CHAINS * n_pieces:
@@ -205,6 +207,9 @@ def main() -> None:
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     parser.add_argument("--label", default="", help="a name for the files of this run")
     parser.add_argument("--set", nargs="*", default=[], help="settings such as gibbs_steps=5")
+    parser.add_argument(
+        "--pieces", type=int, default=N_PIECES, help=f"{N_CHAINS} chains of AIS in each"
+    )
     parser.add_argument("--quick", action="store_true", help="a rough log Z, not to be quoted")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -217,7 +222,7 @@ def main() -> None:
     )
     label = given.label or f"{given.model}_{given.seconds:.0f}s_{given.device}"
     plan = Plan(given.model, recipe, given.seconds, given.device, label, given.clock)
-    found = measure(plan, build_dataset("mnist"), quick=given.quick)
+    found = measure(plan, build_dataset("mnist"), quick=given.quick, n_pieces=given.pieces)
     sys.stdout.write(json.dumps(found, default=float) + "\n")
 
 
