@@ -63,7 +63,10 @@ class Recipe:
 
 
 RECIPES = {
-    "gated_pixelcnn": Recipe(88.0, learning_rate=3e-3),
+    # Narrow and with small batches: on a processor, steps are worth more than channels.
+    "gated_pixelcnn": Recipe(
+        88.0, {"n_channels": 16, "n_layers": 8}, batch_size=32, learning_rate=5e-3
+    ),
     # As wide as the paper's: with 1,024 units it learns the training set by heart.
     "made": Recipe(92.0, {"hidden_features": (8000,)}, batch_size=128, learning_rate=1e-3),
     "diagonal_bilstm": Recipe(95.0, batch_size=32, learning_rate=5e-3),
