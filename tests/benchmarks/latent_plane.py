@@ -61,10 +61,13 @@ def redraw(desk: Desk, panel: Any, mode: PlaneMode, moves: int) -> dict[str, Any
     panel.pointed.connect(told.append)
     frame, waits, busy, named = mode.plane.frame, [], [], 0
     viewport = frame.canvas.viewport()
+    QTest.mouseMove(viewport, viewport.rect().center())  # a window's first move may tell nothing
+    desk.pump(0.4)
     for box in _boxes(mode, moves):
         QTest.mouseMove(viewport, QPoint(2, 2))
         desk.pump(0.4)
         began, worked = time.perf_counter(), time.thread_time()
+        frame.user_moved = True  # as after a drag: what arrives late does not fit the view again
         frame.set_box(box)
         frame.repaint_now()
         middle = (np.array(box.low) + np.array(box.high)) / 2
