@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-import msgspec
 import torch
 from torch import Tensor
 
 from engine.estimators.density import CancellationError
 from engine.estimators.grid import Box, midpoint_grid
-from engine.estimators.landscape import Landscape, Owner, landscape_of
+from engine.estimators.landscape import Landscape, landscape_of
 from engine.estimators.stationary import cell_masses, histogram
 from engine.estimators.walking import Walk, training_steps
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
 from engine.probes.chain_truth import law_box
-from engine.probes.chain_walk import Arguments as WalkArguments
-from engine.probes.chain_walk import Start, begun, check
+from engine.probes.chain_walk import ChainSet, begun, check
 from engine.probes.energy_surface import scored
 from engine.wire.fields import Value
 
@@ -27,30 +25,12 @@ MOST_STEPS, MOST_CHAINS, MARKS = 100_000, 4000, 36
 CELLS, NODES = 24, 128
 
 
-class Arguments(msgspec.Struct, frozen=True):
-    """As of the probe ``chain_walk``, of more steps."""
+class Arguments(ChainSet, frozen=True):
+    """A chain set of more steps, and the drawn plane."""
 
-    n: int = 1000
-    seed: int = 0
-    start: Start = "noise"
-    at: tuple[float, ...] = ()
     steps: int = 4000
-    kernel: str = "langevin"
-    step_size: float = 0.02
-    noise: float = 0.05
-    temperature: float = 1.0
-    n_leapfrog: int = 10
-    n_replicas: int = 4
-    hottest: float = 16.0
-    owner: Owner = "model"
     plane: PlaneKind = "axes"
     axes: tuple[int, ...] = (0, 1)
-
-    @property
-    def walk(self) -> WalkArguments:
-        """The same, as the probe ``chain_walk`` takes them."""
-        given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return WalkArguments(**given | {"steps": 0, "told": 0})
 
 
 @probe(summary="Chains far beyond the length of training.", arguments=Arguments)
@@ -69,7 +49,7 @@ def chain_long(view: View, arguments: Arguments) -> Iterator[Result]:
     Raises:
         ValueError: An argument is out of range, or there is no such energy.
     """
-    check(view, arguments.walk)
+    check(arguments, kept=1)
     if not 1 <= arguments.steps <= MOST_STEPS or arguments.n > MOST_CHAINS:
         raise ValueError(
             f"steps, n: given {arguments.steps} and {arguments.n}, wanted at most {MOST_STEPS} "
@@ -88,8 +68,8 @@ def marks_until(steps: int) -> list[int]:
 
 def _walk(view: View, land: Landscape, arguments: Arguments) -> Iterator[Result]:
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
-    walk = Walk(land, view.model, arguments.walk.settings, arguments.seed)
-    walk.begin(begun(view, land, plane, arguments.walk))
+    walk = Walk(land, view.model, arguments.settings, arguments.seed)
+    walk.begin(begun(view, land, plane, arguments))
     law = _Law.of(view, land, arguments) if view.model.event_size == 2 else None
     values: dict[str, Value] = {
         "floor": None if law is None else law.floor(arguments.n),

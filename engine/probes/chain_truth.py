@@ -22,8 +22,7 @@ from engine.estimators.stationary import cell_masses, histogram
 from engine.estimators.walking import Walk
 from engine.plane import data_box, make_plane
 from engine.probe import Result, View, probe
-from engine.probes.chain_walk import Arguments as WalkArguments
-from engine.probes.chain_walk import Start, begun, check
+from engine.probes.chain_walk import MOST_STEPS, ChainSet, begun, check, within
 from engine.probes.energy_surface import scored
 from engine.target import Target
 from engine.wire.fields import Value
@@ -44,29 +43,10 @@ WIDER, WIDENINGS, MISSING = 1.4, 8, 1e-5
 LEAST_STEPS = 40
 
 
-class Arguments(msgspec.Struct, frozen=True):
-    """As of the probe ``chain_walk``; ``compare``: MALA at the same step size beside it."""
+class Arguments(ChainSet, frozen=True):
+    """A chain set; ``compare``: MALA at the same step size beside it."""
 
-    n: int = 1000
-    seed: int = 0
-    start: Start = "noise"
-    at: tuple[float, ...] = ()
-    steps: int = 400
-    kernel: str = "langevin"
-    step_size: float = 0.02
-    noise: float = 0.05
-    temperature: float = 1.0
-    n_leapfrog: int = 10
-    n_replicas: int = 4
-    hottest: float = 16.0
-    owner: Owner = "model"
     compare: bool = True
-
-    @property
-    def walk(self) -> WalkArguments:
-        """The same, as the probe ``chain_walk`` takes them."""
-        names = [name for name in self.__struct_fields__ if name != "compare"]
-        return WalkArguments(**{name: getattr(self, name) for name in names}, told=0)
 
 
 @probe(summary="Whether chains have mixed, and the bias of their law.", arguments=Arguments)
@@ -91,7 +71,8 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     Raises:
         ValueError: An argument is out of range, the energy has not two values, or there is none.
     """
-    check(view, arguments.walk)
+    within(arguments, ("steps", 0, MOST_STEPS))
+    check(arguments, kept=arguments.steps + 1)
     if arguments.steps < LEAST_STEPS:
         raise ValueError(f"steps: given {arguments.steps}, wanted at least {LEAST_STEPS}")
     if view.model.event_size != 2:
@@ -189,8 +170,8 @@ def _basins(view: View, land: Landscape, box: Box, temperature: float) -> Basins
 
 def _judged(view: View, land: Landscape, arguments: Arguments, law: _Law) -> Iterator[Result]:
     """One kernel's walk: what is to be said of its first part, and then of all of it."""
-    walk = Walk(land, view.model, arguments.walk.settings, arguments.seed)
-    walk.begin(begun(view, land, make_plane(view.dataset), arguments.walk))
+    walk = Walk(land, view.model, arguments.settings, arguments.seed)
+    walk.begin(begun(view, land, make_plane(view.dataset), arguments))
     traces, rates = list[Tensor](), list[float]()
     looks = sorted({max(arguments.steps // FIRST_LOOK, LEAST_STEPS), arguments.steps})
     for k in range(arguments.steps + 1):

@@ -31,17 +31,15 @@ PIECE, PIECE_NUMBERS = 32, 2**18
 BEGIN = -1
 
 
-class Arguments(msgspec.Struct, frozen=True):
-    """Which chains walk, how, and over which steps.
+class ChainSet(msgspec.Struct, frozen=True):
+    """Which chains walk, and how: what every question about chains says.
 
     Attributes:
         n, seed: The chain set.
         start: Where it begins; ``at`` is the place of a click, in drawn coordinates.
-        first, steps: The walk's first step and how many follow.
-        x: (N, D) where the chains are at ``first``; None: at their start, and ``first`` is 0.
+        steps: How many follow.
         kernel, step_size, noise, temperature, n_leapfrog, n_replicas, hottest: See
             :class:`engine.estimators.walking.Settings`.
-        told: Chains, the first ones, of which drift, noise and proposal are told.
         owner: Whose energy.
     """
 
@@ -49,9 +47,7 @@ class Arguments(msgspec.Struct, frozen=True):
     seed: int = 0
     start: Start = "noise"
     at: tuple[float, ...] = ()
-    first: int = 0
     steps: int = 400
-    x: np.ndarray | None = None
     kernel: str = "langevin"
     step_size: float = 0.02
     noise: float = 0.05
@@ -59,16 +55,30 @@ class Arguments(msgspec.Struct, frozen=True):
     n_leapfrog: int = 10
     n_replicas: int = 4
     hottest: float = 16.0
-    told: int = 64
     owner: Owner = "model"
-    plane: PlaneKind = "axes"
-    axes: tuple[int, ...] = (0, 1)
 
     @property
     def settings(self) -> Settings:
         """How the chains move."""
         return Settings(self.kernel, self.step_size, self.noise, self.temperature,
                         self.n_leapfrog, self.n_replicas, self.hottest)  # fmt: skip
+
+
+class Arguments(ChainSet, frozen=True):
+    """A chain set, over which of its steps.
+
+    Attributes:
+        first: The walk's first step.
+        x: (N, D) where the chains are at ``first``; None: at their start, and ``first`` is 0.
+        told: Chains, the first ones, of which drift, noise and proposal are told.
+        plane, axes: The drawn plane.
+    """
+
+    first: int = 0
+    x: np.ndarray | None = None
+    told: int = 64
+    plane: PlaneKind = "axes"
+    axes: tuple[int, ...] = (0, 1)
 
 
 @probe(summary="Chains that walk on the energy, step by step.", arguments=Arguments)
@@ -92,30 +102,28 @@ def chain_walk(view: View, arguments: Arguments) -> Iterator[Result]:
     Raises:
         ValueError: An argument is out of range, or there is no such energy.
     """
-    check(view, arguments)
+    within(arguments, ("steps", 0, MOST_STEPS), ("first", 0, 10**9), ("told", 0, MOST_TOLD))
+    check(arguments, kept=arguments.steps + 1)
     land = landscape_of(view.model, view.dataset, arguments.owner)
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
     if plane.dims != 2:
         raise ValueError("chains on a surface: given one value, wanted at least two")
     walk = Walk(land, view.model, arguments.settings, arguments.seed)
-    walk.begin(begun(view, land, plane, arguments), arguments.first)
+    walk.begin(_given(view, land, plane, arguments), arguments.first)
     with suppress(CancellationError):
         yield from _pieces(view, walk, plane, arguments)
 
 
-def check(view: View, arguments: Arguments) -> None:
-    """Raise ``ValueError`` where a number is out of range."""
-    limits = (
-        ("n", 1, MOST_CHAINS), ("steps", 0, MOST_STEPS), ("first", 0, 10**9),
-        ("n_leapfrog", 1, 100), ("n_replicas", 2, 12), ("told", 0, MOST_TOLD),
+def check(arguments: ChainSet, *, kept: int) -> None:
+    """Raise ``ValueError`` where a number is out of range, or ``kept`` states are too many."""
+    within(
+        arguments,
+        ("n", 1, MOST_CHAINS),
+        ("n_leapfrog", 1, 100), ("n_replicas", 2, 12),
         ("step_size", 0.0, 1e4), ("noise", 0.0, 1e4), ("temperature", 0.0, 1e4),
         ("hottest", 1.0, 1e4),
     )  # fmt: skip
-    for name, least, most in limits:
-        value = getattr(arguments, name)
-        if not least <= value <= most:
-            raise ValueError(f"{name}: given {value:g}, wanted {least:g} to {most:g}")
-    if arguments.n * (arguments.steps + 1) > MOST_ROWS:
+    if arguments.n * kept > MOST_ROWS:
         most = MOST_ROWS // arguments.n
         raise ValueError(
             f"steps: given {arguments.steps}, wanted at most {most} of so many chains"
@@ -124,8 +132,16 @@ def check(view: View, arguments: Arguments) -> None:
         raise ValueError("temperature: given 0, wanted more; only Langevin's step descends")
 
 
-def begun(view: View, land: Landscape, plane: Plane, arguments: Arguments) -> Tensor:
-    """(N, D) where the chains begin, in data units."""
+def within(arguments: ChainSet, *limits: tuple[str, float, float]) -> None:
+    """Raise ``ValueError`` unless each named number lies between its two limits."""
+    for name, least, most in limits:
+        value = getattr(arguments, name)
+        if not least <= value <= most:
+            raise ValueError(f"{name}: given {value:g}, wanted {least:g} to {most:g}")
+
+
+def _given(view: View, land: Landscape, plane: Plane, arguments: Arguments) -> Tensor:
+    """(N, D) where a walk goes on, or begins."""
     n, size = arguments.n, view.model.event_size
     if arguments.x is not None:
         if arguments.x.shape != (n, size):
@@ -134,6 +150,12 @@ def begun(view: View, land: Landscape, plane: Plane, arguments: Arguments) -> Te
         return torch.tensor(np.array(arguments.x, np.float64)).to(land.location)
     if arguments.first:
         raise ValueError(f"first: given {arguments.first} without x, wanted 0")
+    return begun(view, land, plane, arguments)
+
+
+def begun(view: View, land: Landscape, plane: Plane, arguments: ChainSet) -> Tensor:
+    """(N, D) where the chains begin, in data units."""
+    n = arguments.n
     generator = step_generator(arguments.seed, BEGIN)
     if arguments.start == "data":
         return _observations(view, n, generator).flatten(1).to(land.location)
