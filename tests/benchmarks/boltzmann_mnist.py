@@ -12,7 +12,6 @@ asks for another budget and keeps its own files.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -35,7 +34,7 @@ from engine.estimators.log_z_boltzmann import (
 from engine.registry import build_dataset, build_model, models
 from engine.training import Trainer
 from tests.benchmarks import mnist_nll
-from tests.benchmarks.mnist_nll import CLOCKS, Plan, Recipe
+from tests.benchmarks.mnist_nll import Plan, Recipe
 
 NAME = "static MNIST by Boltzmann machines, in 20 minutes"
 SECONDS = 3 * 2400
@@ -197,31 +196,13 @@ def forget(plan: Plan) -> None:
 
 def main() -> None:
     """One model with another budget, thread count, clock or settings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=tuple(RECIPES), default="rbm")
-    parser.add_argument("--seconds", type=float, default=BUDGET)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch-size", type=int, default=0)
-    parser.add_argument("--learning-rate", type=float, default=0.0)
-    parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
-    parser.add_argument("--label", default="", help="a name for the files of this run")
-    parser.add_argument("--set", nargs="*", default=[], help="settings such as gibbs_steps=5")
+    parser = mnist_nll.parser(__doc__, "rbm", BUDGET)
     parser.add_argument(
         "--pieces", type=int, default=N_PIECES, help=f"{N_CHAINS} chains of AIS in each"
     )
     parser.add_argument("--quick", action="store_true", help="a rough log Z, not to be quoted")
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    usual = RECIPES[given.model]
-    recipe = Recipe(
-        usual.bar,
-        {**usual.config, **dict(item.split("=", 1) for item in given.set)},
-        given.batch_size or usual.batch_size,
-        given.learning_rate or usual.learning_rate,
-    )
-    label = given.label or f"{given.model}_{given.seconds:.0f}s_{given.device}"
-    plan = Plan(given.model, recipe, given.seconds, given.device, label, given.clock)
+    plan = mnist_nll.plan_of(given, RECIPES, Recipe(math.nan))
     found = measure(plan, build_dataset("mnist"), quick=given.quick, n_pieces=given.pieces)
     sys.stdout.write(json.dumps(found, default=float) + "\n")
 

@@ -12,7 +12,6 @@ budget or device, and keeps its own files.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -26,7 +25,7 @@ from engine.estimators.bits import bits_per_dim
 from engine.registry import build_dataset, build_model, model_names, models
 from engine.training import Trainer, held_out_nll
 from tests.benchmarks import mnist_nll
-from tests.benchmarks.mnist_nll import BUDGET, CLOCKS, QUICK_BUDGET, Plan, Recipe
+from tests.benchmarks.mnist_nll import BUDGET, QUICK_BUDGET, Plan, Recipe
 
 NAME = "grey MNIST by flows, in half an hour"
 SECONDS = 2 * 1900
@@ -98,27 +97,8 @@ def measure(plan: Plan, data: Dataset, n_test: int | None = None) -> dict[str, A
 
 def main() -> None:
     """One model with another budget, device or settings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=tuple(RECIPES), default="glow")
-    parser.add_argument("--seconds", type=float, default=BUDGET)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch-size", type=int, default=0)
-    parser.add_argument("--learning-rate", type=float, default=0.0)
-    parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
-    parser.add_argument("--label", default="", help="a name for the files of this run")
-    parser.add_argument("--set", nargs="*", default=[], help="settings such as n_layers=12")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    usual = RECIPES[given.model]
-    recipe = Recipe(
-        usual.bar,
-        {**usual.config, **dict(item.split("=", 1) for item in given.set)},
-        given.batch_size or usual.batch_size,
-        given.learning_rate or usual.learning_rate,
-    )
-    label = given.label or f"{given.model}_grey_{given.seconds:.0f}s_{given.device}"
-    plan = Plan(given.model, recipe, given.seconds, given.device, label, given.clock)
+    given = mnist_nll.parser(__doc__, "glow").parse_args()
+    plan = mnist_nll.plan_of(given, RECIPES, Recipe(math.nan), "_grey")
     data = build_dataset("mnist", levels=LEVELS)
     sys.stdout.write(json.dumps(measure(plan, data), default=float) + "\n")
 

@@ -18,7 +18,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,21 +219,36 @@ def forget(plan: Plan) -> None:
     plan.curve_file.unlink(missing_ok=True)
 
 
-def main() -> None:
-    """One model with another budget, device or settings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="gated_pixelcnn")
-    parser.add_argument("--seconds", type=float, default=BUDGET)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch-size", type=int, default=0)
-    parser.add_argument("--learning-rate", type=float, default=0.0)
-    parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
-    parser.add_argument("--label", default="", help="a name for the files of this run")
-    parser.add_argument("--set", nargs="*", default=[], help="settings such as n_layers=12")
-    given = parser.parse_args()
+def parser(
+    description: str | None, model: str, seconds: float = BUDGET
+) -> argparse.ArgumentParser:
+    """What every benchmark of this kind takes: one model, its budget, clock and settings."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--model", default=model)
+    made.add_argument("--seconds", type=float, default=seconds)
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--batch-size", type=int, default=0)
+    made.add_argument("--learning-rate", type=float, default=0.0)
+    made.add_argument("--threads", type=int, default=THREADS)
+    made.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
+    made.add_argument("--label", default="", help="a name for the files of this run")
+    made.add_argument("--set", nargs="*", default=[], help="settings such as n_layers=12")
+    return made
+
+
+def plan_of(
+    given: argparse.Namespace, recipes: Mapping[str, Recipe], usual: Recipe, kind: str = ""
+) -> Plan:
+    """The plan of what was typed, whose files are called by all of it; sets the threads.
+
+    Args:
+        given: What :func:`parser` read.
+        recipes: By model.
+        usual: The recipe of a model that has none.
+        kind: A word for the files of this benchmark.
+    """
     torch.set_num_threads(given.threads)
-    usual = RECIPES.get(given.model, Recipe(math.nan))
+    usual = recipes.get(given.model, usual)
     recipe = Recipe(
         usual.bar,
         {**usual.config, **dict(item.split("=", 1) for item in given.set)},
@@ -241,8 +256,15 @@ def main() -> None:
         given.learning_rate or usual.learning_rate,
     )
     settings = "".join(f"_{item.replace('=', '')}" for item in given.set)
-    label = given.label or f"{given.model}{settings}_{given.seconds:.0f}s_{given.device}"
-    plan = Plan(given.model, recipe, given.seconds, given.device, label, given.clock)
+    budget = f"{given.seconds:.0f}s_{given.device}"
+    label = given.label or f"{given.model}{kind}{settings}_{budget}"
+    return Plan(given.model, recipe, given.seconds, given.device, label, given.clock)
+
+
+def main() -> None:
+    """One model with another budget, device or settings."""
+    given = parser(__doc__, "gated_pixelcnn").parse_args()
+    plan = plan_of(given, RECIPES, Recipe(math.nan))
     sys.stdout.write(json.dumps(measure(plan, build_dataset("mnist")), default=float) + "\n")
 
 

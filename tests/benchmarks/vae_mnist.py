@@ -12,7 +12,6 @@ for another budget and keeps its own files.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import sys
@@ -28,7 +27,7 @@ from engine.model import GenerativeModel
 from engine.registry import build_dataset, build_model, model_names, models
 from engine.training import Trainer, held_out_nll
 from tests.benchmarks import mnist_nll
-from tests.benchmarks.mnist_nll import CLOCKS, Plan, Recipe
+from tests.benchmarks.mnist_nll import Plan, Recipe
 
 NAME = "static MNIST by latent variables, in 15 minutes"
 SECONDS = 3 * 1700
@@ -148,27 +147,8 @@ def forget(plan: Plan) -> None:
 
 def main() -> None:
     """One model with another budget, thread count, clock or settings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="vae")
-    parser.add_argument("--seconds", type=float, default=BUDGET)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--batch-size", type=int, default=0)
-    parser.add_argument("--learning-rate", type=float, default=0.0)
-    parser.add_argument("--threads", type=int, default=THREADS)
-    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
-    parser.add_argument("--label", default="", help="a name for the files of this run")
-    parser.add_argument("--set", nargs="*", default=[], help="settings such as n_draws=50")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    usual = RECIPES.get(given.model, Recipe(math.nan, COMMON))
-    recipe = Recipe(
-        usual.bar,
-        {**usual.config, **dict(item.split("=", 1) for item in given.set)},
-        given.batch_size or usual.batch_size,
-        given.learning_rate or usual.learning_rate,
-    )
-    label = given.label or f"{given.model}_latent_{given.seconds:.0f}s_{given.device}"
-    plan = Plan(given.model, recipe, given.seconds, given.device, label, given.clock)
+    given = mnist_nll.parser(__doc__, "vae", BUDGET).parse_args()
+    plan = mnist_nll.plan_of(given, RECIPES, Recipe(math.nan, COMMON), "_latent")
     sys.stdout.write(json.dumps(measure(plan, build_dataset("mnist")), default=float) + "\n")
 
 
