@@ -60,7 +60,7 @@ STOPS = (
     Stop(
         "glow", "digits", 120, {"n_layers": 2, "hidden_features": [32]}, panels=("flow_pictures",)
     ),
-    Stop("gaussianization", "two_moons", 12, panels=("sweeps",)),
+    Stop("gaussianization", "two_moons", 4, panels=("sweeps",)),
     Stop("rbm", "digits", 600, {"algorithm": "pcd"}, {"levels": 2}, panels=("gibbs",)),
     Stop("nsf", "two_components_1d", 200, panels=("equal_areas",)),
     Stop("gated_pixelcnn", "digits", 900, file="digits", panels=("pixels",)),
