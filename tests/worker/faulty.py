@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 import torch
@@ -100,6 +100,21 @@ class Slow(Gaussian):
         self, batch: Tensor, state: TrainState, generator: torch.Generator
     ) -> dict[str, Tensor]:
         time.sleep(0.1)
+        return super().train_step(batch, state, generator)
+
+
+class Lingers(Gaussian):
+    """Quick the first time; every step that is repeated takes its time."""
+
+    card = _card("lingers")
+    newest: ClassVar[int] = -1
+
+    def train_step(
+        self, batch: Tensor, state: TrainState, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        if state.step <= Lingers.newest:
+            time.sleep(0.05)
+        Lingers.newest = max(Lingers.newest, state.step)
         return super().train_step(batch, state, generator)
 
 

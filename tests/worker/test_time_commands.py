@@ -64,9 +64,11 @@ def test_recalled_step_equals_the_weights_trained_to_that_step(flow: Client) -> 
     assert newest(flow).step == 200
 
 
-def test_recall_tells_how_far_it_is_and_a_newer_one_replaces_it(flow: Client) -> None:
+def test_recall_tells_how_far_it_is_and_a_newer_one_replaces_it(shared: Client) -> None:
+    flow = shared
+    flow.start("lingers")
     flow.command(m.StepOnce, "a", 3000)
-    flow.wait_for(m.RunState, run="a", state="paused", step=3200)
+    flow.wait_for(m.RunState, run="a", state="paused", step=3000)
     state = newest(flow)
     pairs = zip(state.keyframes, state.keyframes[1:], strict=False)
     low, high = max(pairs, key=lambda pair: pair[1] - pair[0])
