@@ -88,7 +88,8 @@ class FlatLatents:
 
     def join(self, latents: Mapping[str, Tensor]) -> Tensor:
         """{latent: (K, B, *shape)} → (K, B, Z)."""
-        return torch.cat([latents[latent.name].flatten(2) for latent in self.latents], -1)
+        wide = [latents[latent.name] for latent in self.latents]
+        return torch.cat([z.reshape(*z.shape[:2], -1) for z in wide], -1)
 
 
 def n_values(latents: Sequence[Latent]) -> int | None:

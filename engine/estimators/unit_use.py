@@ -68,6 +68,6 @@ def unit_use(
 
 def _exchanged(values: Tensor, unit: int) -> Tensor:
     """(B, *Z) with one unit taken from the next event."""
-    flat = values.flatten(1).clone()
+    flat = values.reshape(len(values), -1).clone()
     flat[:, unit] = flat[:, unit].roll(1)
     return flat.reshape(values.shape)

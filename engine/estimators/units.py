@@ -98,7 +98,7 @@ def _exact_means(
         mean = posterior.distribution.mean
     else:
         return {}
-    flat = mean.flatten(1).cpu().double()
+    flat = mean.reshape(len(mean), -1).cpu().double()
     return {latents[0].name: (flat, torch.zeros_like(flat))}
 
 
@@ -106,7 +106,7 @@ def _drawn_means(draws: Tensor, latent: Latent) -> tuple[Tensor, Tensor]:
     """Means of draws (K, B, *Z) and the variance of each mean, (B, U)."""
     if latent.kind == "category":
         draws = torch.nn.functional.one_hot(draws.long(), latent.levels or -1)
-    wide = draws.flatten(2).cpu().double()
+    wide = draws.reshape(*draws.shape[:2], -1).cpu().double()
     return wide.mean(0), wide.var(0) / len(wide)
 
 
@@ -138,7 +138,10 @@ def unit_kl(
     """
     posterior = model.encode(x, context=context)
     if isinstance(posterior, HasUnitKL):
-        return {n: kl.flatten(1).cpu().double().mean(0) for n, kl in posterior.unit_kl.items()}
+        return {
+            n: kl.reshape(len(kl), -1).cpu().double().mean(0)
+            for n, kl in posterior.unit_kl.items()
+        }
     if len(latents) != 1 or not isinstance(model, Decoding):
         return {}
     if not isinstance(posterior, HasDistribution):
@@ -151,7 +154,7 @@ def unit_kl(
     ratio = (scale / prior_scale).square()
     shift = ((mean - prior_mean) / prior_scale).square()
     kl = 0.5 * (ratio + shift - 1.0 - ratio.log())
-    return {latents[0].name: kl.flatten(1).cpu().double().mean(0)}
+    return {latents[0].name: kl.reshape(len(kl), -1).cpu().double().mean(0)}
 
 
 def _marginals(distribution: Distribution) -> tuple[Tensor, Tensor] | None:

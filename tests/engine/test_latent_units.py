@@ -167,3 +167,11 @@ def test_refusals_name_what_was_given() -> None:
     gan = build_model("gan", event_shape=(2,))
     with pytest.raises(ValueError, match="GAN has none"):
         list(latent_units.ask(View(gan, data, 0), {}))
+
+
+def test_a_latent_that_is_one_number_is_one_unit() -> None:
+    data = build_dataset("two_moons", n_samples=300)
+    model = build_model("bernoulli_gaussian", event_shape=(2,), dataset=data)
+    values, arrays = asked(model, data, n=100)
+    assert values["n_units"] == [1]
+    assert arrays["unit_kl"].shape == arrays["unit_use"].shape == (1,)
