@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,12 +39,27 @@ def choose_device(device: str = "auto") -> torch.device:
     Raises:
         ValueError: The device is unknown or not at hand.
     """
-    if device == "auto":
-        return torch.device(available_devices()[0])
-    if device not in available_devices():
+    if device not in ("auto", *available_devices()):
         known = ", ".join(available_devices())
         raise ValueError(f"device: given '{device}', wanted auto or one of {known}")
-    return torch.device(device)
+    chosen = torch.device(available_devices()[0] if device == "auto" else device)
+    if chosen.type == "cuda":
+        _repeat_on_cuda()
+    return chosen
+
+
+def _repeat_on_cuda() -> None:
+    """Have CUDA sum in the same order every time, and multiply whole float32 numbers.
+
+    Time travel needs the first. By default cuDNN rounds a convolution's factors to ten bits, of
+    which the round trips and Jacobians of flows would tell.
+    """
+    # cuBLAS asks for it too, and reads it when it is first used.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def available_devices() -> tuple[str, ...]:

@@ -105,7 +105,12 @@ class RNN(SequenceModel):
 
     def read(self, h: Tensor, memory: Any) -> tuple[Tensor, Any]:
         """Further inputs (N, S, W) → states of the last layer, and the states at the end."""
-        found, after = self.net(h, memory)
+        if self.training or not torch.is_grad_enabled():
+            found, after = self.net(h, memory)
+            return found, after
+        # cuDNN has a gradient only of a network that is training.
+        with torch.backends.cudnn.flags(enabled=False):
+            found, after = self.net(h, memory)
         return found, after
 
     def memory_of_one(self) -> int:
