@@ -95,8 +95,7 @@ class RNN(SequenceModel):
 
     def features(self, h: Tensor) -> Tensor:
         """Inputs (B, T, W) → states of the last layer (B, T, W)."""
-        found: Tensor = self.net(h)[0]
-        return found
+        return self.read(h, None)[0]
 
     def begin(self, n: int) -> Any:
         """States of zeros."""
