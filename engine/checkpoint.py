@@ -25,6 +25,7 @@ from engine.container import (
     write_container,
 )
 from engine.dataset import Dataset
+from engine.devices import choose_device
 from engine.header import (
     FORMAT,
     DataHeader,
@@ -36,7 +37,7 @@ from engine.header import (
 )
 from engine.model import GenerativeModel
 from engine.registry import build_dataset, datasets, models
-from engine.training import Keyframe, choose_device
+from engine.training import Keyframe
 from engine.wire.fields import Value, make_config
 from engine.wire.messages import RunSpec
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from engine.capabilities import Bound, LogProb
 from engine.dataset import Dataset, as_float
+from engine.devices import choose_device, rounded_factors
 from engine.fitting import check_values
 from engine.model import GenerativeModel, TrainState
 from engine.target import Target
@@ -31,45 +31,6 @@ CHUNK = 64
 SCORE_CHUNK = 4096
 #: Values of held-out events scored at once: each may have dozens of channels inside a model.
 SCORE_VALUES = 2**18
-
-
-def choose_device(device: str = "auto") -> torch.device:
-    """``"auto"`` is CUDA, then MPS, then CPU.
-
-    Raises:
-        ValueError: The device is unknown or not at hand.
-    """
-    if device not in ("auto", *available_devices()):
-        known = ", ".join(available_devices())
-        raise ValueError(f"device: given '{device}', wanted auto or one of {known}")
-    chosen = torch.device(available_devices()[0] if device == "auto" else device)
-    if chosen.type == "cuda":
-        _repeat_on_cuda()
-    return chosen
-
-
-def _repeat_on_cuda() -> None:
-    """Have CUDA sum in the same order every time, and multiply whole float32 numbers.
-
-    Time travel needs the first. By default cuDNN rounds a convolution's factors to ten bits, of
-    which the round trips and Jacobians of flows would tell.
-    """
-    # cuBLAS asks for it too, and reads it when it is first used.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-
-
-def available_devices() -> tuple[str, ...]:
-    """Devices at hand, the preferred one first."""
-    found = []
-    if torch.cuda.is_available():
-        found.append("cuda")
-    if torch.backends.mps.is_available():
-        found.append("mps")
-    return (*found, "cpu")
 
 
 def live_values(model: GenerativeModel) -> dict[str, Value]:
@@ -263,6 +224,12 @@ class Trainer:
 
     def step(self) -> dict[str, Tensor]:
         """Take one training step; returns detached named scalars on the device."""
+        if self.device.type != "cuda":
+            return self._step()
+        with rounded_factors():
+            return self._step()
+
+    def _step(self) -> dict[str, Tensor]:
         if isinstance(self.dataset, Target):
             n, state = self.batch_size, self.state
             losses = target_step(self.model, self.dataset, n, state, self.generator)

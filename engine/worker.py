@@ -24,6 +24,7 @@ from engine import checkpoint, heartbeat
 from engine.absent import data_of, supply
 from engine.answering import Answering
 from engine.dataset import Dataset
+from engine.devices import available_devices
 from engine.failures import describe
 from engine.fairness import Finish, choose, last_step
 from engine.fetching import Fetches
@@ -38,7 +39,6 @@ from engine.run import Run
 from engine.shelving import Shelving, Shown
 from engine.tables import preview
 from engine.thumbnails import thumbnail
-from engine.training import available_devices
 from engine.wire import messages as m
 from engine.wire.channel import EngineEnd, WireError
 

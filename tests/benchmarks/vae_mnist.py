@@ -42,10 +42,10 @@ COMMON = {"latent_features": 50, "hidden_features": (200, 200), "activation": "s
 RECIPES = {
     "vae": Recipe(91.0, COMMON, batch_size=100, learning_rate=2e-3),
     "iwae": Recipe(90.0, COMMON | {"n_draws": 5}, batch_size=100, learning_rate=2e-3),
-    # Not worse than the VAE: its bar is the VAE's.
+    # Not worse than the VAE: its bar is the VAE's. Small steps: wider ones learn by heart.
     "iaf_vae": Recipe(
         91.0,
-        COMMON | {"n_steps": 2, "step_features": (200,), "n_features": 100},
+        COMMON | {"n_steps": 2, "step_features": (100,), "n_features": 50},
         batch_size=100,
         learning_rate=2e-3,
     ),

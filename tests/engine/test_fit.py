@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from engine import training
 from engine.registry import build_dataset, build_model
-from engine.training import Trainer, choose_device, fit
+from engine.training import Trainer, fit
 from tests.architecture.source import ROOT
 from tests.engine.choice import POINT_MODELS
 
@@ -93,22 +92,3 @@ def test_two_processes_train_the_same_weights_bit_for_bit() -> None:
     ]
     assert digests[0] == digests[1]
     assert len(digests[0].strip()) == 2 * hashlib.sha256().digest_size
-
-
-def test_cuda_is_told_to_repeat_itself_and_to_multiply_whole_numbers(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(training, "available_devices", lambda: ("cuda", "cpu"))
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
-    cudnn = torch.backends.cudnn
-    assert choose_device("cpu").type == "cpu"
-    assert not torch.are_deterministic_algorithms_enabled()
-    before = cudnn.deterministic, cudnn.allow_tf32
-    try:
-        assert choose_device().type == "cuda"
-        assert torch.are_deterministic_algorithms_enabled()
-        assert (cudnn.deterministic, cudnn.allow_tf32) == (True, False)
-    finally:
-        torch.use_deterministic_algorithms(False)
-        torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
-        cudnn.deterministic, cudnn.allow_tf32 = before
