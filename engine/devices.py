@@ -1,9 +1,9 @@
 """Devices, and what is asked of CUDA: the same sums in the same order, whole numbers when shown.
 
-cuDNN may round a convolution's factors to ten bits (TF32), which makes it about three times as
-quick. Training may, since it repeats itself all the same. What is shown of a model may not: the
-round trips and Jacobians of a flow would tell. A question that is answered while training goes on
-can meet either.
+cuDNN may round a convolution's factors to ten bits (TF32), which makes a wide one much quicker.
+Training may, since it repeats itself all the same. What is shown of a model may not: the round
+trips and Jacobians of a flow would tell. A question that is answered while training goes on can
+meet either.
 """
 
 from __future__ import annotations
