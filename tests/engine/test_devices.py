@@ -59,3 +59,12 @@ def test_a_step_that_breaks_leaves_whole_numbers() -> None:
     with pytest.raises(ValueError, match="planted"), rounded_factors():
         raise ValueError("planted")
     assert not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(("release", "warns"), [("2.6.0+cu124", True), ("2.13.0", False)])
+def test_an_older_torch_only_warns(
+    monkeypatch: pytest.MonkeyPatch, release: str, warns: bool
+) -> None:
+    monkeypatch.setattr(torch, "__version__", release)
+    repeat_on_cuda()
+    assert torch.is_deterministic_algorithms_warn_only_enabled() == warns
