@@ -225,6 +225,16 @@ def test_segments_tell_what_the_user_chose(qtbot: QtBot, look: Look) -> None:
     assert switch.current == "sees"
 
 
+def test_segments_that_come_and_go_squeeze_no_word(qtbot: QtBot, look: Look) -> None:
+    switch = shown(Segments(look, MODES), qtbot, 500, 40)
+    wide = {name: button.width() for name, button in switch.buttons.items()}
+    for _ in range(2):
+        for on in (False, True):
+            switch.set_shown("inpaint", on)
+            qtbot.wait(1)
+    assert {name: button.width() for name, button in switch.buttons.items()} == wide
+
+
 def test_a_picture_file_becomes_an_event(tmp_path: Path) -> None:
     image = QImage(40, 20, QImage.Format.Format_RGB888)
     image.fill(0xFFFFFF)

@@ -26,6 +26,7 @@ class Segments(QWidget, Recalled):
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         self.buttons: dict[str, QPushButton] = {}
+        self._widths: dict[str, int] = {}
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -92,12 +93,14 @@ class Segments(QWidget, Recalled):
             f"QPushButton:focus {{ border-color: {palette.accent}; }}"
             f"QPushButton:disabled {{ color: {palette.border}; }}"
         )
-        for button in self.buttons.values():
+        for name, button in self.buttons.items():
             button.setFont(self._look.font(0.9))
             words = button.fontMetrics().horizontalAdvance(button.text())
-            button.setFixedWidth(words + 2 * px(8) + 4)
+            self._widths[name] = words + 2 * px(8) + 4
+            button.setFixedWidth(self._widths[name])
         self._fit()
 
     def _fit(self) -> None:
-        shown = [button for button in self.buttons.values() if not button.isHidden()]
-        self.setFixedWidth(sum(button.width() for button in shown))
+        # Not the buttons' own widths: the style's least width lets a layout squeeze them.
+        shown = (name for name, button in self.buttons.items() if not button.isHidden())
+        self.setFixedWidth(sum(self._widths[name] for name in shown))
