@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,6 +39,22 @@ class Posterior(Protocol):
     def sample(self, k: int, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """K draws: ({latent: (K, B, *Z)}, log_q of shape (K, B) in nats)."""
         ...
+
+
+@runtime_checkable
+class HasParts(Protocol):
+    """A posterior over several latents that are independent given x; optional."""
+
+    def part(self, name: str) -> Posterior | None:
+        """q of one latent by itself; None where there is none of that name."""
+        ...
+
+
+def part_of(posterior: Posterior, name: str, latents: tuple[Latent, ...]) -> Posterior | None:
+    """q of one of a model's latents: q itself of an only one; None where it depends on others."""
+    if len(latents) == 1:
+        return posterior
+    return posterior.part(name) if isinstance(posterior, HasParts) else None
 
 
 @dataclass(frozen=True)

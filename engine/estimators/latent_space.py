@@ -19,7 +19,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from engine.capabilities import Decoding, Encoding
 from engine.drawing import CommonDraw, draw
 from engine.estimators.density import CancellationError, as_events
-from engine.latents import Latent, Posterior
+from engine.latents import Latent, Posterior, part_of
 from engine.model import GenerativeModel
 
 #: Values of events encoded at once, and most draws of a posterior whose moments are unknown.
@@ -212,9 +212,15 @@ def prior_draws(
 
 
 def prior_of(model: GenerativeModel, latent: Latent) -> Distribution | None:
-    """The latent's own prior where it has no parents, else None."""
-    decoder = as_decoder(model)
-    return decoder.prior({}) if decoder.latents[0].name == latent.name else None
+    """The latent's own prior where no other latent moves it, else None."""
+    decoder, found = as_decoder(model), dict[str, Tensor]()
+    for each in decoder.latents:
+        prior = decoder.prior(found)
+        if each.name == latent.name:
+            return None if prior.batch_shape and found else prior
+        shape = () if prior.batch_shape else (1,)
+        found[each.name] = draw(prior, torch.Generator().manual_seed(0), shape)
+    return None
 
 
 # --- posteriors ------------------------------------------------------------------------------
@@ -248,12 +254,13 @@ def encode(
         raise ValueError(f"{model.card.title} has no encoder")
     if not 2 <= n_draws <= MOST_DRAWS:
         raise ValueError(f"n_draws: given {n_draws}, wanted 2 to {MOST_DRAWS}")
-    pieces, alone = list[Codes](), len(as_decoder(model).latents) == 1
+    pieces, latents = list[Codes](), as_decoder(model).latents
     for piece in torch.split(x, max(32, VALUES // max(model.event_size, 1))):
         if cancelled():
             raise CancellationError
         posterior = model.encode(as_events(model, piece))
-        found = gaussian_codes(posterior, latent) if alone else None
+        own = part_of(posterior, latent.name, latents)
+        found = None if own is None else gaussian_codes(own, latent)
         if found is None:
             drawn = posterior.sample(n_draws, generator)[0][latent.name]
             found = matched_codes(drawn.reshape(n_draws, len(piece), -1))

@@ -20,7 +20,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from engine.capabilities import Decoding, Encoding
 from engine.estimators.density import CancellationError, Cancelled
 from engine.estimators.shared_bound import HasDistribution
-from engine.latents import Latent, Posterior
+from engine.latents import Latent, Posterior, part_of
 
 #: Burda's threshold of activity.
 ACTIVE_FROM = 0.01
@@ -75,7 +75,8 @@ def posterior_means(
         labels = None if context is None else context[rows]
         posterior = model.encode(x[rows], context=labels)
         exact = _exact_means(posterior, latents)
-        drawn = {} if exact else posterior.sample(N_DRAWS, generator)[0]
+        complete = len(exact) == len(latents)
+        drawn = {} if complete else posterior.sample(N_DRAWS, generator)[0]
         for latent in latents:
             pair = exact.get(latent.name) or _drawn_means(drawn[latent.name], latent)
             found[latent.name].append(pair)
@@ -88,18 +89,20 @@ def posterior_means(
 def _exact_means(
     posterior: Posterior, latents: tuple[Latent, ...]
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Of the only latent, where q has a mean or a table of chances."""
-    if len(latents) != 1:
-        return {}
-    chances = getattr(posterior, "probs", None)
-    if latents[0].kind == "category" and isinstance(chances, Tensor):
-        mean = chances
-    elif latents[0].kind != "category" and isinstance(posterior, HasDistribution):
-        mean = posterior.distribution.mean
-    else:
-        return {}
-    flat = mean.reshape(len(mean), -1).cpu().double()
-    return {latents[0].name: (flat, torch.zeros_like(flat))}
+    """Of the latents whose own q has a mean or a table of chances."""
+    found = {}
+    for latent in latents:
+        own = part_of(posterior, latent.name, latents)
+        chances = getattr(own, "probs", None)
+        if latent.kind == "category" and isinstance(chances, Tensor):
+            mean = chances
+        elif latent.kind != "category" and isinstance(own, HasDistribution):
+            mean = own.distribution.mean
+        else:
+            continue
+        flat = mean.reshape(len(mean), -1).cpu().double()
+        found[latent.name] = (flat, torch.zeros_like(flat))
+    return found
 
 
 def _drawn_means(draws: Tensor, latent: Latent) -> tuple[Tensor, Tensor]:

@@ -53,8 +53,13 @@ class DiagonalPosterior:
     @property
     def kl(self) -> Tensor:
         """KL(q‖N(0, I)) in closed form, (B,), nats."""
+        return self.kl_of_each.sum(-1)
+
+    @property
+    def kl_of_each(self) -> Tensor:
+        """The same of each unit, (B, Z), nats."""
         squares = self.mean.square() + self.scale.square()
-        return 0.5 * (squares - 1.0 - 2.0 * self.log_scale).sum(-1)
+        return 0.5 * (squares - 1.0 - 2.0 * self.log_scale)
 
 
 def diagonal_posterior(out: Tensor, name: str = "z") -> DiagonalPosterior:
@@ -71,7 +76,7 @@ def normal_log_prob(noise: Tensor, log_scale: Tensor) -> Tensor:
 def normal_kl(
     mean: Tensor, log_scale: Tensor, other_mean: Tensor, other_log_scale: Tensor
 ) -> Tensor:
-    """KL(N(μ, σ²)‖N(m, s²)) of diagonal Gaussians (…, Z), summed over Z, nats."""
+    """KL(N(μ, σ²)‖N(m, s²)) of diagonal Gaussians (…, Z) for each unit, (…, Z), nats."""
     distance = ((mean - other_mean) * torch.exp(-other_log_scale)).square()
     ratio = log_scale - other_log_scale
-    return 0.5 * (distance + (2.0 * ratio).exp() - 1.0 - 2.0 * ratio).sum(-1)
+    return 0.5 * (distance + (2.0 * ratio).exp() - 1.0 - 2.0 * ratio)

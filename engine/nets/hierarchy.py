@@ -43,6 +43,9 @@ from engine.nets.likelihoods import Params
 from engine.nets.mlp import MLP
 from engine.wire.fields import Field
 
+#: Draws of the levels above for the KL of each unit.
+N_DRAWS = 16
+
 
 @dataclass(frozen=True)
 class HierarchyConfig(LatentConfig):
@@ -101,15 +104,25 @@ class DrawnLevel:
     @property
     def kl(self) -> Tensor:
         """(B,), nats: the mean over the draws of its share of KL(q‖p)."""
+        kl = self._kl_of_each.sum(-1)
+        return kl.mean(0) if kl.dim() == 2 else kl
+
+    @property
+    def unit_kl(self) -> Tensor:
+        """(B, Z), nats: the same of each unit."""
+        kl = self._kl_of_each
+        return kl.mean(0) if kl.dim() == 3 else kl
+
+    @property
+    def _kl_of_each(self) -> Tensor:
+        """(K, B, Z), or (B, Z) where every draw has the same."""
         q, p = self.q, self.p
         if p is None:
-            kl = q.kl
-        elif self.is_given_above:
-            kl = normal_kl(q.mean, q.log_scale, p.mean, p.log_scale)
-        else:
-            noise = (self.value - p.mean) * torch.exp(-p.log_scale)
-            kl = self.log_q - normal_log_prob(noise, p.log_scale)
-        return kl.mean(0) if kl.dim() == 2 else kl
+            return q.kl_of_each
+        if self.is_given_above:
+            return normal_kl(q.mean, q.log_scale, p.mean, p.log_scale)
+        noise = (self.value - p.mean) * torch.exp(-p.log_scale)
+        return 0.5 * (noise.square() - self.noise.square()) + p.log_scale - q.log_scale
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,13 @@ class HierarchyPosterior:
         """K draws of all levels: ({latent: (K, B, Z_l)}, log_q (K, B))."""
         drawn = self.model.infer(self.inputs, k, generator)
         return dict(drawn.latents), drawn.log_q
+
+    @property
+    def unit_kl(self) -> dict[str, Tensor]:
+        """Each unit's share of the KL, {latent: (B, Z_l)}, nats: means over draws of one seed."""
+        generator = torch.Generator().manual_seed(0)
+        levels = self.model.climb(self.inputs, N_DRAWS, generator)
+        return {latent.name: levels[latent.name].unit_kl for latent in self.model.latents}
 
 
 class HierarchyModel(LatentModel):

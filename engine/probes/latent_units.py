@@ -75,7 +75,7 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
             model, latents, x, generator=view.generator(5), context=labels,
             cancelled=view.cancelled,
         )  # fmt: skip
-        per_unit = unit_kl(model, latents, x, context=labels)
+        per_unit = unit_kl(model, latents, x, context=labels) | _of_single(latents, elbo.kl_terms)
         use = unit_use(
             model, latents, x, generator=view.generator(7), context=labels,
             cancelled=view.cancelled,
@@ -86,6 +86,15 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
             for latent in latents
         ]  # fmt: skip
         yield Result(_arrays(rows), _values(latents, elbo.kl_terms, rows, len(x)))
+
+
+def _of_single(latents: tuple[Latent, ...], kl_terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The KL of latents that are one unit: that unit's own, {latent: (1,)}."""
+    return {
+        latent.name: kl_terms[latent.name].mean()[None]
+        for latent in latents
+        if latent.kind != "category" and math.prod(latent.shape) == 1
+    }
 
 
 class _Units(msgspec.Struct, frozen=True):

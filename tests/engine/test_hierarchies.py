@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent, Normal, kl_divergence
 
 from engine.nets.batch_norm import BatchNorm, normalise_layers
 from engine.nets.coders import make_decoder, make_encoder
@@ -291,6 +291,23 @@ def test_a_keyframe_carries_the_averages() -> None:
     assert all(torch.equal(mine, other) for (_, mine), other in states)
 
 
+@pytest.mark.parametrize(("name", "config"), HIERARCHIES)
+def test_the_kl_of_units_adds_up_to_that_of_their_level(name: str, config: dict[str, Any]) -> None:
+    model = build(name, n_layers=3, **config)
+    x = points(model)
+    levels = model.climb(model.inputs(model.values(x)), 5, generator())
+    for level in levels.values():
+        torch.testing.assert_close(level.unit_kl.sum(-1), level.kl)
+        if level.p is not None and level.is_given_above:
+            mine, prior = (Normal(d.mean, d.scale) for d in (level.q, level.p))
+            torch.testing.assert_close(level.unit_kl, kl_divergence(mine, prior).mean(0))
+    told = model.encode(x).unit_kl
+    drawn = model.kl_terms(model.infer(model.inputs(model.values(x)), 16, generator()))
+    for latent in model.latents:
+        assert told[latent.name].shape == (6, *latent.shape)
+        torch.testing.assert_close(told[latent.name].sum(-1), drawn[latent.name])
+
+
 # --- VLAE ---------------------------------------------------------------------------------------
 
 
@@ -321,6 +338,10 @@ def test_levels_of_the_posterior_do_not_move_each_other() -> None:
             posterior.levels}  # fmt: skip
     torch.testing.assert_close(log_q, torch.stack(list(each.values())).sum(0))
     assert all(level.mean.shape == (3, 2) for level in posterior.levels)
+    for level in posterior.levels:
+        wanted = kl_divergence(Normal(level.mean, level.scale), Normal(0.0, 1.0))
+        torch.testing.assert_close(posterior.unit_kl[level.name], wanted)
+    assert posterior.part("z_4") is None
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,22 @@ def test_what_is_known_by_draws_is_an_estimate_and_says_so() -> None:
     assert "log_aggregate" not in ask(shown, "latent_decode", z=np.zeros((1, 2)), n=50).arrays
 
 
+def test_independent_levels_are_known_exactly() -> None:
+    model = build_model("vlae", event_shape=(2,), hidden_features=(6, 5)).eval()
+    points = torch.randn(30, 2, generator=torch.Generator().manual_seed(5))
+    shown = view(model, Points(points))
+    lowest = model.encode(points).part("z_1")
+    found = ask(shown, "latent_encodings", n=30, latent="z_1")
+    assert found.values["kind"] == "mean"
+    np.testing.assert_allclose(found.arrays["means"], lowest.mean.detach(), atol=1e-6)
+    own = ask(shown, "latent_traverse", latent="z_1", n=30)
+    assert own.values["order"] == "kl"
+    kl = lowest.kl_of_each.mean(0).sort(descending=True).values
+    np.testing.assert_allclose(own.arrays["kl"], kl.detach(), rtol=1e-5)
+    shade = ask(shown, "latent_density", latent="z_1", low=(-3.0, -3.0), high=(3.0, 3.0), **PLANE)
+    assert shade.values["aggregate_kind"] == "exact"
+
+
 def test_decoding_gives_distribution_and_numbers(planted: View) -> None:
     z = np.array([[0.5, -1.0], [2.0, 0.0]])
     found = ask(planted, "latent_decode", z=z, n=1000, n_draws=3000)

@@ -175,3 +175,16 @@ def test_a_latent_that_is_one_number_is_one_unit() -> None:
     values, arrays = asked(model, data, n=100)
     assert values["n_units"] == [1]
     assert arrays["unit_kl"].shape == arrays["unit_use"].shape == (1,)
+    np.testing.assert_allclose(arrays["unit_kl"], values["kl"])
+    assert values["kl"][0] > 0.01
+
+
+@pytest.mark.parametrize("name", ["hvae", "ladder_vae", "vlae"])
+def test_units_of_every_level_have_a_kl(name: str) -> None:
+    data = build_dataset("two_moons", n_samples=300)
+    model = build_model(name, event_shape=(2,), latent_features=2).eval()
+    values, arrays = asked(model, data, n=60, n_draws=64)
+    for level, kl in enumerate(values["kl"]):
+        own = arrays["unit_kl"][arrays["unit_latent"] == level]
+        assert own.shape == (2,)
+        np.testing.assert_allclose(own.sum(), kl, rtol=0.05, atol=0.02)

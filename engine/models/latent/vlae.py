@@ -64,6 +64,15 @@ class FactorisedPosterior:
         latents = {name: z for each, _ in drawn for name, z in each.items()}
         return latents, torch.stack([log_q for _, log_q in drawn]).sum(0)
 
+    def part(self, name: str) -> DiagonalPosterior | None:
+        """q of one level, which knows nothing of the others."""
+        return next((level for level in self.levels if level.name == name), None)
+
+    @property
+    def unit_kl(self) -> dict[str, Tensor]:
+        """KL(q‖N(0, 1)) of each unit in closed form, {latent: (B, Z)}, nats."""
+        return {level.name: level.kl_of_each for level in self.levels}
+
 
 class VLAE(LatentModel):
     """Latents z_L … z_1 without parents; z_L enters the decoder first, z_1 last."""
