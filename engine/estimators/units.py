@@ -90,9 +90,9 @@ def _exact_means(
     posterior: Posterior, latents: tuple[Latent, ...]
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Of the latents whose own q has a mean or a table of chances."""
-    found = {}
+    found: dict[str, tuple[Tensor, Tensor]] = {}
     for latent in latents:
-        own = part_of(posterior, latent.name, latents)
+        own: object = part_of(posterior, latent.name, latents)
         chances = getattr(own, "probs", None)
         if latent.kind == "category" and isinstance(chances, Tensor):
             mean = chances
