@@ -20,6 +20,8 @@ from engine.nets.stepwise import known_first
 
 #: Asks for the known values of a mask first, in the model's own order otherwise.
 KNOWN_FIRST = "known_first"
+#: Where the streams of random orders begin: every probe finds the same order under one seed.
+ORDER_STREAM = 40_000
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,18 @@ def under_order(
         model: A model with conditionals.
         order: ``""``, one of :data:`engine.nets.orders.ORDER_NAMES`, or ``"known_first"``.
         occlusion: The known values, for ``"known_first"``.
-        generator: For ``"random"``.
+        generator: For ``"random"``; from :data:`ORDER_STREAM`, so that all probes agree on it.
 
     Raises:
-        ValueError: The word is unknown, or the model has one order only.
+        ValueError: The word is unknown, the model has one order only, or there is no generator.
     """
     own = order_of(model)
     if not order:
         return model
     if order == KNOWN_FIRST:
         wanted = known_first(own, occlusion.flat) if occlusion is not None else own
+    elif order == "random" and generator is None:
+        raise ValueError("order: given 'random' without a seed, wanted one of a film's")
     elif order in ORDER_NAMES:
         wanted = named_order(order, model.event_shape, generator)
     else:

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from engine.estimators.grid import midpoint_axis
 from engine.estimators.pixels import (
+    ORDER_STREAM,
     check_index,
     conditionals_of,
     context_of,
@@ -30,12 +31,16 @@ CURVE_MARGIN = 0.15
 
 
 class Arguments(msgspec.Struct, frozen=True):
-    """A picture (*E), the flat index of a value in it, and how its conditional is sharpened."""
+    """A picture (*E), the flat index of a value in it, and how its conditional is sharpened.
+
+    ``seed`` is that of the film whose order is ``"random"``.
+    """
 
     index: int
     picture: np.ndarray | None = None
     label: int = 0
     order: str = ""
+    seed: int = 0
     temperature: float = 1.0
     top_p: float = 1.0
 
@@ -57,7 +62,8 @@ def conditional_at(view: View, arguments: Arguments) -> Iterator[Result]:
         ValueError: The index, the picture or the label does not fit the model.
     """
     check_index(arguments.index, view.model.event_size)
-    model, index = under_order(view.model, arguments.order), arguments.index
+    orders = view.generator(ORDER_STREAM + arguments.seed)
+    model, index = under_order(view.model, arguments.order, generator=orders), arguments.index
     event = event_of(model, arguments.picture, view.dataset)[None]
     context = context_of(model, arguments.label, 1, view.dataset)
     with torch.no_grad():

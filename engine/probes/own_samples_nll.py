@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.dataset import as_float
 from engine.estimators.pixels import (
+    ORDER_STREAM,
     check_count,
     conditionals_of,
     context_of,
@@ -63,7 +64,8 @@ def own_samples_nll(view: View, arguments: Arguments) -> Iterator[Result]:
     Raises:
         ValueError: A number or the split is out of range, or the split is empty.
     """
-    model = under_order(view.model, arguments.order)
+    orders = view.generator(ORDER_STREAM + arguments.seed)
+    model = under_order(view.model, arguments.order, generator=orders)
     check_count("n", arguments.n, MOST_PICTURES)
     if not 0 <= arguments.prefix < model.event_size:
         raise ValueError(f"prefix: given {arguments.prefix}, wanted 0 to {model.event_size - 1}")

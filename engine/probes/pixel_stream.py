@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.capabilities import Conditionals, Step
 from engine.estimators.pixels import (
+    ORDER_STREAM,
     Occlusion,
     check_count,
     context_of,
@@ -42,7 +43,7 @@ class Arguments(msgspec.Struct, frozen=True):
 
     Attributes:
         n: Pictures that grow together.
-        seed: Of the noise; one number per value and picture.
+        seed: Of the noise, one number per value and picture, and of the order ``"random"``.
         temperature, top_p: See :func:`engine.nets.outputs.tempered`.
         chunk: Values per piece; 0 gives 64 pieces.
         watch: The picture whose conditionals are sent with all levels; −1 for none.
@@ -89,7 +90,8 @@ def pixel_stream(view: View, arguments: Arguments) -> Iterator[Result]:
     occlusion = occlusion_of(view.model, arguments.known, arguments.mask, view.dataset)
     generator = view.generator(NOISE_STREAM + arguments.seed)
     noise = pixel_noise(view.model, arguments.n, generator)
-    model = under_order(view.model, arguments.order, occlusion, generator)
+    orders = view.generator(ORDER_STREAM + arguments.seed)
+    model = under_order(view.model, arguments.order, occlusion, orders)
     context = context_of(model, arguments.label, arguments.n, view.dataset)
     steps = _steps(model, noise, occlusion, context, arguments)
     about = _about(model, occlusion, context, arguments)

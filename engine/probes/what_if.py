@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.capabilities import Conditionals
 from engine.estimators.counterfactual import noise_behind
 from engine.estimators.pixels import (
+    ORDER_STREAM,
     check_count,
     check_index,
     conditionals_of,
@@ -42,7 +43,7 @@ class Arguments(msgspec.Struct, frozen=True):
     Attributes:
         index, value: The flat index, and what the value is changed to, in data units.
         n: Futures.
-        seed: Of the futures' noise.
+        seed: Of the futures' noise, and of the order ``"random"``.
         common: Whether the noise is the one that led to the picture (then only what depends on
             the change changes); else every future has fresh noise, shared by both branches.
         label: Class of all futures.
@@ -84,7 +85,8 @@ def what_if(view: View, arguments: Arguments) -> Iterator[Result]:
     check_count("n", arguments.n, MOST_FUTURES)
     if arguments.label < 0:
         raise ValueError(f"label: given {arguments.label}, wanted the class of the picture")
-    model = under_order(view.model, arguments.order)
+    orders = view.generator(ORDER_STREAM + arguments.seed)
+    model = under_order(view.model, arguments.order, generator=orders)
     before = event_of(model, arguments.picture, view.dataset)
     after = before.clone()
     after.view(-1)[arguments.index] = arguments.value

@@ -85,6 +85,24 @@ def test_the_stream_keeps_what_is_known_and_takes_an_order() -> None:
         ask("pixel_stream", order="diagonal")
 
 
+def test_a_random_order_is_the_same_for_every_probe_of_one_seed() -> None:
+    orders = {}
+    for seed in (1, 2):
+        pieces = ask_all("pixel_stream", n=1, order="random", seed=seed)
+        order = orders[seed] = pieces[0].arrays["order"].tolist()
+        for place, index in enumerate(order):
+            given = {"index": index, "order": "random", "seed": seed, "picture": PICTURE}
+            assert ask("conditional_at", **given).values["place"] == place
+            future = ask("what_if", **given, value=2.0)
+            later = future.arrays["descendants"].reshape(-1).nonzero().flatten().tolist()
+            assert later == sorted(order[place + 1 :])
+        losses = ask("own_samples_nll", n=4, order="random", seed=seed)
+        assert losses.arrays["order"].tolist() == order
+    assert orders[1] != orders[2]
+    with pytest.raises(ValueError, match="random' without a seed"):
+        ask("entropy_map", order="random")
+
+
 # --- one value --------------------------------------------------------------------------------
 
 

@@ -136,6 +136,10 @@ class Desk(QObject):
         """Temperature and top-p, as probes take them."""
         return {"temperature": self.temperature, "top_p": self.top_p}
 
+    def ordering(self) -> dict[str, Value]:
+        """The order of the samples and the seed that a random one comes from, as probes take it."""
+        return {"order": self.order if self.has_orders else "", "seed": self.seed}
+
     # --- asking -------------------------------------------------------------------------------
 
     def samples_question(self, *, rest: bool) -> Question:
@@ -143,12 +147,10 @@ class Desk(QObject):
         due = time.monotonic() - self._whole_at > REDRAW_SECONDS
         arguments: dict[str, Value] = {
             "n": self.n,
-            "seed": self.seed,
             "watch": min(self.watch, self.n - 1),
             "label": self.label if self.has_labels else -1,
-            "order": self.order if self.has_orders else "",
         }
-        arguments |= self.sharpening()
+        arguments |= self.ordering() | self.sharpening()
         live = rest or self.is_scrubbing or due
         return Question("pixel_stream", arguments, live=live, stream=True)
 

@@ -101,14 +101,12 @@ class ErrorsMode(Mode):
             return {}
         if self.switch.current == "families":
             return self.desk.data_questions() | self.families.questions()
-        order = self.desk.order if self.desk.has_orders and self.desk.order != "random" else ""
         due = time.monotonic() - self._done_at > REDRAW_SECONDS
         most = N_PICTURES if cells.size <= LARGE else FEWER
         arguments: dict[str, Value] = {
             "n": most if rest else N_COARSE,
             "prefix": min(round(self.prefix * cells.size), cells.size - 1),
-            "seed": self.desk.seed,
-            "order": order,
+            **self.desk.ordering(),
         }
         live = rest or due or self.desk.is_scrubbing
         return {

@@ -119,8 +119,8 @@ class GrowMode(Mode, Recalled):
         if film.n > place >= 0:
             asked["curve"] = Question(
                 "conditional_at",
-                {"index": film.index_at(place), "label": self._label(), **self._order(),
-                 **self.desk.sharpening()},
+                {"index": film.index_at(place), "label": self._label(),
+                 **self.desk.ordering(), **self.desk.sharpening()},
                 {"picture": film.values[self._watch()].astype(np.float64)},
             )  # fmt: skip
         return asked
@@ -224,9 +224,6 @@ class GrowMode(Mode, Recalled):
     def _label(self) -> int:
         film = self.desk.film
         return film.labels[self._watch()] if film is not None and film.labels else 0
-
-    def _order(self) -> dict[str, str]:
-        return {"order": self.desk.order if self.desk.has_orders else ""}
 
     def _place_shown(self) -> int:
         """The place in the order whose conditional is shown: hovered, else the newest."""

@@ -122,18 +122,14 @@ class WhatIfMode(Mode, Recalled):
         picture = self.picker.values
         if picture is None or self.index is None:
             return asked
-        order = self.desk.order if self.desk.has_orders and self.desk.order != "random" else ""
-        about: dict[str, Value] = {
-            "index": self.index, "label": self.picker.label, "order": order,
-        }  # fmt: skip
-        about |= self.desk.sharpening()
+        about: dict[str, Value] = {"index": self.index, "label": self.picker.label}
+        about |= self.desk.ordering() | self.desk.sharpening()
         arrays = {"picture": picture.astype(np.float64)}
         asked["before"] = Question("conditional_at", about, arrays)
         if self.value is not None:
             more: dict[str, Value] = {
                 "value": self.value,
                 "n": N_FUTURES if rest or len(picture) <= CHEAP else N_COARSE,
-                "seed": self.desk.seed,
                 "common": self.tools.is_on("common"),
             }
             asked["futures"] = Question("what_if", about | more, arrays)
