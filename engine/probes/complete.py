@@ -42,6 +42,8 @@ class Arguments(msgspec.Struct, frozen=True):
 
     Attributes:
         known, mask: (*E); true in the mask is known and kept, false is occluded.
+        label: Class of all completions; −1 leaves it open: each draw weighs the classes by the
+            values before it.
         own_order: Keeps the model's own order even where it takes any, to show the difference.
     """
 
@@ -85,14 +87,15 @@ def complete(view: View, arguments: Arguments) -> Iterator[Result]:
     any_order = has_any_order(view.model) and not arguments.own_order
     model = under_order(view.model, KNOWN_FIRST if any_order else "", occlusion)
     unseen = kept_unseen(order_of(model), occlusion.flat)
-    values = _words(int(unseen.sum()), any_order)
+    context = _classes(model, view, arguments)
+    open_class = model.uses_labels and context is None
+    values = _words(int(unseen.sum()), any_order, open_class=open_class)
     plain = arguments.temperature == 1.0 and arguments.top_p == 1.0
     values |= {
         "n_known": int(occlusion.flat.sum()),
         "levels": levels_of(model) or 0,
         "exact": plain and not bool(unseen.any()),
     }
-    context = context_of(model, arguments.label, arguments.n, view.dataset)
     steps = cast(Conditionals, model).sample_steps(
         pixel_noise(model, arguments.n, view.generator(NOISE_STREAM + arguments.seed)),
         known=occlusion.known,
@@ -117,6 +120,13 @@ def complete(view: View, arguments: Arguments) -> Iterator[Result]:
             yield Result(arrays, values | {"done": place}, final=place == size)
 
 
+def _classes(model: GenerativeModel, view: View, arguments: Arguments) -> Tensor | None:
+    """Labels (N,), or None where the class is open: p(occluded given known) sums over all."""
+    if arguments.label == -1:
+        return None
+    return context_of(model, arguments.label, arguments.n, view.dataset)
+
+
 def _later_log_probs(
     model: GenerativeModel, x: Tensor, occlusion: Occlusion, context: Tensor | None
 ) -> Tensor:
@@ -133,7 +143,7 @@ def _summed_up(later: Tensor) -> dict[str, Value]:
     return {"later_log_prob": float(later.mean()), "later_error": error}
 
 
-def _words(n_unseen: int, any_order: bool) -> dict[str, Value]:
+def _words(n_unseen: int, any_order: bool, *, open_class: bool) -> dict[str, Value]:
     if any_order:
         words = "conditioned on all known values: they come first in the order"
     elif n_unseen:
@@ -143,4 +153,6 @@ def _words(n_unseen: int, any_order: bool) -> dict[str, Value]:
         )
     else:
         words = "conditioned on all known values: they all precede the drawn ones"
+    if open_class:
+        words += "; classes are weighed by the values before each draw"
     return {"n_unseen": n_unseen, "any_order": any_order, "words": words}

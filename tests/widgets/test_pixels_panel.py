@@ -225,6 +225,16 @@ def test_completions_keep_what_is_known_and_the_sentence_is_honest(
     assert inpaint.wall.count == 0
 
 
+def test_completions_leave_the_class_open_unless_one_is_chosen(panel: PixelsPanel) -> None:
+    info = info_of(class_conditional=True)
+    panel.open_run(info)
+    for mode, words in (("grow", "every class"), ("inpaint", "any class")):
+        panel.set_mode(mode)
+        tools: Any = panel.modes[mode].tools  # type: ignore[attr-defined]
+        assert tools.words_for("label", -1) == words
+    assert serve(panel, info)["completions"].arguments["label"] == -1
+
+
 def test_on_paper_the_whole_picture_is_there(qtbot: QtBot, look: Look) -> None:
     panel = PixelsPanel(look)
     qtbot.addWidget(panel)

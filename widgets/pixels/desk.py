@@ -137,7 +137,7 @@ class Desk(QObject):
         return {"temperature": self.temperature, "top_p": self.top_p}
 
     def ordering(self) -> dict[str, Value]:
-        """The order of the samples and the seed that a random one comes from, as probes take it."""
+        """The order of the samples, with the seed that a random one comes from."""
         return {"order": self.order if self.has_orders else "", "seed": self.seed}
 
     # --- asking -------------------------------------------------------------------------------

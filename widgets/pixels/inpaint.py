@@ -35,6 +35,10 @@ TOOLS = (
     ("eraser", "eraser", "Reveal again (E); so does the right button"),
 )
 TOOL_KEYS = {Qt.Key.Key_B: "brush", Qt.Key.Key_R: "rectangle", Qt.Key.Key_E: "eraser"}
+CLASS_TIP = (
+    "Class c of all completions; any class leaves it open: each draw weighs the classes by "
+    "p(c | values before it)"
+)
 GIVEN = (("given all | earlier", "both"), ("given all", "all"), ("given earlier", "earlier"))
 GIVEN_TIP = (
     "Which known values the completions of this order-agnostic model are conditioned on: all of "
@@ -63,7 +67,8 @@ class InpaintMode(Mode):
         self.tools.add_choice("part", "Occlude a whole part at once")
         parts = (("occlude …", None), *((f"{name} half", name) for name in HALVES[:4]))
         self.tools.set_choices("part", (*parts, ("centre", "centre"), ("nothing", "")))
-        self.row = SamplingRow(self.tools, self.desk, ("temperature", "top_p", "label"))
+        names = ("temperature", "top_p", "label")
+        self.row = SamplingRow(self.tools, self.desk, names, no_class=("any class", CLASS_TIP))
         self.tools.add_choice("given", GIVEN_TIP)
         self.tools.set_choices("given", GIVEN)
         self.tools.add_button("noise", "new noise", "Other noise u for all completions", "N")

@@ -17,13 +17,24 @@ TOOLTIPS = {
 
 
 class SamplingRow(QObject):
-    """Puts choices into a tool row and keeps them and the desk the same."""
+    """Puts choices into a tool row and keeps them and the desk the same.
 
-    def __init__(self, tools: ToolRow, desk: Desk, names: tuple[str, ...]) -> None:
+    ``no_class`` is how the choice of no class reads, and its tooltip.
+    """
+
+    def __init__(
+        self,
+        tools: ToolRow,
+        desk: Desk,
+        names: tuple[str, ...],
+        *,
+        no_class: tuple[str, str] = ("every class", TOOLTIPS["label"]),
+    ) -> None:
         super().__init__(tools)
         self._tools, self._desk, self._names = tools, desk, names
+        self._no_class = no_class[0]
         for name in names:
-            tools.add_choice(name, TOOLTIPS[name])
+            tools.add_choice(name, no_class[1] if name == "label" else TOOLTIPS[name])
         tools.chosen.connect(self._on_chosen)
         desk.changed.connect(self.show_desk)
         self.open()
@@ -36,7 +47,7 @@ class SamplingRow(QObject):
             "n": tuple((f"{n} pictures" if n > 1 else "1 picture", n) for n in COUNTS),
             "temperature": tuple((f"T {t:g}", t) for t in TEMPERATURES),
             "top_p": tuple((f"top-p {p:g}", p) for p in TOP_PS),
-            "label": (("every class", -1), *((f"class {k}", i) for i, k in enumerate(names))),
+            "label": ((self._no_class, -1), *((f"class {k}", i) for i, k in enumerate(names))),
             "order": (("own order", ""), *((order, order) for order in ORDERS)),
         }
         for name in self._names:
