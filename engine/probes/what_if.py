@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from engine.capabilities import Conditionals
 from engine.estimators.counterfactual import noise_behind
@@ -26,15 +27,21 @@ from engine.estimators.pixels import (
     place_of,
     under_order,
 )
+from engine.estimators.precision import in_double
 from engine.model import GenerativeModel
-from engine.nets.outputs import check_level_values, tempered
+from engine.nets.outputs import check_level_values, is_discrete, tempered
 from engine.probe import Result, View, probe
 from engine.wire.capability import Capability
+from engine.wire.fields import Value
 
 #: Partial answers on the way, so that a slow sampler can be watched.
 N_PARTS = 8
 MOST_FUTURES = 64
 NOISE_STREAM = 44
+#: A level less probable than this has too narrow an interval of noise for float32.
+IMPROBABLE = 1e-4
+#: A level less probable than this cannot be told from one that is never drawn, in float64 either.
+IMPOSSIBLE = 1e-12
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -71,12 +78,14 @@ def what_if(view: View, arguments: Arguments) -> Iterator[Result]:
 
     Both branches share each future's noise, so their difference is what the change did. With
     ``common`` the noise is one that led to the picture: the branch without the change is then the
-    picture itself.
+    picture itself. Where a later value of it was improbable, all is drawn in double precision,
+    which still tells the noise behind it. A value that would never be drawn (top-p has cut it off)
+    has no noise behind it and gets a fresh one.
 
     Arrays: ``changed`` and ``unchanged`` (N, *E); ``differs`` (*E), the share of futures in which
     a value differs; ``descendants`` (*E) bool, the values drawn again. Values: ``n_differ`` (mean
-    number of other values that differ), ``place``, ``levels``, ``done``. Partial results on the
-    way.
+    number of other values that differ), ``n_impossible`` (later values with no noise behind them),
+    ``place``, ``levels``, ``done``. Partial results on the way.
 
     Raises:
         ValueError: The index, the value or the picture does not fit the model.
@@ -95,27 +104,48 @@ def what_if(view: View, arguments: Arguments) -> Iterator[Result]:
         check_level_values(after, levels, model.card.title)
     kept = torch.zeros(model.event_size, dtype=torch.bool)
     kept[order_of(model)[: place_of(model, arguments.index) + 1]] = True
+    model, noise, n_impossible = _noise(view, model, before, kept, arguments)
     mask = kept.reshape(model.event_shape).to(model.device)
-    noise = _noise(view, model, before, arguments)
     context = context_of(model, arguments.label, 2 * arguments.n, view.dataset)
-    for done, x in _branches(model, (after, before), (mask, noise, context), arguments):
+    starts = after.to(model.location), before.to(model.location)
+    for done, x in _branches(model, starts, (mask, noise, context), arguments):
         if view.cancelled():
             return
-        yield _result(model, x, kept, arguments.index, done)
+        yield _result(
+            model, x, kept, arguments.index, {"done": done, "n_impossible": n_impossible}
+        )
 
 
-def _noise(view: View, model: GenerativeModel, x: Tensor, arguments: Arguments) -> Tensor:
-    """(N, D): fresh, or drawn from those that lead to the picture."""
+def _noise(
+    view: View, model: GenerativeModel, x: Tensor, kept: Tensor, arguments: Arguments
+) -> tuple[GenerativeModel, Tensor, int]:
+    """Noise (N, D), fresh or behind the picture, the model that can tell it, and where none is."""
     generator = view.generator(NOISE_STREAM + arguments.seed)
     u = pixel_noise(model, arguments.n, generator)
     if not arguments.common:
-        return u
+        return model, u, 0
+    later, flat = ~kept, x.reshape(1, -1)
+    every, p = _behind(view, model, flat, arguments)
+    if p is None or bool((p[:, later] < IMPROBABLE).any()):
+        model, flat = in_double(model, flat)
+        u = u.to(flat)
+        every, p = _behind(view, model, flat, arguments)
+    noise = torch.cat([noise_behind(every, flat, row[None]) for row in u])
+    if p is None:
+        return model, noise, 0
+    impossible = p < IMPOSSIBLE
+    return model, torch.where(impossible, u, noise), int((impossible.cpu() & later).sum())
+
+
+@torch.no_grad()
+def _behind(
+    view: View, model: GenerativeModel, flat: Tensor, arguments: Arguments
+) -> tuple[Distribution, Tensor | None]:
+    """What each value of a picture (1, D) was drawn from, and the probability of each level."""
     context = context_of(model, arguments.label, 1, view.dataset)
-    with torch.no_grad():
-        every = conditionals_of(model, x[None], context)
-        every = tempered(every, arguments.temperature, arguments.top_p)
-        flat = x.reshape(1, -1)
-        return torch.cat([noise_behind(every, flat, row[None]) for row in u])
+    every = conditionals_of(model, flat.view(1, *model.event_shape), context)
+    every = tempered(every, arguments.temperature, arguments.top_p)
+    return every, every.log_prob(flat).exp() if is_discrete(every) else None
 
 
 def _branches(
@@ -143,7 +173,9 @@ def _branches(
                 yield place, step.x.view(2, n, *model.event_shape)
 
 
-def _result(model: GenerativeModel, x: Tensor, kept: Tensor, index: int, done: int) -> Result:
+def _result(
+    model: GenerativeModel, x: Tensor, kept: Tensor, index: int, told: dict[str, Value]
+) -> Result:
     levels = levels_of(model)
     differs = (x[0] != x[1]).float().mean(0)
     others = float(differs.sum() - differs.reshape(-1)[index])
@@ -158,7 +190,7 @@ def _result(model: GenerativeModel, x: Tensor, kept: Tensor, index: int, done: i
             "n_differ": others,
             "place": place_of(model, index),
             "levels": levels or 0,
-            "done": done,
+            **told,
         },
-        final=done == model.event_size,
+        final=told["done"] == model.event_size,
     )

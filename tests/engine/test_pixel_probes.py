@@ -234,6 +234,28 @@ def test_how_well_completions_go_with_known_values_that_come_later() -> None:
     assert nothing.values["later_log_prob"] == 0.0
 
 
+def test_completions_of_an_open_class_weigh_the_classes_by_what_is_known() -> None:
+    data = build_dataset("digits", levels=2)
+    model = build_model("fvsbn", event_shape=(1, 2, 2), class_conditional=True, n_classes=2)
+    model = model.double().requires_grad_(False)
+    model.W.zero_()
+    model.b.zero_()
+    model.T.copy_(torch.tensor([2.0, -2.0]).view(2, 1, 1))  # white or black, pixel by pixel
+    known, mask = np.array([1.0, 1.0, 0.0, 0.0]), np.array([True, True, False, False])
+    found = ask("complete", model, data, known=known, mask=mask, n=256)
+    assert found.values["exact"] is True
+    assert "classes are weighed" in str(found.values["words"])
+    white = 1.0 / (1.0 + math.exp(-2.0))
+    first = white**2 / (white**2 + (1 - white) ** 2)  # p(class 0 given two white pixels)
+    wanted = first * white**2 + (1 - first) * (1 - white) ** 2
+    both = found.arrays["completions"].reshape(256, 4)[:, 2:].all(1).double().mean()
+    assert wanted > 0.7 > 0.6 > 0.5 * (white**2 + (1 - white) ** 2)  # a class each in turn
+    assert float(both) == pytest.approx(wanted, abs=0.1)
+    one = ask("complete", model, data, known=known, mask=mask, n=256, label=1)
+    assert float(one.arrays["completions"][:, 0, 1].double().mean()) < 0.25
+    assert "classes" not in str(one.values["words"])
+
+
 def test_noise_behind_a_picture_draws_it_again() -> None:
     generator = torch.Generator().manual_seed(0)
     for family, levels in (("categorical", 17), ("logistic_mixture", 256), ("gaussian", 256)):
@@ -269,6 +291,41 @@ def test_only_what_depends_on_the_change_changes() -> None:
     assert float((counts - exact.reshape(-1)).abs().max()) < 0.2
     with pytest.raises(ValueError, match="whole numbers from 0 to 2"):
         ask("what_if", picture=PICTURE, index=0, value=3.0)
+
+
+def improbable() -> tuple[Any, Tensor]:
+    """A model of 17 levels that hardly ever draws level 3, and a picture of nothing else."""
+    model = build_model("fvsbn", event_shape=(1, 2, 2), levels=17).requires_grad_(False)
+    model.W.zero_()
+    model.b.view(4, 17)[:, 3] = -16.0
+    return model, torch.full((1, 2, 2), 3.0)
+
+
+def test_improbable_values_have_noise_behind_them_too() -> None:
+    model, x = improbable()
+    data = build_dataset("digits", levels=17)
+    p = level_probs(model.conditionals(x[None]))[0, :, 3]
+    assert float(p.max()) < 1e-7  # float32 has no number between its ends
+    for seed in range(3):
+        given = {"picture": x.numpy(), "index": 0, "value": 9.0, "n": 16, "seed": seed}
+        found = ask("what_if", model, data, **given)
+        assert (found.arrays["unchanged"] == 3).all()
+        assert found.values["n_impossible"] == 0
+        assert found.values["n_differ"] == 0  # no value of this model depends on another
+
+
+def test_values_that_top_p_has_cut_off_are_counted_and_drawn_afresh() -> None:
+    model, x = improbable()
+    data = build_dataset("digits", levels=17)
+    given = {"picture": x.numpy(), "index": 1, "value": 9.0, "n": 32, "top_p": 0.9}
+    found = ask("what_if", model, data, **given)
+    assert found.values["n_impossible"] == 2
+    unchanged = found.arrays["unchanged"].reshape(32, 4)
+    assert (unchanged[:, :2] == 3).all()
+    assert not (unchanged[:, 2:] == 3).any()
+    assert len(unchanged[:, 2].unique()) > 5
+    fresh = ask("what_if", model, data, **given, common=False)
+    assert fresh.values["n_impossible"] == 0
 
 
 # --- orders, errors, families -----------------------------------------------------------------

@@ -182,6 +182,10 @@ class WhatIfMode(Mode, Recalled):
             Chip(f"{place} earlier values stay", "A value depends on earlier ones only: what "
                  "precedes the change cannot change", framed=True),
         ]  # fmt: skip
+        if lost := int(v.get("n_impossible") or 0):  # type: ignore[arg-type]
+            tip = "Values of this picture that are never drawn so: no noise leads to them"
+            chips.append(Chip(f"{lost} later values cannot be drawn so: drawn afresh", tip,
+                              palette.warning, "dot", framed=True))  # fmt: skip
         sharp = sharpened(self.desk.temperature, self.desk.top_p)
         chips += [Chip(sharp, "The conditionals are sharpened", framed=True)] if sharp else []
         chips.append(Chip(f"step {spaced(self._answer.step)}", "Training step of these weights",
