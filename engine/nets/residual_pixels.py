@@ -51,15 +51,22 @@ class ResidualPixels(nn.Module):
         n_layers: Residual blocks after the first convolution, which has mask A.
         kernels: Kernel of the first convolution, and of the blocks.
         n_params: P, parameters of one value.
+        first_mask: ``"B"`` is the classical mistake: every value then sees itself.
     """
 
     def __init__(
-        self, n_colours: int, n_maps: int, n_layers: int, kernels: tuple[int, int], n_params: int
+        self,
+        n_colours: int,
+        n_maps: int,
+        n_layers: int,
+        kernels: tuple[int, int],
+        n_params: int,
+        first_mask: str = "A",
     ) -> None:
         super().__init__()
         pixels = colour_groups(n_colours, n_colours)
         wide, narrow = colour_groups(2 * n_maps, n_colours), colour_groups(n_maps, n_colours)
-        self.first = MaskedConv2d(pixels, wide, kernels[0], "A")
+        self.first = MaskedConv2d(pixels, wide, kernels[0], first_mask)
         self.blocks = nn.ModuleList(
             ResidualBlock(wide, narrow, kernels[1]) for _ in range(n_layers)
         )

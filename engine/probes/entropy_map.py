@@ -42,7 +42,8 @@ def entropy_map(view: View, arguments: Arguments) -> Iterator[Result]:
 
     Arrays (*E): ``entropies`` H(x_i given earlier), and ``surprises`` −log p(x_i given earlier),
     nats. Values: ``log_prob`` = −Σ surprises, nats; ``entropy`` = Σ entropies, nats, what the
-    model expected to pay along this picture; ``bits_per_dim`` for levels.
+    model expected to pay along this picture; ``bits_per_dim`` for levels. A model whose values see
+    themselves has no log p, and none is given.
 
     Raises:
         ValueError: The picture or the label does not fit the model.
@@ -56,8 +57,10 @@ def entropy_map(view: View, arguments: Arguments) -> Iterator[Result]:
         entropies: Tensor = entropy(every)[0]
         surprises: Tensor = -every.log_prob(x.flatten(1))[0]
     total = float(surprises.sum())
-    values: dict[str, Value] = {"log_prob": -total, "entropy": float(entropies.sum())}
-    if levels_of(model) is not None:
+    values: dict[str, Value] = {"entropy": float(entropies.sum())}
+    if view.can(Capability.LOG_PROB):
+        values["log_prob"] = -total
+    if "log_prob" in values and levels_of(model) is not None:
         values["bits_per_dim"] = total / (model.event_size * math.log(2.0))
     shape = model.event_shape
     maps = {"entropies": entropies.reshape(shape), "surprises": surprises.reshape(shape)}

@@ -72,6 +72,7 @@ MODELS |= {
     name: (title, "autoregressive", AUTOREGRESSIVE, "exact")
     for name, title in (
         ("gated_pixelcnn", "Gated PixelCNN"), ("nade", "NADE"), ("transformer", "Transformer"),
+        ("pixelcnn", "PixelCNN"),
     )
 }  # fmt: skip
 LACKS = {

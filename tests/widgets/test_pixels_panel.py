@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from engine.wire.event import Event
 from tests.widgets import pixel_fakes
 from tests.widgets.fakes import resize
-from tests.widgets.pixel_runs import EVENTS, info_of, pieces, serve, spot
+from tests.widgets.pixel_runs import EVENTS, answer, info_of, pieces, serve, spot
 from widgets.look import LIGHT, Look
 from widgets.panel import Panel, Pointed
 from widgets.panels.pixels import MODES, PixelsPanel
@@ -190,6 +190,35 @@ def test_what_is_not_seen_is_counted_and_told_of(panel: PixelsPanel) -> None:
     assert ("in the order", "later: not allowed to count") in told[-1].rows
 
 
+def test_a_wrong_mask_is_seen_as_a_leak_and_nothing_is_drawn(panel: PixelsPanel) -> None:
+    panel.open_run(info_of())
+    panel.modes["sees"].picker.set_source("samples")  # type: ignore[attr-defined]
+    info = info_of(model="pixelcnn", first_mask="B")
+    panel.open_run(info)
+    assert panel.switch.current == "sees"  # the others have nothing to show
+    asked = serve(panel, info)
+    assert "samples" not in asked
+    sees: Any = panel.modes["sees"]
+    told: list[Pointed | None] = []
+    panel.pointed.connect(told.append)
+    sees.canvas.chosen.emit(20)
+    arrays, values = pixel_fakes.receptive_field(info, {"index": 20, "method": "gradient"}, {})
+    arrays["influence"].reshape(-1)[20] = 1.0
+    panel.show_answer("field", answer(info, (arrays, values | {"n_leaks": 1, "n_seen": 11})))
+    words = panel.chips.accessibleName()
+    assert "sees 10 of 20 earlier values" in words
+    assert "1 leak" in words
+    assert "blind to 10" in words
+    marked = [mask for mask, colour, _ in sees.canvas._marks if colour == panel.look.palette.error]
+    assert [np.flatnonzero(mask).tolist() for mask in marked] == [[20]]
+    sees.canvas.hovered.emit(20)
+    assert told[-1] is not None
+    assert ("in the order", "the value itself: not allowed to count") in told[-1].rows
+    assert "p(x | earlier and itself)" in sees.bars._words
+    panel.open_run(info_of(model="pixelcnn", first_mask="A"))
+    assert all(not mode.refusal() for mode in panel.modes.values())
+
+
 def test_attention_is_asked_of_a_transformer_alone(panel: PixelsPanel) -> None:
     info = info_of(model="transformer")
     panel.open_run(info)
@@ -231,7 +260,7 @@ def test_completions_leave_the_class_open_unless_one_is_chosen(panel: PixelsPane
     for mode, words in (("grow", "every class"), ("inpaint", "any class")):
         panel.set_mode(mode)
         tools: Any = panel.modes[mode].tools  # type: ignore[attr-defined]
-        assert tools.words_for("label", -1) == words
+        assert tools.words_for("label", -1) == f"choose {words}"
     assert serve(panel, info)["completions"].arguments["label"] == -1
 
 

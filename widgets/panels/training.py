@@ -92,6 +92,11 @@ GROUPS = (
                "Critic's mean on data minus its mean on samples"),
         Figure("penalty", "gradient penalty", "muted", "What a steep critic pays"),
     )),
+    Group("leak", "leak", "no likelihood, nats", (
+        Figure("leaking", "−Σ log p(xᵢ | x₁ … xᵢ): no NLL", "warning",
+               "Each value is read off itself (mask B in the first layer): the sum falls towards "
+               "0, is no −log p(x), and must not be compared with one"),
+    )),
     Group("likelihood", "likelihood", "NLL, nats", (
         Figure("nll", "train", "model", "−log p(x) of the training batches"),
         Figure("held_out_nll", "held out", "text",

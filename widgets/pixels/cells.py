@@ -165,6 +165,11 @@ def uses_labels(info: RunInfo) -> bool:
     return bool(setting(info, "class_conditional")) and len(info.data.labels) > 0
 
 
+def leaks(info: RunInfo) -> bool:
+    """Whether each value sees itself: the wrong mask in the first layer."""
+    return setting(info, "first_mask") == "B"
+
+
 def takes_any_order(info: RunInfo) -> bool:
     """Whether the model was trained for every order."""
     return "any_order" in info.card.features and bool(setting(info, "order_agnostic"))

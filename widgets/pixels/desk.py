@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, Signal
 from engine.wire.fields import Value
 from engine.wire.messages import Answer, RunInfo
 from widgets.panel import Question
-from widgets.pixels.cells import Cells, takes_any_order, uses_labels
+from widgets.pixels.cells import Cells, leaks, takes_any_order, uses_labels
 from widgets.pixels.film import Film, Reel
 
 Floats: TypeAlias = npt.NDArray[Any]
@@ -94,6 +94,11 @@ class Desk(QObject):
     def has_orders(self) -> bool:
         """Whether the model takes any order."""
         return self.info is not None and takes_any_order(self.info)
+
+    @property
+    def leaks(self) -> bool:
+        """Whether each value sees itself, so that none can be drawn."""
+        return self.info is not None and leaks(self.info)
 
     @property
     def is_plain(self) -> bool:

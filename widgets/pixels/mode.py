@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from widgets.look import Look
 from widgets.mode_panel import PanelMode
 from widgets.pixels.desk import Desk
 
+LEAKS = "with mask B in the first layer each value is predicted from itself, so none can be drawn"
+
 
 class Mode(PanelMode):
     """A page of the panel, with a tool row of its own."""
 
+    #: Whether the mode is about values that are drawn.
+    draws: ClassVar[bool] = True
+
     def __init__(self, look: Look, desk: Desk) -> None:
         super().__init__(look)
         self.desk, self.shape = desk, "even"
+
+    def refusal(self) -> str:
+        """Nothing can be drawn from a network that looks at what it predicts."""
+        return LEAKS if self.draws and self.desk.leaks else ""
 
 
 def lay_out(grid: QGridLayout, rows: tuple[tuple[QWidget, ...], ...], heights: tuple[int, ...],

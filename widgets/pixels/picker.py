@@ -100,6 +100,8 @@ class PicturePicker(QWidget, Recalled):
         self.index = 0
         if self._source == "own" and self._desk.own is None:
             self._source = "data"
+        if self._source == "samples" and self._desk.leaks:
+            self._source = "data"
         if self._source == "data" and self._desk.absence:
             self._source = "samples"
         self.box.setCurrentIndex(self.box.findData(self._source))

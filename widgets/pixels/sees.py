@@ -40,6 +40,8 @@ HINT = "Click a pixel, or move with the arrow keys, to see what it depends on."
 class SeesMode(Mode, Recalled):
     """A picture with the influence of every value on the chosen one's conditional."""
 
+    draws = False
+
     def __init__(self, look: Look, desk: Desk) -> None:
         super().__init__(look, desk)
         self.picker = PicturePicker(look, desk, "data")
@@ -174,8 +176,9 @@ class SeesMode(Mode, Recalled):
         seen, earlier, leaks = (int(v.get(f"n_{k}") or 0) for k in ("seen", "earlier", "leaks"))  # type: ignore[arg-type]
         palette = self.look.palette
         chips = [
-            Chip(f"sees {seen} of {earlier} earlier values, exact", f"{v.get('meaning', '')}; "
-                 "counted where it is not exactly 0", palette.accent, "dot", framed=True),
+            Chip(f"sees {seen - leaks} of {earlier} earlier values, exact",
+                 f"{v.get('meaning', '')}; counted where it is not exactly 0",
+                 palette.accent, "dot", framed=True),
         ]  # fmt: skip
         blind = earlier - seen + leaks
         if blind > 0:
@@ -186,8 +189,10 @@ class SeesMode(Mode, Recalled):
             )  # fmt: skip
         if leaks:
             chips.append(
-                Chip(f"{leaks} leaks", "Later values that change it: the model is no product of "
-                     "conditionals in this order", palette.error, alarm=True, framed=True)
+                Chip("1 leak" if leaks == 1 else f"{leaks} leaks",
+                     "The value itself or later ones change its conditional (dots): the model is "
+                     "no product of conditionals in this order, and has no likelihood",
+                     palette.error, alarm=True, framed=True)
             )  # fmt: skip
         tip = (
             "The stronger the colour the greater the influence, by its logarithm from 10⁻⁴ to 1 "
@@ -234,6 +239,8 @@ class SeesMode(Mode, Recalled):
             blind = earlier & ~(field.arrays["influence"].reshape(-1) > 0)
             whole = ~cells.any_channel(earlier & ~blind)
             marks.append((cells.any_channel(blind) & whole, palette.warning, "hatch"))
+            leaked = ~earlier & (field.arrays["influence"].reshape(-1) > 0)
+            marks.append((cells.any_channel(leaked), palette.error, "dot"))
         self.canvas.set_cells(cells, pixels)
         self.canvas.set_words(cells.written(picture, everything))
         self.canvas.set_marks(*marks)
@@ -282,7 +289,8 @@ class SeesMode(Mode, Recalled):
         if cells is None:
             return
         h, value = v.get("entropy"), v.get("value")
-        words = f"p(x | earlier), {cells.words(self.index)}"
+        given = "earlier and itself" if self.desk.leaks else "earlier"
+        words = f"p(x | {given}), {cells.words(self.index)}"
         if isinstance(h, float):
             words += f": H {nats_and_bits(h)}, {v.get('entropy_kind', '')}"
         self.bars.set_heading(words, "The conditional of this value; the picture's own is bright")
@@ -325,7 +333,8 @@ class SeesMode(Mode, Recalled):
         influence = field.arrays["influence"].reshape(-1)
         earlier = bool(field.arrays["earlier"].reshape(-1)[index])
         words = f"{influence[index]:.3g}" if influence[index] else "exactly 0"
-        what = "earlier" if earlier else "later: not allowed to count"
+        place = "the value itself" if index == self.index else "later"
+        what = "earlier" if earlier else f"{place}: not allowed to count"
         rows = (("influence", words), ("in the order", what))
         self.pointed.emit(Pointed(f"Value at {cells.words(index)}", rows))
 

@@ -3,6 +3,10 @@ r"""PixelCNN: a plain stack of masked convolutions gives every pixel's distribut
 Mask A in the first layer hides the pixel itself, mask B in the others lets it through; within a
 pixel colours come in the order R, G, B. The stack has a blind spot to the upper right.
 
+With mask B in the first layer too every value is read off itself: the loss falls to almost nothing
+and means nothing. This mistake can be chosen, to be seen; the model then has no likelihood and
+cannot be sampled.
+
 .. math::
     p(x) = \prod_{i=1}^{n^2} p(x_{i,R} \mid x_{<i})\, p(x_{i,G} \mid x_{<i}, x_{i,R})\,
     p(x_{i,B} \mid x_{<i}, x_{i,R}, x_{i,G})
@@ -18,6 +22,9 @@ from typing import Annotated
 
 from torch import Tensor
 
+from engine.model import GenerativeModel
+from engine.nets.leaking import leaking
+from engine.nets.masked_conv import MASKS
 from engine.nets.pixel_model import PixelModel
 from engine.nets.residual_cache import ResidualCache
 from engine.nets.residual_pixels import ResidualPixels
@@ -48,6 +55,17 @@ class PixelCNNConfig:
         int, Field(1, 9, step=2, symbol="k", help="Kernel of every block (mask B); odd.")
     ] = 3
     first_kernel: FirstKernelSetting = 7
+    first_mask: Annotated[
+        str,
+        Field(
+            choices=MASKS,
+            help=(
+                "Mask of the first layer. A hides the value itself; B there is the classical "
+                "mistake: each value is read off itself, the loss falls to almost nothing, and "
+                "nothing can be drawn."
+            ),
+        ),
+    ] = "A"
     output: OutputSetting = "categorical"
     n_components: CurvesSetting = 5
     learning_rate: RateSetting = 2e-3
@@ -88,8 +106,14 @@ class PixelCNN(PixelModel):
             config.n_layers,
             (config.first_kernel, config.kernel_size),
             self.family.n_params,
+            config.first_mask,
         )
         self.start_head(self.net.last)
+
+    @classmethod
+    def kind_for(cls, config: PixelCNNConfig) -> type[GenerativeModel]:
+        """With the wrong mask the class whose numbers are no likelihoods."""
+        return cls if config.first_mask == "A" else leaking(cls)
 
     def cache(self, n: int, labels: Tensor | None) -> ResidualCache:
         """An empty cache for n pictures."""
