@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.estimators.density import CancellationError
 from engine.estimators.grid import Box, midpoint_grid
 from engine.estimators.landscape import Landscape, landscape_of
-from engine.estimators.stationary import cell_masses, histogram
+from engine.estimators.stationary import cell_masses, expected_kl, histogram
 from engine.estimators.walking import Walk, training_steps
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
@@ -128,4 +128,4 @@ class _Law:
 
     def floor(self, n: int) -> float:
         """What n exact draws would show on average, nats."""
-        return (int((self.masses * n > 1e-3).sum()) - 1) / (2.0 * n)
+        return expected_kl(self.masses, n)

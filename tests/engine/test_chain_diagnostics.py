@@ -3,6 +3,7 @@ closed forms."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -19,7 +20,12 @@ from engine.estimators.chain_diagnostics import (
     r_hat,
 )
 from engine.estimators.grid import Box
-from engine.estimators.stationary import cell_masses, histogram, stationary_fit
+from engine.estimators.stationary import (
+    cell_masses,
+    expected_kl,
+    histogram,
+    stationary_fit,
+)
 from engine.mcmc import langevin, mala, metropolis
 from engine.mcmc.target import with_gradient
 
@@ -182,16 +188,38 @@ def test_a_histogram_counts_by_rows_of_y_and_keeps_outliers() -> None:
     assert found.tolist() == [[0.0, 0.75], [0.25, 0.0]]
 
 
+@pytest.mark.parametrize(
+    ("masses", "n"), [((0.2, 0.3, 0.5), 5), ((0.01, 0.02, 0.97), 7), ((0.5, 0.5), 1)]
+)
+def test_the_floor_by_enumeration(masses: tuple[float, ...], n: int) -> None:
+    """Every histogram that n draws can make, with its multinomial probability."""
+    wanted = 0.0
+    for counts in itertools.product(range(n + 1), repeat=len(masses)):
+        if sum(counts) != n:
+            continue
+        drawn = [(k, p) for k, p in zip(counts, masses, strict=True) if k]
+        ways = math.factorial(n) / math.prod(math.factorial(k) for k in counts)
+        kl = sum(k / n * math.log(k / (n * p)) for k, p in drawn)
+        wanted += ways * math.prod(p**k for k, p in drawn) * kl
+    found = expected_kl(torch.tensor(masses, dtype=torch.float64), n)
+    assert found == pytest.approx(wanted, rel=1e-9)
+
+
 def test_the_floor_is_what_exact_draws_show() -> None:
-    """Twenty samples of 500 exact draws: their mean KL is (C − 1)/(2N) within a fifth."""
+    """In cells that hold many it is (C − 1)/(2N); in a plane of nearly empty ones far less."""
     box = Box((-3.5,), (3.5,))
     draws = torch.randn(20, 500, 1, generator=generator(1), dtype=torch.float64)
     fits = [stationary_fit(x, gaussian_energy, box, cells=12) for x in draws]
-    assert fits[0].floor == pytest.approx(11.0 / 1000.0)
+    assert fits[0].floor == pytest.approx(11.0 / 1000.0, rel=0.1)
     assert sum(fit.kl for fit in fits) / 20 == pytest.approx(fits[0].floor, rel=0.25)
     half = stationary_fit(draws[0], gaussian_energy, box, cells=12, n_independent=250.0)
-    assert half.floor == pytest.approx(22.0 / 1000.0)
+    assert half.floor == pytest.approx(2.0 * fits[0].floor, rel=0.1)
     assert half.kl == fits[0].kl
+    plane = Box((-6.0, -6.0), (6.0, 6.0))
+    points = torch.randn(20, 300, 2, generator=generator(2), dtype=torch.float64)
+    sparse = [stationary_fit(x, gaussian_energy, plane) for x in points]
+    mean = sum(fit.kl for fit in sparse) / 20
+    assert sparse[0].floor == pytest.approx(mean, rel=0.05)
 
 
 def test_points_that_are_no_numbers_are_refused() -> None:
