@@ -89,7 +89,8 @@ def chain_walk(view: View, arguments: Arguments) -> Iterator[Result]:
     come next. N chains, M of which all is told, P rows of a piece, d = 2 drawn values.
 
     - ``points`` (P, N, d), ``energy`` (P, N) nats at temperature 1, ``diverged`` (P, N) bool;
-      ``states`` (P, N, D) of events of more than two values, where they are few enough.
+      ``states`` (P, S, D) of events of more than two values: the first M chains, or as many as
+      there is room for.
     - ``acceptance`` (P,): the mean probability to accept.
     - ``proposal`` (P, M, d), ``accepted`` (P, M); ``drift`` and ``noise`` (P, M, d), whose sum is
       the proposal less the point, where the kernel has such parts; ``trajectory`` (P, L + 1, M, d)
@@ -214,8 +215,9 @@ def _pieces(view: View, walk: Walk, plane: Plane, arguments: Arguments) -> Itera
         "forgets": kernel is None or kernel.forgets,
         "temperatures": arguments.settings.temperatures.tolist(),
     }  # fmt: skip
-    wide = view.model.event_size > plane.dims
-    whole = wide and arguments.n * view.model.event_size * (arguments.steps + 1) <= MOST_VALUES
+    told, whole = min(arguments.told, arguments.n), 0
+    if view.model.event_size > plane.dims:
+        whole = min(told, MOST_VALUES // (view.model.event_size * (arguments.steps + 1)))
     size = 1
     while walk.at <= total:
         start, rows = walk.at, list[Moved]()
@@ -224,13 +226,13 @@ def _pieces(view: View, walk: Walk, plane: Plane, arguments: Arguments) -> Itera
             if view.cancelled():
                 raise CancellationError
             rows.append(walk.move())
-        arrays = _arrays(rows, plane, min(arguments.told, arguments.n), whole=whole)
+        arrays = _arrays(rows, plane, told, whole)
         yield Result(arrays, values | {"start": start}, final=walk.at > total)
         size *= 2
 
 
 def _arrays(
-    rows: list[Moved], plane: Plane, told: int, *, whole: bool
+    rows: list[Moved], plane: Plane, told: int, whole: int
 ) -> dict[str, Tensor | np.ndarray]:
     def stack(tensors: list[Tensor]) -> Tensor:
         return torch.stack(tensors).float().cpu()
@@ -250,7 +252,7 @@ def _arrays(
         "proposal": flat([row.told["proposal"][:told] for row in rows]),
     }
     if whole:
-        arrays["states"] = stack([row.x for row in rows])
+        arrays["states"] = stack([row.x[:whole] for row in rows])
     first = rows[0].told
     for name in ("drift", "noise"):
         if name in first:

@@ -191,6 +191,9 @@ def test_chains_of_pictures_are_projected() -> None:
     pieces = ask(shown, "chain_walk", n=3, steps=2, plane="pca")
     assert joined(pieces, "states").shape == (3, 3, 64)
     assert joined(pieces, "points").shape == (3, 3, 2)
+    some = ask(shown, "chain_walk", n=6, steps=2, told=4, plane="pca")
+    assert joined(some, "points").shape == (3, 6, 2)
+    assert joined(some, "states").shape == (3, 4, 64)  # of the first chains, however many walk
     (answer,) = ask(shown, "energy_surface", low=[-2, -2], high=[2, 2], size=8, plane="pca")
     assert answer.values["is_slice"] is True
     assert answer.values["log_z"] is None
