@@ -297,9 +297,12 @@ def test_painted_parts_are_completed_and_the_rest_is_held(panel: GibbsPanel) -> 
     QTest.mouseClick(page.painter, Qt.MouseButton.LeftButton,
                      pos=QPoint(int(area.center().x()), int(area.bottom()) - 3))  # fmt: skip
     assert panel.asks(rest=True)["walk"].arrays["mask"].sum() > 8
+    assert any("held" in chip.text for chip in panel.chips.chips)
     page.painter.occlude("")
     assert "walk" not in panel.asks(rest=True)
     assert page.wall.count == 0
+    assert not panel.chips.chips
+    assert page.wall.accessibleName() == ""
 
 
 def test_completions_need_pictures(panel: GibbsPanel) -> None:

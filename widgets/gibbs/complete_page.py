@@ -164,6 +164,8 @@ class CompletePage(WalkPage):
         film = self.film
         if film is None or not self.painter.is_occluded:
             self.wall.clear()
+            self.wall.set_title("")
+            self.chips_changed.emit()
             return
         place = self.place
         flat = film.mean(VISIBLE, place) if self._shown == "means" else film.states[VISIBLE][place]
