@@ -35,6 +35,11 @@ LATE = 25
 LAGS, CELLS = 0.5, 24
 #: A first look is taken after this part of the walk.
 FIRST_LOOK = 4
+#: Settings of the walk that an answer tells again, so that nobody takes it for another walk's.
+TOLD = (
+    "kernel", "n", "seed", "start", "step_size", "noise", "temperature", "n_leapfrog", "hottest",
+    "owner",
+)  # fmt: skip
 #: Nodes a side of the grid whose valleys are found.
 NODES = 96
 #: A log-density's box is that of the data, widened so many times by this factor until this
@@ -66,7 +71,8 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     histogram from the law, ``floor``, the part of it that is chance, by what halves of the chains
     show more than all of them, and ``bias``, the rest; with ``mala_kl`` … beside them; ``low``,
     ``high`` of the histogram; ``names``; ``diverged``, the share of chains; ``steps``, of
-    which the second half was judged: a first look comes after a quarter of the walk.
+    which the second half was judged: a first look comes after a quarter of the walk; and the
+    settings of the walk under their own names, see :data:`TOLD`.
 
     Raises:
         ValueError: An argument is out of range, the energy has not two values, or there is none.
@@ -84,6 +90,7 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
         basins = _basins(view, land, box, arguments.temperature)
         about: dict[str, Value] = {"low": list(box.low), "high": list(box.high),
                                    "names": [*make_plane(view.dataset).names, "E"]}  # fmt: skip
+        about |= {name: getattr(arguments, name) for name in TOLD}
         arrays = {"masses": basins.masses, "floors": basins.floors}
         arrays |= _truth(view, basins, arguments.owner)
         law = _Law(box, basins, _cells(land, box, arguments.temperature))

@@ -75,6 +75,7 @@ def test_mala_stands_beside_another_kernel() -> None:
     assert [piece.final for piece in pieces] == [False, False, False, True]
     assert [piece.values["steps"] for piece in pieces] == [40, 80, 80, 80]
     assert ["mala_kl" in piece.values for piece in pieces] == [False, False, True, True]
+    assert {(piece.values["kernel"], piece.values["n"]) for piece in pieces} == {("langevin", 50)}
     assert [len(piece.numpy()["traces"]) for piece in pieces] == [41, 81, 81, 81]
 
 

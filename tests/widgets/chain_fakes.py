@@ -73,6 +73,8 @@ def chain_walk(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> 
     if kernel == "tempering":
         factors = np.arange(1, N_REPLICAS + 1)[None, :, None, None]
         arrays["replicas"] = points[:, None, :told] * factors
+        arrays["swapped"] = np.zeros((steps + 1, N_REPLICAS - 1, told), bool)
+        arrays["swapped"][:, 0, 0] = True  # the first chain's cold replica, at every step
     return arrays, {
         "start": first, "total": first + steps, "exact": kernel == "mala",
         "forgets": kernel != "tempering", "temperatures": [1.0, 2.0, 4.0, 8.0],
@@ -132,6 +134,7 @@ def chain_truth(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) ->
         "r_hat": [1.5, 1.1, 1.0], "ess": [30.0, 40.0, 500.0], "n_judged": 1600, "steps": 50,
         "acceptance": 0.6, "kl": 0.3, "floor": 0.01, "bias": 0.29, "diverged": 0.0,
         "low": [-3.0, -3.0], "high": [3.0, 3.0], "names": ["x", "y", "E"],
+        "kernel": wanted["kernel"], "step_size": wanted["step_size"],
     }  # fmt: skip
     if wanted["compare"]:
         arrays |= {"mala_shares": arrays["exact"], "mala_occupied": np.array([0.6, 0.4])}

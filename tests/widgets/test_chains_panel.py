@@ -20,6 +20,7 @@ from widgets.chains.relief import triangles
 from widgets.chains.slider import Scale
 from widgets.panel import Panel, Pointed
 from widgets.panels.chains import ChainsPanel
+from widgets.plots.cloud import has_opengl
 
 #: Of all spoils those that these pages have ways of their own to meet.
 NASTY = ("typical", "NaN", "one sample", "huge")
@@ -124,6 +125,56 @@ def test_a_click_watches_a_chain_or_starts_them_all(panel: ChainsPanel) -> None:
     assert question.arguments["at"] == [0.5, -1.0]
 
 
+def test_a_walk_on_its_way_is_not_gone_on_with(panel: ChainsPanel) -> None:
+    """Other starts are wanted, and before they are there another step size."""
+    engine = opened(panel)
+    panel.walk.clock.go(6)
+    panel.walk.clock.play()
+    panel.bar.tools.chosen.emit("start", "data")
+    assert not panel.walk.clock.is_playing
+    panel.walk.clock.go(3)  # what is shown is still the walk before
+    panel.bar.sliders["step_size"].slider.setValue(150)
+    question = panel.asks(rest=True)["walk"]
+    assert "first" not in question.arguments
+    assert question.arguments["start"] == "data"
+    engine.serve(panel)
+    panel.walk.clock.go(3)
+    panel.bar.sliders["step_size"].slider.setValue(120)
+    assert panel.asks(rest=True)["walk"].arguments["first"] == 3
+
+
+def test_where_to_click_is_said_until_another_start_is_chosen(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    panel.bar.tools.chosen.emit("start", "click")
+    engine.serve(panel)
+    assert panel.chips.chips[0].text == "click into the picture: all chains begin there"
+    panel.bar.tools.chosen.emit("start", "noise")
+    engine.serve(panel)
+    assert not any("click" in chip.text for chip in panel.chips.chips)
+
+
+def test_a_swap_moves_a_chain_whatever_became_of_its_proposal(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    panel.bar.tools.chosen.emit("kernel", "tempering")
+    engine.serve(panel)
+    panel.walk.clock.go(3)
+    assert "changes places with the hotter replica" in panel.walk.side.words.text()
+    film = panel.desk.film
+    assert film is not None
+    wanted = f"{1 / (3 * film.n_told):.0%} of swaps taken"
+    assert wanted in [chip.text for chip in panel.chips.chips]
+    panel.walk.watch(1)
+    assert panel.walk.side.words.text().endswith("; accepted.")
+
+
+@pytest.mark.parametrize("kernel", ["langevin", "mala", "tempering", "own:mala", "hmc"])
+def test_a_kernel_without_a_temperature_walks_at_1(panel: ChainsPanel, kernel: str) -> None:
+    opened(panel)
+    panel.desk.set(0, temperature=2.0, kernel=kernel)
+    heated = kernel in ("langevin", "mala", "hmc")
+    assert panel.asks(rest=True)["walk"].arguments["temperature"] == (2.0 if heated else 1.0)
+
+
 @pytest.mark.parametrize("kernel", ["langevin", "hmc", "tempering", "own:mala"])
 def test_parts_of_a_step(panel: ChainsPanel, kernel: str) -> None:
     engine = opened(panel)
@@ -166,6 +217,64 @@ def test_pages(panel: ChainsPanel, mode: str, shape: tuple[int, ...]) -> None:
         for _ in range(2):
             FakeEngine(engine.info, SPOILS[words]).serve(panel)
         assert not panel.grab().isNull(), words
+
+
+def test_a_page_in_front_lets_the_others_know_what_is_in_view(panel: ChainsPanel) -> None:
+    """Observations of pictures are asked once, by whichever page is in front."""
+    panel.set_mode("buffer")
+    info = run_info("ebm", (1, 8, 8), low=(-3.0,) * 64, high=(3.0,) * 64)
+    panel.open_run(info)
+    assert panel.desk.window is None
+    engine = FakeEngine(info)
+    engine.serve(panel)
+    assert "long" in panel.asks(rest=True)
+    panel.set_mode("walk")
+    assert "data" not in panel.asks(rest=True)
+    engine.serve(panel)
+    assert panel.desk.film is not None
+    assert panel.walk.stage._home is not None
+
+
+@pytest.mark.parametrize("mode", ["forces", "truth"])
+def test_waiting_is_told(panel: ChainsPanel, mode: str) -> None:
+    panel.open_run(run_info("ebm", (2,)))
+    panel.set_mode(mode)
+    page = panel.modes[mode]
+    assert page.wait.isVisible()
+    assert "…" in page.wait.text
+    engine = FakeEngine(run_info("ebm", (2,)))
+    for _ in range(3):
+        engine.serve(panel)
+    assert not page.wait.isVisible()
+
+
+def test_the_landscape_shows_the_parts_of_every_kernels_step(panel: ChainsPanel) -> None:
+    if not has_opengl():
+        pytest.skip("this display has no OpenGL")
+    engine = opened(panel)
+    panel.walk.set_view("relief")
+    relief = panel.walk.relief
+    assert relief is not None
+    panel.walk.set_arrows(1)
+    counts = {"mala": 1, "hmc": 1, "tempering": 4}
+    for kernel, dots in counts.items():
+        panel.bar.tools.chosen.emit("kernel", kernel)
+        engine.serve(panel)
+        panel.walk.clock.go(10)
+        assert relief._parts.visible, kernel
+        assert len(relief._told._data) == dots, kernel
+    panel.walk.set_arrows(16)
+    assert len(relief._told._data) == 16 * 4
+    panel.walk.set_shown("arrows", on=False)
+    assert not relief._parts.visible
+    assert not relief._told.visible
+    relief._camera.azimuth = 77.0
+    panel.walk.tools.pressed.emit("reset")
+    assert relief.azimuth == 20.0
+    for name in ("forces", "data"):
+        assert not panel.walk.tools._toggles[name][1].isEnabled()
+    panel.walk.set_view("flat")
+    assert panel.walk.tools._toggles["forces"][1].isEnabled()
 
 
 def test_forces_are_those_of_the_chains_at_this_step(panel: ChainsPanel) -> None:
@@ -226,6 +335,12 @@ def test_the_truth_tells_what_is_wrong(panel: ChainsPanel) -> None:
         "Langevin": "10.0%",
         "MALA": "40.0%",
     }
+    panel.bar.tools.chosen.emit("kernel", "mala")
+    texts = [chip.text for chip in panel.chips.chips]
+    assert "of the settings before; the chains walk anew …" in texts
+    assert any(text.startswith("Langevin: 0.290 nats from exact") for text in texts)
+    engine.serve(panel)
+    assert not any("settings before" in chip.text for chip in panel.chips.chips)
     panel.truth.set_compared("compare", on=False)
     assert panel.asks(rest=True)["law"].arguments["compare"] is False
 

@@ -63,6 +63,7 @@ class Desk(QObject):
         self.window: tuple[tuple[float, float], tuple[float, float]] | None = None
         self.is_scrubbing = False
         self._branch: tuple[int, Floats] | None = None
+        self._outdated: WalkFilm | None = None
         self._whole_at = 0.0
 
     # --- run ----------------------------------------------------------------------------------
@@ -72,6 +73,7 @@ class Desk(QObject):
         self.info = info
         self.reel.clear()
         self.surface, self._branch, self.at, self._whole_at = None, None, None, 0.0
+        self._outdated = None
         if self.start in ("click", "buffer"):
             self.start = "noise"
         self.window = None
@@ -81,8 +83,6 @@ class Desk(QObject):
         if len(low) == 2 and len(high) == 2:
             self.window = (float(low[0]), float(low[1])), (float(high[0]), float(high[1]))
         self.owner = "target" if self.has_target else "model"
-        rate = info.spec.model_config.get("step_size")
-        del rate
 
     @property
     def has_target(self) -> bool:
@@ -129,14 +129,15 @@ class Desk(QObject):
         self.begin_again()
 
     def begin_again(self) -> None:
-        """Walk from the start."""
-        self._branch = None
+        """Walk from the start; what is shown until that walk arrives can't be gone on with."""
+        self._branch, self._outdated = None, self.film
         self.restarted.emit()
         self.changed.emit()
 
     def _can_go_on(self, film: WalkFilm, place: int) -> bool:
         """Whether the places alone say how the walk goes on."""
         kept = self.kernel != "tempering" and film.n_chains == self.n and not self.is_wide
+        kept = kept and film is not self._outdated
         return kept and 0 < place < min(film.n, self.steps)
 
     def save(self) -> dict[str, Value]:
@@ -167,10 +168,11 @@ class Desk(QObject):
     # --- asking -------------------------------------------------------------------------------
 
     def moves(self) -> dict[str, Value]:
-        """How the chains move, as probes take it."""
+        """How the chains move, as probes take it; a kernel without a temperature walks at 1."""
+        heated = "temperature" in kernel_words(self.kernel).settings
         return {
             "kernel": self.kernel, "step_size": self.step_size, "noise": self.noise,
-            "temperature": self.temperature, "n_leapfrog": int(self.n_leapfrog),
+            "temperature": self.temperature if heated else 1.0, "n_leapfrog": int(self.n_leapfrog),
             "hottest": self.hottest, "owner": self.owner,
         }  # fmt: skip
 

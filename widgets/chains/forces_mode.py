@@ -7,15 +7,17 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from engine.wire.capability import Capability
-from engine.wire.messages import Answer
+from engine.wire.messages import Answer, Failed
 from widgets.chains.desk import Desk
 from widgets.chains.mode import Mode
 from widgets.chains.small_map import SmallMap, box_of
 from widgets.chains.surface import REACH
 from widgets.chains.walk_mode import TIPS, WalkMode
 from widgets.controls.chips import Chip
+from widgets.controls.empty import EmptyState
 from widgets.controls.tool_row import Toggle
 from widgets.figures import as_float, fixed, number
 from widgets.look import Look
@@ -38,6 +40,10 @@ MAPS = {
 }  # fmt: skip
 BAR_WORDS = "change of E per unit of η  [nats]"
 TOGGLE = Toggle("points", "data and chains", "The points whose gradients are drawn", "data", True)
+TAKEN = (
+    "Gradients are being taken …",
+    "Chains walk first; then come the forces at the step where the clock stands.",
+)
 #: Nodes a side at rest and while something moves; chains whose gradient is taken; data.
 SIZE, LIVE_SIZE, MOST_CHAINS, N_DATA = 56, 28, 1000, 1000
 #: Values of a map, where the energy is low, that its scale makes room for.
@@ -72,7 +78,11 @@ class ForcesMode(Mode):
             shown.hovered.connect(self._on_hovered)
         for row, bar in enumerate(self.bars):
             self.grid.addWidget(bar, row, 2)
-        self.column.addLayout(self.grid, 1)
+        self.wait, self._stack, content = EmptyState(self.look), QStackedWidget(), QWidget()
+        content.setLayout(self.grid)
+        self._stack.addWidget(self.wait)
+        self._stack.addWidget(content)
+        self.column.addWidget(self._stack, 1)
         self.column.addWidget(self.transport)
         self.tools.toggled.connect(self.set_shown)
         self.walk.clock.moved.connect(lambda _: self._on_moved())
@@ -90,6 +100,8 @@ class ForcesMode(Mode):
     def open(self) -> None:
         """Another run: nothing pulls yet."""
         self._answer = None
+        self.wait.say(*TAKEN)
+        self._stack.setCurrentIndex(0)
         for shown in self.maps.values():
             shown.clear()
         for limit in self.limits:
@@ -123,7 +135,13 @@ class ForcesMode(Mode):
             return
         if "positive" in answer.arrays and np.asarray(answer.arrays["positive"]).ndim == 2:
             self._answer = answer
+            self._stack.setCurrentIndex(1)
             self._draw()
+
+    def show_failed(self, part: str, failed: Failed) -> bool:
+        """Nothing is on its way any more; the panel's banner says why."""
+        self.wait.say("The forces could not be found.")
+        return False
 
     def enter(self) -> None:
         """The clock may have moved meanwhile."""
@@ -145,7 +163,7 @@ class ForcesMode(Mode):
     def chips(self) -> tuple[Chip, ...]:
         """How near the gradient by chains is to the exact one."""
         if self._answer is None:
-            return (Chip("gradients are being taken …", "", framed=True),)
+            return ()
         values, palette = self._answer.values, self.look.palette
         found = {n: as_float(values.get(n)) for n in (
             "cosine", "norm", "exact_norm", "mean_data", "mean_negatives", "mean_exact"
@@ -168,6 +186,8 @@ class ForcesMode(Mode):
                  "Euclidean norms of the two gradients", framed=True),
             Chip("plain gradient step; Adam rescales each weight",
                  "The direction that the loss gives, before the optimiser", framed=True),
+            Chip(f"step {spaced(self._answer.step)}", "Training step of these weights",
+                 framed=True),
         )  # fmt: skip
 
     # --- drawing ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PySide6.QtWidgets import QWidget
 
 from widgets.chains.film import WalkFilm
+from widgets.chains.step_parts import draped, parts_of, told_chains
 from widgets.chains.surface import REACH, Surface, ground
 from widgets.look import Look
 from widgets.plots.cloud import Cloud
@@ -24,6 +25,9 @@ ABOVE = 0.03
 NODES = 72
 #: Steps of the watched chain's way.
 BACK = 20
+#: Where it is looked at from until it is turned.
+HOME = {"elevation": 48.0, "distance": 5.4, "azimuth": 20.0, "center": (0.0, 0.0, 0.0)}
+END = 7.0
 
 
 class Relief(Cloud):
@@ -41,15 +45,22 @@ class Relief(Cloud):
         self._lines = scene.visuals.Line(parent=inner, connect="segments", method="gl")
         self._way = scene.visuals.Line(parent=inner, width=3)
         self._parts = scene.visuals.Line(parent=inner, connect="segments", width=3)
-        for item in (self._ground, self._lines, self._way, self._parts):
+        self._told = scene.visuals.Markers(parent=inner)
+        for item in (self._ground, self._lines, self._way, self._parts, self._told):
             item.visible = False
-        for order, item in enumerate((self._points, self._way, self._parts), 1):
+        for order, item in enumerate((self._points, self._way, self._parts, self._told), 1):
             item.set_gl_state("translucent", depth_test=False)  # seen through a valley's rim
             item.order = order
         self._surface: Surface | None = None
-        self._camera.elevation, self._camera.distance, self._camera.azimuth = 48, 5.4, 20
         self.set_turning(on=False)
+        self.go_home()
         self.restyle()
+
+    def go_home(self) -> None:
+        """Look at all of it again, from the first side."""
+        for name, value in HOME.items():
+            setattr(self._camera, name, value)
+        self._canvas.update()
 
     def set_surface(self, surface: Surface | None) -> None:
         """Another energy, or none."""
@@ -80,11 +91,14 @@ class Relief(Cloud):
         self._name(surface)
         self._canvas.update()
 
-    def show_film(self, film: WalkFilm | None, at: int, watch: int, shown: set[str]) -> None:
-        """The chains after ``at`` steps; what is switched on is drawn."""
+    def show_film(
+        self, film: WalkFilm | None, at: int, watch: int, shown: set[str], n_arrows: int = 1
+    ) -> None:
+        """The chains after ``at`` steps, and of ``n_arrows`` of them the parts of a step."""
         surface = self._surface
         if film is None or surface is None or not film.rows:
-            self._points.visible = self._way.visible = self._parts.visible = False
+            for item in (self._points, self._way, self._parts, self._told):
+                item.visible = False
             self._canvas.update()
             return
         row = film.row(at)
@@ -93,8 +107,9 @@ class Relief(Cloud):
         seen = np.isfinite(heights) & ("chains" in shown)
         spots = self._placed(points[seen], heights[seen] + ABOVE * REACH)
         palette = self._look.palette
-        shade = np.array(rgb(mix(palette.model, palette.text, 0.45)), np.float64)
-        self.set_points(spots, np.repeat(shade[None], len(spots), 0))
+        shades = np.array([rgb(mix(palette.model, palette.text, 0.45)), rgb(palette.error)], float)
+        lost = np.asarray(row.get("diverged", np.zeros(len(points))), np.int64)
+        self.set_points(spots, shades[lost[seen]])
         trail = film.trail(min(watch, film.n_chains - 1), at, BACK)
         on = np.isfinite(surface.height_at(trail))
         self._way.visible = "trail" in shown and int(on.sum()) > 1
@@ -104,28 +119,39 @@ class Relief(Cloud):
                 self._placed(own, surface.height_at(own) + ABOVE * REACH),
                 color=self._look.palette.text,
             )
-        self._draw_parts(row, watch, shown)
+        self._draw_parts(row, told_chains(film.n_told, n_arrows, watch), shown)
         self._canvas.update()
 
     def paint_now(self) -> None:
         """Draw synchronously, for measurements."""
         self._canvas.native.repaint()
 
-    def _draw_parts(self, row: dict[str, Floats], watch: int, shown: set[str]) -> None:
-        """The watched chain's drift and noise, one after the other."""
-        surface, told = self._surface, len(row.get("proposal", ()))
-        self._parts.visible = "arrows" in shown and "drift" in row and watch < told
-        if not self._parts.visible or surface is None:
+    def _draw_parts(self, row: dict[str, Floats], which: Floats, shown: set[str]) -> None:
+        """Lines and ends of the steps of some chains, as from above."""
+        surface = self._surface
+        on = "arrows" in shown and "proposal" in row and len(which) > 0
+        self._parts.visible = self._told.visible = False
+        if not on or surface is None:
             return
-        x = row["points"][watch].astype(np.float64)
-        middle = x + row["drift"][watch]
-        spots = np.stack([x, middle, middle, middle + row["noise"][watch]])
-        heights = np.nan_to_num(surface.height_at(spots), nan=REACH)
-        palette = self._look.palette
-        shades = np.array([(*rgb(c), 255) for c in (palette.text, palette.warning)]) / 255.0
-        self._parts.set_data(
-            self._placed(spots, heights + 2 * ABOVE * REACH), color=np.repeat(shades, 2, 0)
-        )
+        parts, palette = parts_of(row, which), self._look.palette
+        shades = _shades(palette.text, palette.warning, palette.warning)
+        lines = draped(parts.lines)
+        kinds = np.repeat(parts.line_kinds, len(lines) // max(len(parts.lines), 1))
+        heights = surface.height_at(lines.reshape(-1, 2)).reshape(-1, 2)
+        seen = np.isfinite(heights).all(1)
+        if seen.any():
+            spots = self._placed(
+                lines[seen].reshape(-1, 2), heights[seen].ravel() + 2 * ABOVE * REACH
+            )
+            self._parts.set_data(spots, color=np.repeat(shades[kinds[seen]], 2, 0))
+            self._parts.visible = True
+        heights = surface.height_at(parts.dots)
+        seen = np.isfinite(heights)
+        if seen.any():
+            colours = _shades(palette.error, palette.good, palette.warning)[parts.dot_kinds[seen]]
+            spots = self._placed(parts.dots[seen], heights[seen] + 2 * ABOVE * REACH)
+            self._told.set_data(spots, face_color=colours, size=END, edge_width=0)
+            self._told.visible = True
 
     def _draw_lines(self, surface: Surface) -> None:
         """Contours lie on the ground."""
@@ -171,6 +197,11 @@ class Relief(Cloud):
         super().restyle()
         if getattr(self, "_surface", None) is not None:
             self.set_surface(self._surface)
+
+
+def _shades(*words: str) -> Floats:
+    """(K, 4) of colours, from 0 to 1."""
+    return np.array([(*rgb(word), 255) for word in words]) / 255.0
 
 
 def triangles(rows: int, columns: int) -> npt.NDArray[np.uint32]:

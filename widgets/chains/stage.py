@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from widgets.chains.arrows import ArrowLayer
 from widgets.chains.film import WalkFilm
+from widgets.chains.step_parts import told_chains
 from widgets.chains.surface import REACH, Surface, ground
 from widgets.flow.trail import TrailLayer
 from widgets.flow.web import WebLayer
@@ -170,7 +171,7 @@ class Stage(QWidget):
             layer.clear()
         if "arrows" not in self.shown or "proposal" not in row:
             return
-        which = self._which(len(row["proposal"]))
+        which = told_chains(len(row["proposal"]), self.n_arrows, self.watch)
         x, proposal = row["points"][which].astype(np.float64), row["proposal"][which]
         if "replicas" in row:
             self._draw_replicas(row["replicas"][:, which])
@@ -187,11 +188,6 @@ class Stage(QWidget):
             self.noise.set_arrows(x, proposal)
         self._draw_ends(proposal, row["accepted"][which])
 
-    def _which(self, n_told: int) -> Floats:
-        """Chains whose parts are drawn: the first ones, and the watched one."""
-        first = np.arange(min(self.n_arrows, n_told))
-        return np.union1d(first, [min(self.watch, n_told - 1)]) if n_told else first
-
     def _draw_ends(self, proposal: Floats, accepted: Floats) -> None:
         palette = self._look.palette
         shades = np.array([rgb(palette.error), rgb(palette.good)], np.uint8)
@@ -202,16 +198,16 @@ class Stage(QWidget):
         self.ends.set_points(proposal)
 
     def _draw_replicas(self, places: Floats) -> None:
-        """(R, M, 2): the hotter, the redder, and lines from each to the next one."""
+        """(R, M, 2): the hotter, the yellower, and lines from each to the next one."""
         palette, n = self._look.palette, len(places)
-        cold, hot = np.array(rgb(palette.model)), np.array(rgb(palette.error))
+        cold, hot = np.array(rgb(palette.model)), np.array(rgb(palette.warning))
         shares = np.linspace(0.0, 1.0, n)[:, None]
         shades = np.rint(cold + (hot - cold) * shares).astype(np.uint8)
         size = FEW * self._look.scale * self.devicePixelRatioF()
         colours = np.repeat(shades, places.shape[1], 0)
-        self.told.set_dots(Dots(palette.error, size, 0.9, colours, palette.panel))
+        self.told.set_dots(Dots(palette.warning, size, 0.9, colours, palette.panel))
         self.told.set_points(places.reshape(-1, 2))
-        self.ways.set_pen(with_alpha(palette.error, 0.6), 1.0)
+        self.ways.set_pen(with_alpha(palette.warning, 0.6), 1.0)
         starts = np.arange(0, places.shape[0] * places.shape[1] + 1, n)
         self.ways.set_lines(places.swapaxes(0, 1).reshape(-1, 2), starts)
 

@@ -105,7 +105,7 @@ class StepSide(QWidget):
             self.acceptance.fit()
 
     def _draw_level(self) -> None:
-        """Where the training stops its own chains."""
+        """The lowest energy in view."""
         surface = self._desk.surface
         if surface is None or surface.lowest != surface.lowest:
             self.energy.remove("lowest")
@@ -135,12 +135,11 @@ class StepSide(QWidget):
                 parts.append(f"{name} {number(_length(row[name][watch]), 3)}")
         ends = _length(row["proposal"][watch].astype(np.float64) - row["points"][watch])
         parts.append(f"in all {number(ends, 3)}")
-        fate = "accepted" if bool(row["accepted"][watch]) else "refused: it stays"
-        exact = float(film.acceptance[min(place, film.n - 1)]) < 1.0
-        verdict = f"; {fate}" if exact else "; taken as it is"
+        verdict = _fate(row, watch, exact=film.acceptance[min(place, film.n - 1)] < 1.0)
+        energy = fixed(float(row["energy"][watch]), 2)
         self.words.setText(
-            f"Chain {watch + 1}, step {place} → {place + 1}: E = "
-            f"{fixed(float(row['energy'][watch]), 2)} nats; lengths: {', '.join(parts)}{verdict}."
+            f"Chain {watch + 1}, step {place} → {place + 1}: E = {energy} nats; "
+            f"lengths: {', '.join(parts)}; {verdict}."
         )
 
     def _draw_pictures(self, row: dict[str, Floats]) -> None:
@@ -179,6 +178,18 @@ class StepSide(QWidget):
         rows = [("mean E", f"{fixed(film.mean_energy[k], 3)} nats")]
         rows.append(("mean acceptance", f"{film.acceptance[k]:.3f}"))
         self.pointed.emit(Pointed(f"Chain step {k}", tuple(rows)))
+
+
+def _fate(row: dict[str, Floats], watch: int, *, exact: bool) -> str:
+    """What becomes of a chain's proposal; a swap moves it after that, whatever became of it."""
+    if not exact:
+        return "taken as it is"
+    accepted = bool(row["accepted"][watch])
+    swaps = row.get("swapped")
+    if swaps is not None and len(swaps) and watch < swaps.shape[1] and bool(swaps[0, watch]):
+        fate = "accepted" if accepted else "refused"
+        return f"{fate}, and then it changes places with the hotter replica next to it"
+    return "accepted" if accepted else "refused: it stays"
 
 
 def _length(way: Floats) -> float:

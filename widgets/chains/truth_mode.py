@@ -6,15 +6,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtWidgets import QBoxLayout, QVBoxLayout
+from PySide6.QtWidgets import QBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
-from engine.wire.messages import Answer
+from engine.wire.fields import Value
+from engine.wire.messages import Answer, Failed
 from widgets.chains.desk import Desk
 from widgets.chains.mode import Mode
 from widgets.chains.occupancy import OccupancyBars
 from widgets.chains.small_map import SmallMap
 from widgets.chains.words import kernel_words
 from widgets.controls.chips import Chip
+from widgets.controls.empty import EmptyState
 from widgets.controls.tool_row import Toggle
 from widgets.figures import as_float, fixed, number
 from widgets.look import Look
@@ -44,6 +46,7 @@ COMPARE = Toggle(
     True,
 )
 TOO_WIDE = "is told against exp(−E/T)/Z by quadrature, which needs events of two values"
+WALKING = ("The chains are walking …", "The first look comes after a quarter of the walk.")
 #: The chains that are judged are as long as the walk, but not shorter than this.
 LEAST_STEPS = 100
 #: Chains that are judged at most, and while the model trains.
@@ -69,7 +72,9 @@ class TruthMode(Mode):
         self._name_quantities(("x", "y", "E"))
         self.correlation.set_names("lag, chain steps", "autocorrelation")
         self.correlation.set_fit("whole")
-        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self.wait, self._stack, content = EmptyState(self.look), QStackedWidget(), QWidget()
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, content)
+        self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(10)
         left, right = QVBoxLayout(), QVBoxLayout()
         for plot in (self.traces, self.correlation):
@@ -82,7 +87,9 @@ class TruthMode(Mode):
         right.addLayout(self.grid, 5)
         self._row.addLayout(left, 4)
         self._row.addLayout(right, 6)
-        self.column.addLayout(self._row, 1)
+        self._stack.addWidget(self.wait)
+        self._stack.addWidget(content)
+        self.column.addWidget(self._stack, 1)
         self.tools.toggled.connect(self.set_compared)
         self.tools.chosen.connect(self._on_chosen)
         self.bars.pointed.connect(self.pointed)
@@ -117,6 +124,8 @@ class TruthMode(Mode):
     def open(self) -> None:
         """Another run: nothing is known."""
         self._answer = None
+        self.wait.say(*WALKING)
+        self._stack.setCurrentIndex(0)
         for plot in (self.traces, self.correlation):
             plot.clear()
         self.bars.clear()
@@ -130,19 +139,29 @@ class TruthMode(Mode):
         if desk.is_wide or (desk.window is None and not desk.has_target):
             return {}
         most = MOST_CHAINS if rest else LIVE_CHAINS
-        arguments = desk.moves() | {
-            "n": min(desk.n, most), "seed": desk.seed, "start": desk.start,
-            "steps": max(desk.steps, LEAST_STEPS), "compare": self.tools.is_checked("compare"),
+        arguments = self._walked() | {
+            "n": min(desk.n, most), "steps": max(desk.steps, LEAST_STEPS),
+            "compare": self.tools.is_checked("compare"),
         }  # fmt: skip
         if desk.start == "click" and desk.at is not None:
             arguments["at"] = list(desk.at)
         return {"law": Question("chain_truth", arguments, live=rest, stream=True)}
+
+    def _walked(self) -> dict[str, Value]:
+        """Settings of a walk that an answer tells again."""
+        return self.desk.moves() | {"seed": self.desk.seed, "start": self.desk.start}
+
+    def show_failed(self, part: str, failed: Failed) -> bool:
+        """Nothing is on its way any more; the panel's banner says why."""
+        self.wait.say("The chains could not be judged.")
+        return False
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """All numbers of a walk."""
         traces = answer.arrays.get("traces")
         if part == "law" and traces is not None and traces.ndim == 3 and traces.shape[2] == 3:
             self._answer = answer
+            self._stack.setCurrentIndex(1)
             names = answer.values.get("names")
             if isinstance(names, list) and len(names) == 3:
                 self._name_quantities(tuple(map(str, names)))
@@ -151,11 +170,13 @@ class TruthMode(Mode):
     def chips(self) -> tuple[Chip, ...]:
         """The verdict in numbers."""
         if self._answer is None:
-            words = "the chains are walking …"
-            return (Chip(words, "The first look comes after a quarter of the walk", framed=True),)
+            return ()
         values, palette = self._answer.values, self.look.palette
         r_hat, ess = _three(values.get("r_hat")), _three(values.get("ess"))
         chips = []
+        if any(values.get(name, value) != value for name, value in self._walked().items()):
+            chips.append(Chip("of the settings before; the chains walk anew …", WALKING[1],
+                              palette.warning, "dot", framed=True))  # fmt: skip
         steps = int(as_float(values.get("steps")) or 0)
         if steps:
             chips.append(Chip(f"steps {spaced(steps // 2)} to {spaced(steps)}",
@@ -186,7 +207,7 @@ class TruthMode(Mode):
             chips.append(Chip(f"{lost:.0%} diverged", "States that are no numbers: λ is too large",
                               palette.error, framed=True, alarm=True))  # fmt: skip
         beside = part_colour(MALA_PART, dark=palette.name == "dark")
-        for prefix, name in (("", kernel_words(self.desk.kernel).title), ("mala_", "MALA")):
+        for prefix, name in (("", self._title), ("mala_", "MALA")):
             bias = as_float(values.get(f"{prefix}bias"))
             floor = as_float(values.get(f"{prefix}floor"))
             if bias is not None and floor is not None:
@@ -195,7 +216,15 @@ class TruthMode(Mode):
                     "KL of the histogram from exp(−E/T)/Z, less the part that more chains would "
                     "take away", palette.model if not prefix else beside, "dot",
                     framed=True))  # fmt: skip
+        chips.append(Chip(f"step {spaced(self._answer.step)}", "Training step of these weights",
+                          framed=True))  # fmt: skip
         return tuple(chips)
+
+    @property
+    def _title(self) -> str:
+        """The kernel that was judged, which need not be the one chosen by now."""
+        told = self._answer.values.get("kernel") if self._answer is not None else None
+        return kernel_words(str(told or self.desk.kernel)).title
 
     # --- drawing ------------------------------------------------------------------------------
 
@@ -213,10 +242,9 @@ class TruthMode(Mode):
         self._draw_maps()
         arrays, palette = self._answer.arrays, self.look.palette
         beside = part_colour(MALA_PART, dark=palette.name == "dark")
-        title = kernel_words(self.desk.kernel).title
         groups = [("data's own density", palette.truth, "true_masses"),
                   ("exp(−E/T)/Z, exact", palette.text, "masses"),
-                  (title, palette.model, "occupied"),
+                  (self._title, palette.model, "occupied"),
                   ("MALA", beside, "mala_occupied")]  # fmt: skip
         self.bars.set_groups([
             (words, colour, np.asarray(arrays[name], np.float64))

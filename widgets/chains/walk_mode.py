@@ -50,6 +50,8 @@ VIEWS = (
     ("flat", "2-D", "From above: the energy as colours and contours"),
     ("relief", "3-D", "As a landscape: drag to turn, wheel to come nearer"),
 )
+#: What lies flat on the plane.
+FLAT_ONLY = ("forces", "data")
 ARROWS = (("steps of 1 chain", 1), ("steps of 16", 16), ("steps of 64", 64))
 TIPS = {
     "reset": "Back to the start (Home)",
@@ -61,6 +63,7 @@ TIPS = {
 NO_OPENGL = (
     "This machine has no OpenGL, which the view in 3-D needs; the view in 2-D shows the same"
 )
+ON_THE_WAY = "the chains are on their way …"
 #: From this share of chains on it is said that they are out of view.
 OUTSIDE = 0.2
 #: Pixels at scale 1: the side stands beside the stage, or below it, or nowhere.
@@ -110,7 +113,7 @@ class WalkMode(Mode):
         self.switch.chosen.connect(self.set_view)
         self.tools.toggled.connect(self.set_shown)
         self.tools.chosen.connect(self._on_chosen)
-        self.tools.pressed.connect(lambda _: self.stage.go_home())
+        self.tools.pressed.connect(lambda _: self._go_home())
         self.clock.moved.connect(lambda _: self.follow())
         self.clock.playing_changed.connect(lambda _: self.transport.show_clock())
         self.stage.clicked.connect(self._on_clicked)
@@ -140,6 +143,8 @@ class WalkMode(Mode):
             self.relief.set_surface(self.desk.surface)
         else:
             self.views.setCurrentWidget(self.stage)
+        for toggle in FLAT_ONLY:
+            self.tools.set_usable(toggle, not self.is_relief, "drawn in 2-D only")
         if played:  # with its first canvas Qt makes the window anew, which hides it for a moment
             self.clock.play()
         self.follow()
@@ -259,7 +264,8 @@ class WalkMode(Mode):
             self.clock.play()
 
     def _on_restarted(self) -> None:
-        """Another chain set walks from its start; play goes on if it was on."""
+        """Another chain set walks from its start, as soon as it is there."""
+        self.clock.pause()
         self.clock.go(0)
         self._fresh = True
 
@@ -290,7 +296,9 @@ class WalkMode(Mode):
             energy = float(film.row(place)["energy"][watch])
             words = f"chain {watch + 1}: E {fixed(energy, 2)} nats"
         if self.is_relief and self.relief is not None:
-            self.relief.show_film(film, place, self.desk.watch, self.stage.shown)
+            self.relief.show_film(
+                film, place, self.desk.watch, self.stage.shown, self.stage.n_arrows
+            )
         else:
             self.stage.show_film(film, place, words)
         self.side.follow(place)
@@ -300,9 +308,9 @@ class WalkMode(Mode):
         """The walk in numbers, and what its law is."""
         film, palette = self.desk.film, self.look.palette
         if film is None or not film.rows:
-            return ()
+            return (Chip(ON_THE_WAY, "The first steps come soon", framed=True),)
         place = self.clock.place
-        chips = [Chip(f"{spaced(film.n_chains)} chains, step {spaced(place)}",
+        chips = [*self._click_hint(), Chip(f"{spaced(film.n_chains)} chains, step {spaced(place)}",
                       "Each its own noise; the same seed and step are the same state",
                       palette.model, "dot", framed=True)]  # fmt: skip
         lost = film.n_lost(place)
@@ -322,6 +330,11 @@ class WalkMode(Mode):
             chips.append(Chip(f"accepted {film.acceptance[k]:.0%}",
                               "Mean probability to accept the step that leaves from here",
                               framed=True))  # fmt: skip
+        swaps = film.row(k).get("swapped")
+        if swaps is not None and swaps.size:
+            chips.append(Chip(f"{float(swaps.mean()):.0%} of swaps taken", "Of the offers of "
+                              "neighbouring temperatures to change places at this step, over the "
+                              "chains whose parts are told", framed=True))  # fmt: skip
         heat = film.temperature_at(k)
         if heat != 1.0:
             chips.append(Chip(f"T = {number(heat, 3)}: not p(x)",
@@ -330,6 +343,14 @@ class WalkMode(Mode):
         words = kernel_words(film.kernel_at(k))
         note = Chip(words.note, words.title, framed=True)
         return (*chips, *self._about_surface(), note)
+
+    def _click_hint(self) -> tuple[Chip, ...]:
+        """What to do where chains begin at a click."""
+        if self.desk.start != "click":
+            return ()
+        words = "in 2-D: " if self.is_relief else ""
+        return (Chip(f"{words}click into the picture: all chains begin there", "Start: from a "
+                     "click", self.look.palette.accent, "dot", framed=True),)  # fmt: skip
 
     def _n_outside(self, points: Floats) -> int:
         """Chains that are not over the energy that is drawn."""
@@ -358,6 +379,11 @@ class WalkMode(Mode):
         return chips
 
     # --- by hand ------------------------------------------------------------------------------
+
+    def _go_home(self) -> None:
+        self.stage.go_home()
+        if self.relief is not None:
+            self.relief.go_home()
 
     def _on_chosen(self, name: str, value: object) -> None:
         if name == "n_arrows" and isinstance(value, int):

@@ -75,6 +75,8 @@ class ChainsPanel(ModePanel):
         """All answers go to the mode in front; an energy says which kernels can walk on it."""
         super().show_answer(part, answer)
         if self.run is not None:
+            if part == "data" and self.mode is not self.walk:
+                self.walk.show_answer(part, answer)  # they say for all modes what is in view
             if part == "surface" and self.desk.surface is not None:
                 self._offer_kernels(self.desk.surface.kernels)
             self._show_chips()
@@ -147,7 +149,6 @@ class ChainsPanel(ModePanel):
     def _on_chosen(self, name: str, value: object) -> None:
         """A setting: the walk goes on with it from here, or begins anew."""
         if name == "start" and value == "click":
-            self.banner.show_info("Click into the picture: all chains begin there.")
             self.desk.at = self.desk.at or self._middle()
         self.desk.set(self.walk.clock.place, **{name: value})
         self.bar.show_desk()
@@ -161,6 +162,7 @@ class ChainsPanel(ModePanel):
 
     def _on_changed(self) -> None:
         self.walk.side.draw()
+        self._show_chips()
         self.asks_changed.emit()
 
 

@@ -27,6 +27,7 @@ class ColourBar(QWidget):
         self._is_bare = False
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
         self.setToolTip(STAYS)
+        self.restyle()
 
     @property
     def ends(self) -> tuple[float, float]:
