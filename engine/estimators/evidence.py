@@ -16,17 +16,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.capabilities import Bound, Decoding, LogProb
+from engine.capabilities import Bound, Decoding, Encoding, LogProb
 from engine.estimators.density import CancellationError, Cancelled, check_draws
-from engine.estimators.log_joint import MOST_VALUES, every_value, log_joint, n_values
+from engine.estimators.log_joint import MOST_VALUES, Joint, every_value, log_joint, n_values
 from engine.estimators.shared_bound import HasDistribution
 from engine.latents import Elbo, Posterior
 from engine.model import GenerativeModel
 
 #: Draws are taken in so many batches; their spread is the error.
 N_BATCHES = 8
-#: Values of decoded events held at once.
-VALUES = 2**22
+#: Values of decoded events held at once, and decoded in all for several events.
+VALUES, MOST_DECODED = 2**22, 2**28
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def evidence(
     if isinstance(model, LogProb):
         exact = model.log_prob(x, context=context).cpu().double()
         return Evidence(exact, torch.zeros_like(exact), "exact", "log p(x), exact")
-    if isinstance(model, Decoding) and _can_enumerate(model):
+    if isinstance(model, Decoding) and can_enumerate(model, x):
         table = log_joint_table(model, x, context=context)
         exact = torch.logsumexp(table, 0).cpu().double()
         label = f"log p(x), exact: a sum over all {len(table)} values of z"
@@ -191,20 +191,64 @@ def log_mean_errors(log_weights: Tensor) -> Tensor:
 # --- discrete latents: everything by enumeration ----------------------------------------------
 
 
-def _can_enumerate(model: Decoding) -> bool:
+def can_enumerate(model: Decoding, x: Tensor) -> bool:
+    """Whether all values of the latents can be summed over, for events (B, *E)."""
     count = n_values(model.latents)
-    return count is not None and 1 <= count <= MOST_VALUES
+    if count is None or not 1 <= count <= MOST_VALUES:
+        return False
+    return len(x) == 1 or count * x.numel() <= MOST_DECODED
 
 
 @torch.no_grad()
 def log_joint_table(model: Decoding, x: Tensor, *, context: Tensor | None = None) -> Tensor:
     """log p(x, z) of events (B, *E) for all K values of discrete latents, (K, B)."""
+    return joint_tables(model, x, context=context).total
+
+
+@torch.no_grad()
+def joint_tables(model: Decoding, x: Tensor, *, context: Tensor | None = None) -> Joint:
+    """Its two parts, (K, B) each, a few events at a time."""
     values = every_value(model.latents, x)
     k = len(next(iter(values.values())))
-    wide = {
-        name: value[:, None].expand(k, len(x), *value.shape[1:]) for name, value in values.items()
-    }
-    return log_joint(model, x, wide, context=context).total
+    rows, found = max(1, VALUES // (k * max(1, math.prod(x.shape[1:])))), []
+    for start in range(0, len(x), rows):
+        piece = x[start : start + rows]
+        labels = None if context is None else context[start : start + rows]
+        wide = {
+            name: value[:, None].expand(k, len(piece), *value.shape[1:])
+            for name, value in values.items()
+        }
+        found.append(log_joint(model, piece, wide, context=labels))
+    priors, conditionals = ([getattr(part, name) for part in found]
+                            for name in ("log_prior", "log_conditional"))  # fmt: skip
+    return Joint(torch.cat(priors, 1), torch.cat(conditionals, 1))
+
+
+@torch.no_grad()
+def summed_elbo(
+    model: GenerativeModel, x: Tensor, measured: MeasuredElbo, *, context: Tensor | None = None
+) -> MeasuredElbo:
+    """The bound with E_q as a sum over all values of one discrete latent, hence without error.
+
+    Where that cannot be done it comes back as it was measured.
+    """
+    if not (isinstance(model, Decoding) and isinstance(model, Encoding)):
+        return measured
+    if not can_enumerate(model, x):
+        return measured
+    log_q = log_q_table(model, model.encode(x, context=context), x)
+    if log_q is None:
+        return measured
+    joint, q = joint_tables(model, x, context=context), log_q.exp()
+    parts = (joint.log_conditional, log_q - joint.log_prior)
+    reconstruction, kl = (
+        torch.where(q > 0, q * part, torch.zeros_like(q)).sum(0).cpu().double() for part in parts
+    )
+    none, name = torch.zeros_like(kl), model.latents[0].name
+    return MeasuredElbo(
+        reconstruction - kl, none, reconstruction, none, {name: kl}, {name: none},
+        measured.log_weights,
+    )  # fmt: skip
 
 
 def log_q_table(model: Decoding, posterior: Posterior, like: Tensor) -> Tensor | None:

@@ -24,6 +24,7 @@ from engine.estimators.evidence import (
     log_joint_table,
     log_q_table,
     measured_elbo,
+    summed_elbo,
 )
 from engine.estimators.latent_grid import latent_grid
 from engine.estimators.log_joint import MOST_VALUES, FlatLatents, n_values
@@ -157,6 +158,7 @@ def _of_one(view: View, x: Tensor, arguments: Arguments) -> dict[str, Value]:
         twin, event, n_draws=arguments.n_draws, generator=view.generator(), context=labels,
         cancelled=view.cancelled,
     )  # fmt: skip
+    elbo = summed_elbo(twin, event, elbo, context=labels)
     if arguments.integrate:
         found = evidence_of_one(view, event, elbo.log_weights, labels, twin)
     else:
@@ -224,6 +226,7 @@ def _of_set(view: View, arguments: Arguments) -> dict[str, Value]:
         model, x, n_draws=arguments.set_draws, generator=view.generator(2), context=labels,
         cancelled=view.cancelled,
     )  # fmt: skip
+    elbo = summed_elbo(model, x, elbo, context=labels)
     found = evidence(model, x, elbo.log_weights, context=labels)
     gap = found.log_prob - elbo.total
     values: dict[str, Value] = {

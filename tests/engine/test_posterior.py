@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from engine.estimators.evidence import evidence, kl_to_posterior, log_joint_table, measured_elbo
+from engine.estimators import evidence as evidence_module
+from engine.estimators.density import as_events
+from engine.estimators.evidence import (
+    can_enumerate,
+    evidence,
+    kl_to_posterior,
+    log_joint_table,
+    measured_elbo,
+    summed_elbo,
+)
 from engine.estimators.gaps_by_draws import gaps_by_draws
 from engine.estimators.gaussian_q import BoundOfQ, GaussianQ, best_q, walk
 from engine.estimators.grid import Box
@@ -53,6 +62,40 @@ def test_elbo_plus_kl_is_log_p_on_a_discrete_model() -> None:
     assert found.kind == "exact"
     assert float((found.log_prob - log_prob).abs().max()) < 1e-10
     assert abs(float(found.log_prob.exp().sum()) - 1.0) < 1e-10
+
+
+def test_bars_of_categories_add_up_without_error() -> None:
+    """L3: where z can be counted the bound is a sum, not a mean of draws."""
+    data = build_dataset("bars_and_stripes", n_samples=200)
+    model = build_model("categorical_vae", event_shape=data.event_shape, dataset=data,
+                        latent_features=3, n_states=4, hidden_features=(8,)).eval()  # fmt: skip
+    found = list(
+        elbo_bars.ask(View(model, data, 0), {"n_set": 20}, {"event": data.test[0].numpy()})
+    )[-1]
+    values: dict[str, Any] = dict(found.values)
+    assert abs(values["one_gap"] - values["one_gap_direct"]) < 1e-9
+    assert values["one_gap"] > 1e-4
+    assert values["one_elbo_error"] == values["one_reconstruction_error"] == 0.0
+    parts = values["one_reconstruction"] - sum(values["one_kl"])
+    assert abs(parts - values["one_elbo"]) < 1e-12
+    x = as_events(model, data.test[:5].flatten(1))
+    drawn = measured_elbo(model, x, n_draws=4000, generator=generator())
+    summed = summed_elbo(model, x, drawn)
+    assert bool(((summed.total - drawn.total).abs() < 6.0 * drawn.total_error + 1e-5).all())
+    torch.testing.assert_close(
+        summed.kl_terms["z"], drawn.kl_terms["z"], atol=1e-5, rtol=0.0, check_dtype=False
+    )
+
+
+def test_a_joint_is_tabled_a_few_events_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = DiscreteToy()
+    whole = log_joint_table(model, ALL_X)
+    monkeypatch.setattr(evidence_module, "VALUES", 100)
+    torch.testing.assert_close(log_joint_table(model, ALL_X), whole)
+    assert can_enumerate(model, ALL_X)
+    monkeypatch.setattr(evidence_module, "MOST_DECODED", 100)
+    assert not can_enumerate(model, ALL_X)
+    assert can_enumerate(model, ALL_X[:1])
 
 
 def test_kl_to_the_posterior_itself_is_zero() -> None:
