@@ -12,8 +12,11 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QColor
 from pytestqt.qtbot import QtBot
 
+from engine.wire.event import Event
+from engine.wire.messages import Answer
 from tests.widgets import latent_fakes
 from tests.widgets.latent_runs import info_of, opened, serve
+from widgets.latent.words import no_plane
 from widgets.panel import Panel
 from widgets.panels.latent import LatentPanel
 from widgets.plots.bins import bins
@@ -157,6 +160,12 @@ def test_one_latent_is_a_line_with_its_densities(panel: Any) -> None:
     assert not plane.lines["prior"].is_empty
     plane.moved.emit((0.7, 0.2))
     assert panel.desk.z.shape == (1,)
+    curve, tools = plane.lines["aggregate"], panel.modes["plane"].tools
+    assert not curve.is_empty
+    assert curve.isVisible()
+    assert not tools._toggles["aggregate"][1].isEnabled()  # no contours of a curve
+    plane.set_shown({"points", "prior"})
+    assert not curve.isVisible()
 
 
 def test_a_generator_has_a_plane_without_an_encoder(panel: Any) -> None:
@@ -172,7 +181,9 @@ def test_a_mixture_offers_its_levels_only(panel: Any) -> None:
     opened(panel, info, "traverse")
     assert panel.switch.current == "traverse"
     assert not panel.switch.buttons["plane"].isEnabled()
-    assert "category" in panel.switch.buttons["lattice"].toolTip()
+    assert "the latent is a category: it has no plane" in panel.switch.buttons["lattice"].toolTip()
+    assert no_plane("binary") == "the latent is binary: it has no plane"
+    assert no_plane("real") == no_plane("") == ""
     assert panel.modes["traverse"].net.dot.count == 8
     panel.open_run(info_of("vae"))
     serve(panel, info_of("vae"))
@@ -185,6 +196,7 @@ def test_lattices_of_pictures(panel: Any, event: str) -> None:
     asked = opened(panel, info, "lattice")
     mode = panel.modes["lattice"]
     assert mode.table.shape == (12, 12)
+    assert not mode.tools._choices["colour"][1].isVisible()  # there are no points
     mode.table.chosen.emit((0, 0))
     np.testing.assert_allclose(panel.desk.z, [-1.5, 1.5])
     mode.tools.chosen.emit("spacing", "even")
@@ -211,6 +223,42 @@ def test_traversals_are_rows_around_a_chosen_z(panel: Any) -> None:
     asked = serve(panel, info)
     np.testing.assert_array_equal(asked["traverse"].arrays["z"], [0.5, 0.0, -1.0])
     assert "z = (0.50, 0.00, −1.00)" in " ".join(c.text for c in panel.chips.chips)
+
+
+def test_traversals_of_a_hierarchy_choose_the_level(panel: Any) -> None:
+    info = info_of(event="digits", levels_of_latents=True)
+    opened(panel, info, "traverse")
+    mode = panel.modes["traverse"]
+    assert mode.tools._choices["latent"][1].isVisible()
+    mode.tools.switch("latent", "top")
+    assert panel.asks(rest=True)["traverse"].arguments["latent"] == "top"
+    opened(panel, info_of(event="digits"), "traverse")
+    assert not mode.tools._choices["latent"][1].isVisible()
+
+
+def test_traversals_name_each_category(panel: Any) -> None:
+    info = info_of(event="digits")
+    opened(panel, info, "traverse")
+    mode = panel.modes["traverse"]
+    pictures = np.zeros((3, 5, 1, 8, 8), np.float32)
+    arrays = {"pictures": pictures, "coordinates": np.arange(3)}
+    slot = mode._answer.slot
+    mode.show_answer("traverse", Answer(slot, 1, 0, arrays, {"kind": "category"}))
+    assert mode.table._rows == ("z₁", "z₂", "z₃")
+    assert mode.table._columns == ("0", "1", "2", "3", "4")
+
+
+def test_events_of_a_line_have_no_numbers_upwards(panel: Any) -> None:
+    info = info_of()
+    opened(panel, info, "lattice")
+    frame = panel.modes["lattice"].net.frame
+    assert frame._left.style["showValues"]
+    line = Event((1,), ("x",))
+    data = msgspec.structs.replace(info.data, event=line, low=(-1.0,), high=(1.0,))
+    opened(panel, msgspec.structs.replace(info, data=data), "lattice")
+    assert not frame._left.style["showValues"]
+    opened(panel, info, "lattice")
+    assert frame._left.style["showValues"]
 
 
 def test_choices_are_kept(panel: Any, show_panel: Show) -> None:

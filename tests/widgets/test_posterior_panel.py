@@ -227,6 +227,16 @@ def test_only_models_fitted_by_em_have_its_bars(panel: PosteriorPanel) -> None:
 # --- truth -------------------------------------------------------------------------------------
 
 
+def test_while_the_truth_is_found_no_empty_axes_are_shown(panel: PosteriorPanel) -> None:
+    panel.open_run(info_of())
+    panel.set_mode("truth")
+    truth: Any = panel.modes["truth"]
+    assert truth.pages.currentWidget() is truth.empty
+    assert "is being found" in truth.empty.text
+    serve(panel, info_of())
+    assert truth.pages.currentWidget() is not truth.empty
+
+
 def test_q_walks_over_the_true_posterior(panel: PosteriorPanel) -> None:
     info = info_of()
     panel.open_run(info)
@@ -318,10 +328,55 @@ def test_units_are_sorted_and_dead_ones_named(panel: PosteriorPanel) -> None:
     serve(panel, info)
     units: Any = panel.modes["units"]
     assert units.kl.values.tolist() == [1.5, 0.02]
-    assert "1 of 2 units is dead (z₁)" in units.words.text()
+    assert "1 of 2 units is dead (z₁): the posterior mean does not move" in units.words.text()
     units.tools.switch("by", "order")
     assert units.kl.values.tolist() == [0.02, 1.5]
     assert "z: 1 of 2 units active" in panel.chips.accessibleName()
+
+
+def units_of(panel: PosteriorPanel, arrays: dict[str, Any], **values: Value) -> Any:
+    """The panel with this answer about its units."""
+    info = info_of()
+    panel.open_run(info)
+    panel.set_mode("units")
+    serve(panel, info)
+    found, told = posterior_fakes.latent_units(info, {}, {})
+    panel.show_answer("units", piece("units", (found | arrays, told | values), final=True))
+    return panel.modes["units"]
+
+
+def test_the_sentence_says_why_a_unit_is_dead(panel: PosteriorPanel) -> None:
+    moved, dead = np.array([0.5, 0.8]), np.array([False, True])
+    units = units_of(panel, {"unit_activity": moved, "unit_dead": dead})
+    assert "(z₂): the decoder ignores" in units.words.text()
+    assert "activity" not in units.words.text()
+    units = units_of(
+        panel,
+        {"unit_activity": np.array([0.001, 0.8]), "unit_dead": np.array([True, True])},
+    )
+    assert "is below 0.01 (dashed line), or the decoder ignores" in units.words.text()
+    one = {name: np.ones(1) for name in ("unit_kl", "unit_activity", "unit_use")}
+    one |= {"unit_latent": np.zeros(1, int), "unit_index": np.zeros(1, int)}
+    units = units_of(panel, one | {"unit_dead": np.array([False])}, n_units=[1])
+    assert "The only unit is active: it moves" in units.words.text()
+
+
+def test_a_share_below_zero_is_seen(panel: PosteriorPanel) -> None:
+    units = units_of(panel, {"unit_kl": np.array([-0.4, 1.5])})
+    assert units.kl.frame.box.low[1] < -0.4
+
+
+def test_codes_side_by_side_are_told_apart(panel: PosteriorPanel) -> None:
+    arrays = {
+        "unit_latent": np.zeros(6, int), "unit_index": np.arange(6),
+        "unit_kl": np.full(6, np.nan), "unit_use": np.full(6, np.nan),
+        "unit_activity": np.array([0.5, 0.4, 0.1, 0.7, 0.3, 0.0]),
+        "unit_dead": np.array([False] * 5 + [True]),
+    }  # fmt: skip
+    units = units_of(panel, arrays, kinds=["category"], n_units=[6], levels=[3])
+    units.tools.switch("by", "order")
+    assert units._shown.names == ("z₁ = 1", "z₁ = 2", "z₁ = 3", "z₂ = 1", "z₂ = 2", "z₂ = 3")
+    assert panel.chips.chips[0].text == "z₂ = 3 is unused"
 
 
 def test_codes_show_how_they_are_used(panel: PosteriorPanel) -> None:

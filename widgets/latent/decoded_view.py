@@ -66,6 +66,7 @@ class DecodedView(QWidget):
         self.pages.setCurrentWidget(self.frame if self.is_plane else self.canvas)
         names = info.data.columns or info.data.event.axes
         size = info.data.event.size
+        self.frame.set_line(size == 1)
         self.frame.set_names(names[0] if names else "x",
                              "" if size == 1 else names[1] if len(names) > 1 else "y")  # fmt: skip
         self.go_home()

@@ -14,7 +14,7 @@ from widgets.latent.desk import Desk
 from widgets.latent.mode import Mode
 from widgets.latent.picture_table import PictureTable, Spot
 from widgets.latent.plane_tools import PlaneTools
-from widgets.latent.words import number
+from widgets.latent.words import no_plane, number
 from widgets.look import Look
 from widgets.panel import Pointed, Question
 
@@ -37,7 +37,7 @@ class LatticeMode(Mode):
         self._build()
 
     def _build(self) -> None:
-        self.picks = PlaneTools(self.tools, self.desk)
+        self.picks = PlaneTools(self.tools, self.desk, points=False)
         self.tools.add_choice("side", "Nodes of the lattice on each side")
         self.tools.set_choices("side", tuple((f"{n} × {n}", n) for n in SIDES))
         self.tools.set_choice("side", self.side)
@@ -68,8 +68,7 @@ class LatticeMode(Mode):
 
     def refusal(self) -> str:
         """A lattice needs a real latent."""
-        kind = self.desk.kind
-        return f"the latent is a {kind}, which has no plane" if kind not in ("", "real") else ""
+        return no_plane(self.desk.kind)
 
     def refresh(self) -> None:
         """Draw the lists anew."""

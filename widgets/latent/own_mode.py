@@ -15,7 +15,7 @@ from widgets.latent.desk import Desk
 from widgets.latent.mode import Mode
 from widgets.latent.picture_table import PictureTable, Spot
 from widgets.latent.plane_view import PlaneView
-from widgets.latent.words import number, vector
+from widgets.latent.words import no_plane, number, vector
 from widgets.look import Look
 from widgets.panel import Pointed, Question
 from widgets.pixels.canvas import PixelCanvas
@@ -93,8 +93,8 @@ class OwnMode(Mode, Recalled):
         desk = self.desk
         if not desk.encodes:
             return "needs an encoder; this model has none"
-        if desk.kind not in ("", "real"):
-            return f"the latent is a {desk.kind}, which has no plane"
+        if no_plane(desk.kind):
+            return no_plane(desk.kind)
         if desk.cells is not None and not desk.cells.is_picture:
             return "the data are no pictures"
         return ""

@@ -21,7 +21,7 @@ from widgets.latent.mode import Mode
 from widgets.latent.picture_table import PictureTable, Spot
 from widgets.latent.plane_tools import PlaneTools
 from widgets.latent.plane_view import PlaneView
-from widgets.latent.words import number
+from widgets.latent.words import no_plane, number
 from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.clock import Clock
@@ -139,8 +139,7 @@ class PathMode(Mode, Recalled):
 
     def refusal(self) -> str:
         """A path needs a real latent."""
-        kind = self.desk.kind
-        return f"the latent is a {kind}: nothing lies between" if kind not in ("", "real") else ""
+        return no_plane(self.desk.kind, "nothing lies between")
 
     def refresh(self) -> None:
         """Keyframes that are observations move with their encodings."""

@@ -17,7 +17,7 @@ from widgets.latent.desk import Desk, shades_of, subscript
 from widgets.latent.mode import Mode
 from widgets.latent.plane_tools import PlaneTools
 from widgets.latent.plane_view import PlaneView
-from widgets.latent.words import first, number, spaced, vector
+from widgets.latent.words import first, no_plane, number, spaced, vector
 from widgets.look import Look
 from widgets.panel import Pointed, Question
 from widgets.plots.cloud import Cloud, has_opengl
@@ -38,6 +38,7 @@ KINDS = {
     "mean of draws": "means of q's draws",
     "prior": "draws of the prior",
 }
+NO_CONTOURS = "a single latent has a curve and no contours"
 #: The pointer must rest so long on a point before its q is asked for.
 REST_MS = 60
 #: q's that the number under the cross is summed over.
@@ -110,12 +111,12 @@ class PlaneMode(Mode, Recalled):
 
     def refusal(self) -> str:
         """A plane needs a real latent."""
-        kind = self.desk.kind
-        return f"the latent is a {kind}, which has no plane" if kind not in ("", "real") else ""
+        return no_plane(self.desk.kind)
 
     def refresh(self) -> None:
         """Draw the encodings and the cross anew."""
         self.picks.show()
+        self.tools.set_usable("aggregate", self.desk.dims != 1, NO_CONTOURS)
         self.plane.refresh()
         self._draw_cloud()
         self.legend.set_chips(self._legend())

@@ -19,11 +19,14 @@ class PlaneTools:
         tools: The row that they are put into.
         desk: What they show.
         clouds: Whether a rotating cloud is offered.
+        points: Whether points are shown, which have a colour.
     """
 
-    def __init__(self, tools: ToolRow, desk: Desk, *, clouds: bool = False) -> None:
+    def __init__(
+        self, tools: ToolRow, desk: Desk, *, clouds: bool = False, points: bool = True
+    ) -> None:
         self._tools, self._desk = tools, desk
-        self._clouds = clouds
+        self._clouds, self._points = clouds, points
         tools.add_choice("latent", "Which of the model's latents is looked at")
         tools.add_choice("projection", "The plane: two coordinates of z, or the two principal "
                          "components of the encodings")  # fmt: skip
@@ -46,6 +49,7 @@ class PlaneTools:
         tools.show_choice("projection", desk.size > 2)
         tools.set_choices("colour", desk.colourings())
         tools.set_choice("colour", desk.colouring)
+        tools.show_choice("colour", self._points)
         for box, action, axis in zip(self.boxes, self._actions, desk.axes, strict=True):
             with QSignalBlocker(box):
                 box.setRange(1, max(desk.size, 1))

@@ -300,7 +300,9 @@ class PlaneView(QWidget):
         self.points.setVisible("points" in self.shown)
         self._image.setVisible("shading" in self.shown)
         self.lines["prior"].setVisible("prior" in self.shown)
-        self.lines["aggregate"].setVisible("aggregate" in self.shown)
+        # Of a single latent q(z) is a curve, and there are no contours.
+        curve = "shading" if self.desk.dims == 1 else "aggregate"
+        self.lines["aggregate"].setVisible(curve in self.shown)
         self._lay_out()
 
     def _on_hovered(self, place: tuple[float, float] | None) -> None:

@@ -42,6 +42,8 @@ class TraverseMode(Mode):
         self._build()
 
     def _build(self) -> None:
+        self.tools.add_choice("latent", "Which of the model's latents is moved")
+        self.tools.show_choice("latent", on=False)
         self.tools.add_choice("rows", "Most rows")
         self.tools.set_choices("rows", tuple((f"up to {n} rows", n) for n in ROWS))
         self.tools.set_choice("rows", self.rows)
@@ -65,6 +67,13 @@ class TraverseMode(Mode):
         self.table.set_hint("The traversals are coming …")
         self.net.open()
         self.pages.setCurrentWidget(self.net if self.net.is_plane else self.table)
+
+    def refresh(self) -> None:
+        """Offer the latents, where there are several."""
+        names = self.desk.names
+        self.tools.set_choices("latent", tuple((name, name) for name in names))
+        self.tools.set_choice("latent", self.desk.values.get("latent"))
+        self.tools.show_choice("latent", len(names) > 1)
 
     def questions(self, *, rest: bool) -> dict[str, Question]:
         """All rows."""
@@ -108,7 +117,9 @@ class TraverseMode(Mode):
         pixels = cells.pixels(flat, everything, self.look.palette.raised)
         if answer.values.get("kind") != "real":
             columns = tuple(str(k) for k in range(pictures.shape[1]))
-            self.table.set_pictures(pixels, (str(self.desk.values.get("latent") or "k"),), columns)
+            one = (str(self.desk.values.get("latent") or "k"),)
+            rows = one if len(pictures) == 1 else self._row_words(answer)
+            self.table.set_pictures(pixels, rows, columns)
         else:
             offsets = answer.arrays.get("offsets", np.zeros(0))
             columns = tuple(f"{float(o):+.1f} σ".replace("-", "−") for o in offsets)
@@ -169,6 +180,9 @@ class TraverseMode(Mode):
     # --- the user -----------------------------------------------------------------------------
 
     def _on_chosen(self, name: str, value: object) -> None:
+        if name == "latent":
+            self.desk.set(latent=str(value))
+            return
         setattr(self, name, value)
         self._draw()
         self.asks_changed.emit()

@@ -29,6 +29,13 @@ def spaced(value: Value) -> str:
     return f"{value:,}".replace(",", " ") if isinstance(value, int) else str(value)
 
 
+def no_plane(kind: str, what: str = "it has no plane") -> str:
+    """Why a latent of this kind cannot be served; "" of a real or unknown one."""
+    if kind in ("", "real"):
+        return ""
+    return f"the latent is {'binary' if kind == 'binary' else 'a ' + kind}: {what}"
+
+
 def first(answer: Answer | None, name: str) -> float | None:
     """The first entry of an answer's array, or None."""
     array = None if answer is None else answer.arrays.get(name)

@@ -58,6 +58,7 @@ class Frame(QWidget, Recalled):
         self._layers: list[tuple[Any, Layer]] = []
         self.user_moved = False
         self._x_name = self._y_name = ""
+        self._is_line = False
         self._graphics = pyqtgraph.GraphicsLayoutWidget(self)
         self._graphics.setMinimumSize(1, 1)
         self.grid = self._graphics.ci
@@ -147,6 +148,12 @@ class Frame(QWidget, Recalled):
         self._left.setLabel(y_name)
         self.restyle()
 
+    def set_line(self, on: bool) -> None:
+        """Whether events lie on a line: heights then mean nothing, and carry no numbers."""
+        if on != self._is_line:
+            self._is_line = on
+            self.restyle()
+
     def set_log_x(self, on: bool) -> None:
         """Whether x values are given as decimal logarithms and labelled as powers."""
         self._bottom.setLogMode(on, on)
@@ -211,7 +218,9 @@ class Frame(QWidget, Recalled):
         for axis in (self._left, self._bottom):
             axis.setPen(palette.border)
             axis.setTextPen(palette.muted)
-            axis.setStyle(tickFont=font, tickLength=-self._look.px(4))
+            bare = self._is_line and axis is self._left
+            length = 0 if bare else -self._look.px(4)
+            axis.setStyle(tickFont=font, tickLength=length, showValues=not bare)
             axis.label.setFont(font)
             axis.label.setDefaultTextColor(palette.muted)
 

@@ -17,7 +17,7 @@ from widgets.figures import number
 from widgets.look import Palette
 from widgets.panel import Point, Question
 from widgets.pixels.cells import Cells
-from widgets.posterior.words import spaced, unit_name
+from widgets.posterior.words import numbers, spaced, unit_name, value_name
 
 Floats: TypeAlias = npt.NDArray[Any]
 
@@ -194,6 +194,7 @@ class Desk(QObject):
             return ()
         arrays, values = self.units.arrays, self.units.values
         names, kinds = values.get("latents"), values.get("kinds")
+        levels = dict(enumerate(map(int, numbers(values, "levels"))))
         if not isinstance(names, list) or not isinstance(kinds, list):
             return ()
         found = []
@@ -205,6 +206,8 @@ class Desk(QObject):
             at = np.flatnonzero(dead)
             fact = _fact(arrays, mine, int(at[0]))
             text = _alarm_words(str(name), str(kind), at, len(dead), fact)
+            if kind == "category" and len(at) <= MOST_NAMED:
+                text = _unused_words(str(name), at, len(dead), levels.get(level, 0))
             tip = UNUSED_TIP if kind == "category" else DEAD_TIP
             found.append(Chip(text, tip, palette.error, alarm=True, framed=True))
         return tuple(found)
@@ -218,12 +221,15 @@ def _fact(arrays: Mapping[str, Floats], mine: npt.NDArray[np.bool_], unit: int) 
     return f"activity {number(activity, 2)}"
 
 
+def _unused_words(name: str, dead: Floats, total: int, levels: int) -> str:
+    which = ", ".join(value_name(name, int(i), total, levels) for i in dead)
+    which = which if total > levels > 0 else f"{name} {which}"
+    return f"{which} {'is' if len(dead) == 1 else 'are'} unused"
+
+
 def _alarm_words(name: str, kind: str, dead: Floats, total: int, fact: str) -> str:
     if kind == "category":
-        if len(dead) > MOST_NAMED:
-            return f"{spaced(len(dead))} of {total} values of {name} are unused"
-        which = ", ".join(str(int(i) + 1) for i in dead)
-        return f"{name} {which} {'is' if len(dead) == 1 else 'are'} unused"
+        return f"{spaced(len(dead))} of {total} values of {name} are unused"
     if len(dead) == total and total > 1:
         return f"{name} has collapsed: all {total} units are dead"
     if len(dead) > MOST_NAMED:

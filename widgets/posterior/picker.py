@@ -142,6 +142,7 @@ class EventPicker(QWidget):
         places = _placed(desk.events)
         axes = desk.info.data.columns if desk.info is not None else ()
         names = [*axes, "x", "y"][:2] if axes else ["x", "y"]
+        self.plot.frame.set_line(desk.events.shape[1] == 1)
         self.plot.frame.set_names(names[0], names[1] if desk.events.shape[1] > 1 else "")
         size = DOT * self._look.scale * self.devicePixelRatioF()
         self.plot.set_points("data", places, Dots(self._look.palette.data, size, 0.75))

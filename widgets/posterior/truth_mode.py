@@ -115,7 +115,8 @@ class TruthMode(Mode):
         self.ascent.clear()
         self.picker.open()
         self.transport.show_clock()
-        self.pages.setCurrentIndex(0)
+        self.empty.say("The true posterior is being found …", "and the best q of its family")
+        self.pages.setCurrentIndex(1)
 
     def refusal(self) -> str:
         """An encoder and a decoder are needed."""

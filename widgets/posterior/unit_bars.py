@@ -73,7 +73,9 @@ class UnitBars(QWidget):
             self.layers[layer].set_lines(_outline(heights, chosen))
         self._tick(names)
         count = max(len(values), FEWEST)
-        self.frame.set_box(Box((-0.6, 0.0), (count - 0.4, 1.04 * high)))
+        # Shares of one KL may lie below 0 where levels are inferred from the data up.
+        low = min(0.0, 1.04 * float(heights.min(initial=0.0)))
+        self.frame.set_box(Box((-0.6, low), (count - 0.4, 1.04 * high)))
         if threshold is None:
             self.layers["line"].clear()
         else:

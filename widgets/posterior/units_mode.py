@@ -14,10 +14,10 @@ from widgets.controls.chips import Chip
 from widgets.figures import number
 from widgets.look import Look
 from widgets.panel import Pointed, Question
-from widgets.posterior.desk import DEAD_TIP, Desk
+from widgets.posterior.desk import ACTIVE_FROM, DEAD_TIP, Desk
 from widgets.posterior.mode import Mode
 from widgets.posterior.unit_bars import UnitBars
-from widgets.posterior.words import figure, names, nats, numbers, unit_name
+from widgets.posterior.words import figure, names, nats, numbers, unit_name, value_name
 
 SORTS = (("sorted by KL", "kl"), ("sorted by activity", "activity"), ("in order", "order"))
 
@@ -30,6 +30,7 @@ class Units:
     kl: Any
     activity: Any
     dead: Any
+    ignored: Any
     is_code: bool
 
     @classmethod
@@ -38,16 +39,19 @@ class Units:
         a, v = answer.arrays, answer.values
         mine = (a["unit_latent"] == level) if level >= 0 else np.ones(len(a["unit_kl"]), bool)
         latents, sizes, kinds = names(v, "latents"), numbers(v, "n_units"), names(v, "kinds")
+        levels = dict(enumerate(map(int, numbers(v, "levels"))))
         pairs = zip(a["unit_latent"][mine], a["unit_index"][mine], strict=True)
         words = tuple(
-            f"{int(i) + 1}" if kinds[int(k)] == "category" and (level >= 0 or len(kinds) == 1)
+            value_name(latents[int(k)], int(i), int(sizes[int(k)]), levels.get(int(k), 0))
+            if kinds[int(k)] == "category" and (level >= 0 or len(kinds) == 1)
             else unit_name(latents[int(k)], int(i), int(sizes[int(k)]))
             for k, i in pairs
         )  # fmt: skip
         shown = kinds if level < 0 else kinds[level : level + 1]
         code = all(kind == "category" for kind in shown)
-        return cls(words, a["unit_kl"][mine], a["unit_activity"][mine],
-                   a["unit_dead"][mine].astype(bool), code)  # fmt: skip
+        moved, dead = a["unit_activity"][mine], a["unit_dead"][mine].astype(bool)
+        ignored = dead & (moved > ACTIVE_FROM)
+        return cls(words, a["unit_kl"][mine], moved, dead, ignored, code)
 
     def sorted_by(self, by: str) -> Units:
         """The same units in another order, the largest first."""
@@ -57,7 +61,7 @@ class Units:
             key = self.activity
         order = np.argsort(-key, kind="stable")
         return Units(tuple(self.names[i] for i in order), self.kl[order], self.activity[order],
-                     self.dead[order], self.is_code)  # fmt: skip
+                     self.dead[order], self.ignored[order], self.is_code)  # fmt: skip
 
 
 class UnitsMode(Mode):
@@ -198,11 +202,15 @@ def _sentence(units: Units) -> str:
             if n_dead else f"All {total} values are used by the held-out data."
         )  # fmt: skip
     if not n_dead:
-        return f"All {total} units are active: each moves with x (the dashed line is 0.01)."
+        who = (
+            "The only unit is active: it" if total == 1 else f"All {total} units are active: each"
+        )
+        return f"{who} moves with x (the dashed line is 0.01)."
     dead = [name for name, is_dead in zip(units.names, units.dead, strict=True) if is_dead]
     which = ", ".join(dead[:6]) + (", …" if n_dead > 6 else "")
     verb = "is" if n_dead == 1 else "are"
-    return (
-        f"{n_dead} of {total} units {verb} dead ({which}): the posterior mean does not move with "
-        "x, its activity is below 0.01 (dashed line)."
-    )
+    still = "the posterior mean does not move with x, its activity is below 0.01 (dashed line)"
+    unused = "the decoder ignores what the encoder still says with it"
+    n_unused = int(units.ignored.sum())
+    why = still if not n_unused else unused if n_unused == n_dead else f"{still}, or {unused}"
+    return f"{n_dead} of {total} units {verb} dead ({which}): {why}."

@@ -30,6 +30,13 @@ def unit_name(latent: str, index: int, total: int) -> str:
     return latent + "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(index + 1))
 
 
+def value_name(latent: str, index: int, n_units: int, levels: int) -> str:
+    """A value of a code, counted from 1; of several codes side by side "z₂ = 3"."""
+    if levels < 1 or n_units <= levels:
+        return f"{index + 1}"
+    return f"{unit_name(latent, index // levels, n_units)} = {index % levels + 1}"
+
+
 def plain(value: float | None, error: float | None = None) -> str:
     """A number with its error: "−3.42 ± 0.05"; an error too small to matter is left out."""
     if value is None or math.isnan(value):
