@@ -24,6 +24,8 @@ from engine.target import Target as TargetData
 
 #: Whose energy: the model's, or that of the target in the place of a data set.
 Owner: TypeAlias = Literal["model", "target"]
+#: What a card names among its features where energies of one class are offered.
+OF_CLASSES = "class_energy"
 #: Energies that are one solve of a differential equation each are not for chains.
 TOO_DEAR = "continuous"
 
@@ -32,8 +34,10 @@ TOO_DEAR = "continuous"
 class _BothAtOnce(Protocol):
     """An energy that gives its score in the same pass."""
 
-    def energy_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """E (B,) and −∂E/∂x (B, *E), without a graph."""
+    def energy_and_score(
+        self, x: Tensor, *, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """E (B,) and −∂E/∂x (B, *E), of classes (B,) or of all, without a graph."""
         ...
 
 
@@ -47,6 +51,7 @@ class Landscape:
         energy: (N, D) in data units → (N,), nats.
         walked: (N, D) standardised → E (N,) and its gradient (N, D).
         location, scale: (D,) m and s.
+        of_class: The class whose energy E(x, y) it is; −1: that of all, E(x).
     """
 
     kind: str
@@ -55,6 +60,7 @@ class Landscape:
     walked: Target
     location: Tensor
     scale: Tensor
+    of_class: int = -1
 
     def standardise(self, x: Tensor) -> Tensor:
         """(N, D) in data units → standardised, in the model's number type and on its device."""
@@ -76,17 +82,22 @@ class Landscape:
         return evaluate
 
 
-def landscape_of(model: GenerativeModel, dataset: Dataset, owner: Owner = "model") -> Landscape:
-    """The energy of a model, or of the target that it is fitted to.
+def landscape_of(
+    model: GenerativeModel, dataset: Dataset, owner: Owner = "model", of_class: int = -1
+) -> Landscape:
+    """The energy of a model, of one of its classes, or of the target that it is fitted to.
 
     Raises:
-        ValueError: Values are not real, there is no such energy, or it costs a solve a point.
+        ValueError: Values are not real, there is no such energy or class, or it costs a solve a
+            point.
     """
     if dataset.event.support != "real":
         raise ValueError(
             f"chains over continuous energies: given {dataset.event.support} values, wanted real "
             "ones, which have a gradient"
         )
+    if of_class >= 0:
+        return _of_class(model, dataset, owner, of_class)
     if owner == "target":
         return _of_target(model, dataset)
     if isinstance(model, Energy):
@@ -131,6 +142,35 @@ def _of_energy(energy: Energy, model: GenerativeModel) -> Landscape:
         return value, -score.flatten(1) * scale
 
     return Landscape("energy", "E(x), the model's", value, walked, location, scale)
+
+
+def _of_class(model: GenerativeModel, dataset: Dataset, owner: Owner, of_class: int) -> Landscape:
+    n_classes = len(dataset.labels)
+    offers = OF_CLASSES in model.card.features and owner == "model"
+    if not (offers and isinstance(model, Energy) and isinstance(model, _BothAtOnce)):
+        raise ValueError(
+            f"the energy of one class: {model.card.title} has none; wanted a classifier read as "
+            "an energy"
+        )
+    if of_class >= n_classes:
+        raise ValueError(f"of_class: given {of_class}, wanted 0 to {n_classes - 1}")
+    location, scale, both, alone = model.location, model.scale, model, model
+
+    def labels(x: Tensor) -> Tensor:
+        return torch.full((len(x),), of_class, dtype=torch.int64, device=location.device)
+
+    @torch.no_grad()
+    def value(x: Tensor) -> Tensor:
+        return alone.energy(as_events(model, x), context=labels(x))
+
+    @torch.no_grad()
+    def walked(u: Tensor) -> tuple[Tensor, Tensor]:
+        x = as_events(model, u * scale + location)
+        energy, score = both.energy_and_score(x, context=labels(x))
+        return energy, -score.flatten(1) * scale
+
+    words = f"E(x, y = {dataset.labels[of_class]}), the model's"
+    return Landscape("energy", words, value, walked, location, scale, of_class)
 
 
 def _differentiated(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -44,7 +45,13 @@ class LogZ:
 _KNOWN: WeakKeyDictionary[GenerativeModel, tuple[tuple[object, ...], LogZ]] = WeakKeyDictionary()
 
 
-def log_z(model: GenerativeModel, *, grid: int = 256, cancelled: Cancelled | None = None) -> LogZ:
+def log_z(
+    model: GenerativeModel,
+    *,
+    grid: int = 256,
+    of_class: int = -1,
+    cancelled: Cancelled | None = None,
+) -> LogZ:
     """log Z = log ∫ exp(−E) of an energy over at most two dimensions, on the model's own box.
 
     The box is found in two looks: one on a grid whose spacing grows outwards to 1,000 standard
@@ -54,6 +61,7 @@ def log_z(model: GenerativeModel, *, grid: int = 256, cancelled: Cancelled | Non
     Args:
         model: With an energy.
         grid: Nodes a side of the final sum (at least 4096 in one dimension).
+        of_class: The class whose energy E(x, y) it is of, where the model has such; −1: E(x).
         cancelled: Asked between chunks.
 
     Raises:
@@ -66,7 +74,15 @@ def log_z(model: GenerativeModel, *, grid: int = 256, cancelled: Cancelled | Non
         raise ValueError(
             f"log Z by quadrature: given {model.event_size} dimensions, wanted 1 or 2"
         )
-    return _remembered(model, grid, lambda: _integrate(model, model.energy, grid, cancelled))
+    own: Energy = model
+
+    def energy(x: Tensor) -> Tensor:
+        if of_class < 0:
+            return own.energy(x)
+        return own.energy(x, context=torch.full((len(x),), of_class, device=x.device))
+
+    integrate = partial(_integrate, model, energy, grid, cancelled)
+    return _remembered(model, (grid, of_class), integrate)
 
 
 def _integrate(
@@ -87,9 +103,11 @@ def _integrate(
     return LogZ(fine, error, box)
 
 
-def _remembered(model: GenerativeModel, grid: int, integrate: Callable[[], LogZ]) -> LogZ:
+def _remembered(
+    model: GenerativeModel, asked: tuple[int, int], integrate: Callable[[], LogZ]
+) -> LogZ:
     """The last result for these very weights: a pointer that hovers asks for it at each move."""
-    stamp = (grid, repr(model.config), *(_version(t) for t in model.state_dict().values()))
+    stamp = (*asked, repr(model.config), *(_version(t) for t in model.state_dict().values()))
     known = _KNOWN.get(model)
     if known is None or known[0] != stamp:
         known = _KNOWN[model] = (stamp, integrate())

@@ -215,6 +215,8 @@ class Walk:
             raise ValueError(f"{model.card.title} has no kernels of its own")
         name = self.settings.kernel.removeprefix(OWN)
         events = {"x": self.x.reshape(-1, *model.event_shape)}
+        if self.landscape.of_class >= 0:
+            events["y"] = torch.full((len(events["x"]),), self.landscape.of_class)
         moved, info = model.step(events, name, generator)
         self._state = {"x": self.landscape.standardise(moved["x"].flatten(1)),
                        "energy": info["energy"]}  # fmt: skip

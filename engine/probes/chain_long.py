@@ -55,7 +55,7 @@ def chain_long(view: View, arguments: Arguments) -> Iterator[Result]:
             f"steps, n: given {arguments.steps} and {arguments.n}, wanted at most {MOST_STEPS} "
             f"and {MOST_CHAINS}"
         )
-    land = landscape_of(view.model, view.dataset, arguments.owner)
+    land = landscape_of(view.model, view.dataset, arguments.owner, arguments.of_class)
     with suppress(CancellationError):
         yield from _walk(view, land, arguments)
 

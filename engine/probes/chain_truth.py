@@ -16,7 +16,7 @@ from engine.estimators.basins import Basins, find_basins
 from engine.estimators.chain_diagnostics import autocorrelation, effective_sample_size, r_hat
 from engine.estimators.density import CancellationError
 from engine.estimators.grid import Box, midpoint_grid
-from engine.estimators.landscape import Landscape, Owner, landscape_of
+from engine.estimators.landscape import Landscape, landscape_of
 from engine.estimators.partition import log_z
 from engine.estimators.stationary import cell_masses, histogram
 from engine.estimators.walking import Walk
@@ -38,7 +38,7 @@ FIRST_LOOK = 4
 #: Settings of the walk that an answer tells again, so that nobody takes it for another walk's.
 TOLD = (
     "kernel", "n", "seed", "start", "step_size", "noise", "temperature", "n_leapfrog", "hottest",
-    "owner",
+    "owner", "of_class",
 )  # fmt: skip
 #: Nodes a side of the grid whose valleys are found.
 NODES = 96
@@ -84,7 +84,7 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     if view.model.event_size != 2:
         given = view.model.event_size
         raise ValueError(f"the law of chains by quadrature: given {given} values, wanted 2")
-    land = landscape_of(view.model, view.dataset, arguments.owner)
+    land = landscape_of(view.model, view.dataset, arguments.owner, arguments.of_class)
     with suppress(CancellationError):
         box = law_box(view, land, arguments.temperature)
         basins = _basins(view, land, box, arguments.temperature)
@@ -92,7 +92,7 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
                                    "names": [*make_plane(view.dataset).names, "E"]}  # fmt: skip
         about |= {name: getattr(arguments, name) for name in TOLD}
         arrays = {"masses": basins.masses, "floors": basins.floors}
-        arrays |= _truth(view, basins, arguments.owner)
+        arrays |= _truth(view, basins, land)
         law = _Law(box, basins, _cells(land, box, arguments.temperature))
         beside = arguments.compare and arguments.kernel != "mala"
         own = Result()
@@ -130,7 +130,7 @@ def replace_kernel(arguments: Arguments, kernel: str) -> Arguments:
 def law_box(view: View, land: Landscape, temperature: float = 1.0) -> Box:
     """A box that holds the mass of exp(−E/T)."""
     if land.kind == "energy":
-        box = log_z(view.model, cancelled=view.cancelled).box
+        box = log_z(view.model, of_class=land.of_class, cancelled=view.cancelled).box
     elif isinstance(view.dataset, Target):
         (left, right), (bottom, top) = view.dataset.box
         box = Box((left, bottom), (right, top))
@@ -139,9 +139,10 @@ def law_box(view: View, land: Landscape, temperature: float = 1.0) -> Box:
     return _scaled(box, math.sqrt(temperature)) if temperature > 1.0 else box
 
 
-def _truth(view: View, basins: Basins, owner: Owner) -> dict[str, Tensor]:
+def _truth(view: View, basins: Basins, land: Landscape) -> dict[str, Tensor]:
     """The masses of the data's own density in the model's valleys, where it is known."""
-    if owner == "target" or not isinstance(view.dataset, KnownDensity):
+    other = land.kind == "target" or land.of_class >= 0
+    if other or not isinstance(view.dataset, KnownDensity):
         return {}
     grid = midpoint_grid(basins.box, NODES)
     density = view.dataset.log_prob(grid.points).cpu().double().exp() * grid.weights

@@ -41,6 +41,7 @@ class ChainSet(msgspec.Struct, frozen=True):
         kernel, step_size, noise, temperature, n_leapfrog, n_replicas, hottest: See
             :class:`engine.estimators.walking.Settings`.
         owner: Whose energy.
+        of_class: That of one class alone, E(x, y), of models that have such; −1: E(x).
     """
 
     n: int = 1000
@@ -56,6 +57,7 @@ class ChainSet(msgspec.Struct, frozen=True):
     n_replicas: int = 4
     hottest: float = 16.0
     owner: Owner = "model"
+    of_class: int = -1
 
     @property
     def settings(self) -> Settings:
@@ -105,7 +107,7 @@ def chain_walk(view: View, arguments: Arguments) -> Iterator[Result]:
     """
     within(arguments, ("steps", 0, MOST_STEPS), ("first", 0, 10**9), ("told", 0, MOST_TOLD))
     check(arguments, kept=arguments.steps + 1)
-    land = landscape_of(view.model, view.dataset, arguments.owner)
+    land = landscape_of(view.model, view.dataset, arguments.owner, arguments.of_class)
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
     if plane.dims != 2:
         raise ValueError("chains on a surface: given one value, wanted at least two")
@@ -159,7 +161,7 @@ def begun(view: View, land: Landscape, plane: Plane, arguments: ChainSet) -> Ten
     n = arguments.n
     generator = step_generator(arguments.seed, BEGIN)
     if arguments.start == "data":
-        return _observations(view, n, generator).flatten(1).to(land.location)
+        return _observations(view, n, generator, arguments.of_class).flatten(1).to(land.location)
     if arguments.start == "click":
         if len(arguments.at) != plane.dims:
             raise ValueError(f"at: given {len(arguments.at)} numbers, wanted {plane.dims}")
@@ -194,8 +196,10 @@ def _of_buffer(view: View, land: Landscape, n: int, generator: torch.Generator) 
     return land.unstandardise(replay[rows[:n]])
 
 
-def _observations(view: View, n: int, generator: torch.Generator) -> Tensor:
-    data = view.dataset.train
+def _observations(view: View, n: int, generator: torch.Generator, of_class: int) -> Tensor:
+    data, labels = view.dataset.train, view.dataset.train_labels
+    if of_class >= 0 and labels is not None:
+        data = data[labels == of_class]
     if not len(data):
         if isinstance(view.dataset, Target):
             return view.dataset.sample(n, generator=generator)

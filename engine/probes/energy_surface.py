@@ -30,13 +30,17 @@ NODES, COARSE_NODES, COARSE_BELOW = 128, 64, 100
 
 
 class Arguments(msgspec.Struct, frozen=True):
-    """A window in drawn coordinates, its nodes a side, and the side of the lattice of forces."""
+    """A window in drawn coordinates, its nodes a side, and the side of the lattice of forces.
+
+    ``of_class``: the energy of one class alone, E(x, y), of models that have such; −1: E(x).
+    """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
     size: int = 96
     side: int = 0
     owner: Owner = "model"
+    of_class: int = -1
     plane: PlaneKind = "axes"
     axes: tuple[int, ...] = (0, 1)
 
@@ -61,7 +65,7 @@ def energy_surface(view: View, arguments: Arguments) -> Iterator[Result]:
         if not 0 <= getattr(arguments, name) <= most or arguments.size < 2:
             given = getattr(arguments, name)
             raise ValueError(f"{name}: given {given}, wanted a whole number up to {most}")
-    land = landscape_of(view.model, view.dataset, arguments.owner)
+    land = landscape_of(view.model, view.dataset, arguments.owner, arguments.of_class)
     plane = make_plane(view.dataset, arguments.plane, arguments.axes)
     if plane.dims != 2:
         raise ValueError("the energy's surface: given one value, wanted at least two")
@@ -104,7 +108,7 @@ def normaliser(
         return float(found), 0.0
     if view.model.event_size > 2:
         return None, None
-    z = log_z(view.model, grid=nodes, cancelled=view.cancelled)
+    z = log_z(view.model, grid=nodes, of_class=land.of_class, cancelled=view.cancelled)
     return z.value, z.error if math.isfinite(z.error) else None
 
 

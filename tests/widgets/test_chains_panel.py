@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PySide6.QtCore import Qt
@@ -275,6 +276,34 @@ def test_the_landscape_shows_the_parts_of_every_kernels_step(panel: ChainsPanel)
         assert not panel.walk.tools._toggles[name][1].isEnabled()
     panel.walk.set_view("flat")
     assert panel.walk.tools._toggles["forces"][1].isEnabled()
+
+
+def test_chains_of_one_class(panel: ChainsPanel) -> None:
+    opened(panel)
+    choice = panel.bar.tools._choices["of_class"][1]
+    assert not choice.isVisible()
+    plain = run_info("ebm", labels=("cat", "dog"))
+    card = msgspec.structs.replace(plain.card, features=("class_energy",))
+    panel.open_run(msgspec.structs.replace(plain, card=card))
+    assert choice.isVisible()
+    panel.bar.tools.switch("of_class", 1)
+    assert panel.bar.tools.words_for("of_class", 1) == "choose class dog"
+    asked = panel.asks(rest=True)
+    assert asked["walk"].arguments["of_class"] == asked["surface"].arguments["of_class"] == 1
+    state = panel.save_state()
+    panel.bar.tools.switch("of_class", -1)
+    panel.restore_state(state | {"of_class": 2})
+    assert panel.desk.of_class == -1
+    panel.restore_state(state)
+    assert panel.desk.of_class == 1
+    engine = FakeEngine(plain)
+    panel.set_mode("forces")
+    for _ in range(2):
+        engine.serve(panel)
+    texts = [chip.text for chip in panel.chips.chips]
+    assert "the chains are of class dog alone: not p(x)" in texts
+    panel.open_run(plain)
+    assert panel.desk.of_class == -1
 
 
 def test_forces_are_those_of_the_chains_at_this_step(panel: ChainsPanel) -> None:

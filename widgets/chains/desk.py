@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -54,6 +54,7 @@ class Desk(QObject):
         self.info: RunInfo | None = None
         self.kernel, self.start, self.owner = "langevin", "noise", "model"
         self.n, self.length, self.seed = 1000, 400, 0
+        self.of_class = -1
         self.at: tuple[float, float] | None = None
         self.step_size, self.noise, self.temperature = 0.02, 0.05, 1.0
         self.n_leapfrog, self.hottest = 10.0, 16.0
@@ -73,7 +74,7 @@ class Desk(QObject):
         self.info = info
         self.reel.clear()
         self.surface, self._branch, self.at, self._whole_at = None, None, None, 0.0
-        self._outdated = None
+        self._outdated, self.of_class = None, -1
         if self.start in ("click", "buffer"):
             self.start = "noise"
         self.window = None
@@ -88,6 +89,13 @@ class Desk(QObject):
     def has_target(self) -> bool:
         """Whether an energy stands in the place of the data."""
         return self.info is not None and self.info.dataset.kind == "target"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that have an energy of their own."""
+        if self.info is None or "class_energy" not in self.info.card.features:
+            return ()
+        return self.info.data.labels
 
     @property
     def film(self) -> WalkFilm | None:
@@ -142,13 +150,15 @@ class Desk(QObject):
 
     def save(self) -> dict[str, Value]:
         """The settings, for the layout file."""
-        names = ("kernel", "start", "n", "length", "seed", *(scale.name for scale in SCALES))
-        return {name: getattr(self, name) for name in names} | {"watch": self.watch}
+        names = ("kernel", "start", "n", "length", "seed", "of_class", "watch")
+        kept = (*names, *(scale.name for scale in SCALES))
+        return {name: getattr(self, name) for name in kept}
 
     def restore(self, state: Mapping[str, Value], place: int) -> None:
         """Take them back where they are sensible, while step ``place`` is looked at."""
-        allowed: dict[str, tuple[Any, ...]] = {
+        allowed: dict[str, Sequence[Any]] = {
             "n": COUNTS, "length": LENGTHS, "start": tuple(name for name, *_ in STARTS),
+            "of_class": range(-1, len(self.classes)),
         }  # fmt: skip
         taken = {n: state[n] for n, values in allowed.items() if state.get(n) in values}
         if taken.get("start") == "click" and self.at is None:
@@ -173,7 +183,7 @@ class Desk(QObject):
         return {
             "kernel": self.kernel, "step_size": self.step_size, "noise": self.noise,
             "temperature": self.temperature if heated else 1.0, "n_leapfrog": int(self.n_leapfrog),
-            "hottest": self.hottest, "owner": self.owner,
+            "hottest": self.hottest, "owner": self.owner, "of_class": self.of_class,
         }  # fmt: skip
 
     def walk_question(self, *, rest: bool) -> Question:
@@ -200,7 +210,7 @@ class Desk(QObject):
         low, high = self.window
         arguments: dict[str, Value] = {
             "low": list(low), "high": list(high), "size": SIZE if rest else LIVE_SIZE,
-            "side": FORCES if forces else 0, "owner": self.owner,
+            "side": FORCES if forces else 0, "owner": self.owner, "of_class": self.of_class,
         }  # fmt: skip
         coarse: dict[str, Value] = {"size": LIVE_SIZE}
         return Question("energy_surface", arguments | self.plane, coarse=coarse)

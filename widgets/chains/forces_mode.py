@@ -188,7 +188,17 @@ class ForcesMode(Mode):
                  "The direction that the loss gives, before the optimiser", framed=True),
             Chip(f"step {spaced(self._answer.step)}", "Training step of these weights",
                  framed=True),
+            *self._about_class(),
         )  # fmt: skip
+
+    def _about_class(self) -> tuple[Chip, ...]:
+        """Chains of one class are no draws of p(x)."""
+        desk = self.desk
+        if not 0 <= desk.of_class < len(desk.classes):
+            return ()
+        words = f"the chains are of class {desk.classes[desk.of_class]} alone: not p(x)"
+        return (Chip(words, "Training pushes up where chains of all classes are",
+                     self.look.palette.warning, "dot", framed=True),)  # fmt: skip
 
     # --- drawing ------------------------------------------------------------------------------
 

@@ -36,6 +36,9 @@ class MovesBar(QWidget):
             "owner", "Whose energy: the target's, or that of the model fitted to it"
         )
         self.tools.set_choices("owner", OWNERS)
+        self.tools.add_choice(
+            "of_class", "Which class the chains draw: they walk on E(x, y), or on E(x) of all"
+        )
         self.tools.add_choice("kernel", "The kernel: how a chain takes one step")
         self.tools.add_choice("start", "Where the chains begin")
         self.tools.set_choices("start", tuple((text, name) for name, text, _ in STARTS))
@@ -46,6 +49,7 @@ class MovesBar(QWidget):
         self.tools.add_button("seed", "other chains", "Other starts and other noise", "N")
         self.sliders = {scale.name: ScaleSlider(look, scale) for scale in SCALES}
         self._kernels: tuple[str, ...] = ()
+        self._classes: tuple[tuple[str, int], ...] = ()
         self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._row.setContentsMargins(0, 0, 0, 0)
         self._row.setSpacing(4)
@@ -75,7 +79,12 @@ class MovesBar(QWidget):
     def show_desk(self) -> None:
         """Show what the desk holds."""
         desk = self._desk
-        for name in ("kernel", "start", "n", "length", "owner"):
+        named = tuple((f"class {name}", index) for index, name in enumerate(desk.classes))
+        if named != self._classes:
+            self._classes = named
+            self.tools.set_choices("of_class", (("all classes", -1), *named))
+        self.tools.show_choice("of_class", bool(named))
+        for name in ("kernel", "start", "n", "length", "owner", "of_class"):
             self.tools.set_choice(name, getattr(desk, name))
         self.tools.show_choice("owner", desk.has_target)
         used = kernel_words(desk.kernel).settings

@@ -96,6 +96,7 @@ class JEM(EnergyModel):
             where="ICLR",
         ),
         lacks=LACKS,
+        features=("class_energy",),
     )
     labels_optional: ClassVar[bool] = True
 
