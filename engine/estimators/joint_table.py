@@ -7,7 +7,7 @@ r"""The chain rule on a joint small enough to write down: every order has the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, permutations
 
 import torch
@@ -15,10 +15,13 @@ from torch import Tensor
 
 from engine.capabilities import LogProb
 from engine.estimators.pixels import levels_of
+from engine.estimators.precision import in_double
 from engine.model import GenerativeModel
 
 #: Entries of the largest joint table.
-MOST_STATES = 2**14
+MOST_STATES = 2**16
+#: States scored at once.
+CHUNK = 4096
 #: Permutations compared at most: all of them up to six values.
 MOST_ORDERS = 720
 
@@ -42,7 +45,7 @@ def all_states(levels: int, size: int) -> Tensor:
 
 @torch.no_grad()
 def model_table(model: GenerativeModel) -> Tensor:
-    """A model's own joint, (levels,) * D float64, by scoring every state.
+    """A model's own joint, (levels,) * D, by scoring every state in double precision.
 
     Raises:
         ValueError: Its values are no levels, it has no log-probability, or too many states.
@@ -50,9 +53,10 @@ def model_table(model: GenerativeModel) -> Tensor:
     levels = levels_of(model)
     if levels is None or not isinstance(model, LogProb):
         raise ValueError(f"{model.card.title}: wanted a log-probability over levels to enumerate")
-    states = all_states(levels, model.event_size).to(model.location)
-    log_p = model.log_prob(states.reshape(-1, *model.event_shape))
-    return log_p.double().cpu().exp().reshape([levels] * model.event_size)
+    states = all_states(levels, model.event_size)
+    exact, x = in_double(model, states.reshape(-1, *model.event_shape))
+    log_p = torch.cat([exact.log_prob(part) for part in torch.split(x, CHUNK)])
+    return log_p.exp().reshape([levels] * model.event_size)
 
 
 def empirical_table(x: Tensor, levels: int) -> Tensor:
@@ -67,13 +71,19 @@ def empirical_table(x: Tensor, levels: int) -> Tensor:
 def product_of_conditionals(table: Tensor, order: Sequence[int]) -> Tensor:
     """Π_t p(x_{π_t} given earlier ones), the table's shape; conditionals are quotients of sums."""
     product = torch.ones_like(table)
+    for factor in conditionals_of_table(table, order):
+        product = product * factor
+    return product
+
+
+def conditionals_of_table(table: Tensor, order: Sequence[int]) -> Iterator[Tensor]:
+    """p(x_{π_t} given earlier ones) for each t, of shapes that broadcast to the table's."""
     before = table.sum()
     for place in range(len(order)):
         later = [i for i in range(table.dim()) if i not in order[: place + 1]]
         upto = table.sum(later, keepdim=True) if later else table
-        product = product * (upto / before)
+        yield upto / before
         before = upto
-    return product
 
 
 def orders_of(size: int) -> list[tuple[int, ...]]:

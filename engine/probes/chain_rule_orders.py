@@ -12,12 +12,13 @@ from engine.dataset import as_float
 from engine.estimators.joint_table import (
     MOST_STATES,
     all_states,
+    conditionals_of_table,
     empirical_table,
     model_table,
     orders_of,
-    product_of_conditionals,
 )
 from engine.estimators.pixels import has_any_order, levels_of
+from engine.estimators.precision import in_double
 from engine.model import GenerativeModel
 from engine.nets.orders import check_order
 from engine.probe import Result, View, probe
@@ -38,14 +39,17 @@ class Arguments(msgspec.Struct, frozen=True):
 def chain_rule_orders(view: View, arguments: Arguments) -> Iterator[Result]:
     """log p of one state by the chain rule in every order, and the largest difference anywhere.
 
-    The table is the model's own joint where it can be enumerated, else the data's joint over a
-    few values (one count added to each state). An order-agnostic model has a joint of its own for
-    every order; ``model_log_probs`` shows how far these differ, which no chain rule forbids.
+    The table is the model's own joint, in double precision, where it can be enumerated, else the
+    data's joint over a few values (one count added to each state). An order-agnostic model has a
+    joint of its own for every order; ``model_log_probs`` shows how far these differ, which no
+    chain rule forbids.
 
-    Arrays: ``orders`` (R, D'), ``log_probs`` (R,) of the chosen state, nats, ``states`` (M, D'),
-    ``joint`` (M,); ``model_log_probs`` (R,) where the model takes any order. Values: ``worst``,
-    the largest |difference| of a product and the joint over all states and orders; ``n_orders``,
-    ``n_states``, ``of`` in words, ``indices``, ``total``.
+    Arrays: ``orders`` (R, D'), ``log_probs`` (R,) of the chosen state, nats, and their terms
+    ``log_factors`` (R, D') along each order; ``states`` (M, D') uint16, ``joint`` (M,);
+    ``model_log_probs`` (R,) where the model takes any order. Values: ``worst``, the largest
+    |difference| of a product and the joint over all states and orders; ``n_orders``, ``n_states``,
+    ``state``, ``likeliest`` (states are counted with the last value fastest), ``levels``, ``of``
+    in words, ``indices``, ``total``.
 
     Raises:
         ValueError: The data have no levels, or the values chosen have too many states.
@@ -53,19 +57,22 @@ def chain_rule_orders(view: View, arguments: Arguments) -> Iterator[Result]:
     table, indices, words = _table(view, arguments)
     levels, size = table.shape[0], table.dim()
     orders = orders_of(size)
-    log_probs, worst = [], 0.0
+    log_factors, worst = [], 0.0
     state = arguments.state % table.numel()
+    states = all_states(levels, size)
+    at = tuple(states[state].tolist())
     for order in orders:
         if view.cancelled():
             return
-        product = product_of_conditionals(table, order)
-        worst = max(worst, float((product - table).abs().max()))
-        log_probs.append(product.reshape(-1)[state].log())
-    states = all_states(levels, size)
+        factors = [f.expand_as(table) for f in conditionals_of_table(table, order)]
+        worst = max(worst, float((torch.stack(factors).prod(0) - table).abs().max()))
+        log_factors.append(torch.stack([factor[at] for factor in factors]).log())
+    terms = torch.stack(log_factors)
     arrays = {
         "orders": torch.tensor(orders),
-        "log_probs": torch.stack(log_probs),
-        "states": states,
+        "log_probs": terms.sum(1),
+        "log_factors": terms,
+        "states": states.to(torch.uint16),
         "joint": table.reshape(-1),
     }
     if len(indices) == view.model.event_size and has_any_order(view.model):
@@ -74,6 +81,9 @@ def chain_rule_orders(view: View, arguments: Arguments) -> Iterator[Result]:
         "worst": worst,
         "n_orders": len(orders),
         "n_states": table.numel(),
+        "state": state,
+        "likeliest": int(table.argmax()),
+        "levels": levels,
         "of": words,
         "indices": list(indices),
         "total": float(table.sum()),
@@ -106,9 +116,9 @@ def _most_varied(flat: Tensor, levels: int) -> tuple[int, ...]:
 
 @torch.no_grad()
 def _each_order(model: GenerativeModel, state: Tensor, orders: Tensor) -> Tensor:
-    x = state.reshape(1, *model.event_shape).to(model.location)
+    exact, x = in_double(model, state.reshape(1, *model.event_shape))
     found = []
     for order in orders:
-        other = model.with_order(check_order(order, model.event_size))  # type: ignore[operator]
-        found.append(other.log_prob(x)[0].double().cpu())
+        other = exact.with_order(check_order(order, model.event_size))  # type: ignore[operator]
+        found.append(other.log_prob(x)[0])
     return torch.stack(found)

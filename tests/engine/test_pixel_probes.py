@@ -334,6 +334,7 @@ def test_values_that_top_p_has_cut_off_are_counted_and_drawn_afresh() -> None:
 def test_the_chain_rule_holds_in_every_order() -> None:
     found = ask("chain_rule_orders", state=14)
     assert found.values["n_orders"] == 24
+    assert found.values["likeliest"] == int(MODEL.joint.argmax())
     assert float(found.values["worst"]) < 1e-12
     assert torch.allclose(
         found.arrays["log_probs"], MODEL.joint.reshape(-1)[14].log().expand(24), atol=1e-12
@@ -348,6 +349,31 @@ def test_the_chain_rule_holds_in_every_order() -> None:
     both = int((pair[:, 3] * pair[:, 0]).sum()) + 1
     joint = of_data.arrays["joint"].reshape(3, 3)
     assert float(joint[1, 2]) == pytest.approx(both / (len(DATA.train) + 9))
+
+
+@pytest.mark.parametrize("name", ["nade", "made", "gated_pixelcnn", "transformer"])
+def test_the_chain_rule_of_a_network_holds_to_the_last_digits(name: str) -> None:
+    data = build_dataset("bars_and_stripes")
+    settings = {"order_agnostic": True} if name in ("nade", "made") else {}
+    model = build_model(name, event_shape=(1, 3, 3), seed=1, dataset=data, **settings)
+    model = model.requires_grad_(False)
+    found = ask("chain_rule_orders", model, data, state=5)
+    assert found.values["of"] == "the model's own joint"
+    assert (found.values["n_states"], found.values["n_orders"]) == (512, 720)
+    assert float(found.values["worst"]) < 1e-15
+    assert float(found.values["total"]) == pytest.approx(1.0, abs=1e-12)
+    terms, log_p = found.arrays["log_factors"], found.arrays["log_probs"]
+    assert torch.allclose(terms.sum(1), log_p, atol=1e-12)
+    assert float((log_p - log_p[0]).abs().max()) < 1e-12
+    assert float((terms[0] - terms[-1]).abs().max()) > 1e-4  # the same sum of other terms
+    state = found.arrays["states"][5].double().view(1, 1, 3, 3)
+    own = float(model.log_prob(state.float()))
+    assert float(log_p[0]) == pytest.approx(own, abs=1e-4)
+    each = found.arrays.get("model_log_probs")
+    assert (each is not None) == bool(settings)
+    if each is not None:  # an untrained network has a joint of its own in every order
+        assert float(each[0]) == pytest.approx(own, abs=1e-4)
+        assert float(each.std()) > 1e-6
 
 
 def test_products_of_wrong_conditionals_would_be_seen() -> None:
