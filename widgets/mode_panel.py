@@ -174,6 +174,7 @@ class ModePanel(Panel):
         self.clear()
 
     def _take_in(self, mode: PanelMode) -> None:
+        mode.restyle()
         self.pages.addWidget(mode)
         self.tool_pages.addWidget(mode.tools)
         mode.asks_changed.connect(self.asks_changed)

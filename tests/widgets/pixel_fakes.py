@@ -179,10 +179,32 @@ def output_families(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Fo
     return {"counts": np.full(k, 10.0), "probs": probs}, values
 
 
+def chain_rule_orders(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    """Two values 1 and 3 of the event, in both orders."""
+    levels = max(levels_of(info), 2)
+    any_order = bool(info.spec.model_config.get("order_agnostic"))
+    values: dict[str, Value] = {
+        "worst": 3e-17, "n_orders": 2, "n_states": levels**2, "state": wanted["state"],
+        "likeliest": levels + 1, "levels": levels, "of": "the data's joint over a few values",
+        "indices": [1, 3], "total": 1.0,
+    }  # fmt: skip
+    terms = np.array([[-1.0, -0.5], [-0.25, -1.25]])
+    found = {"orders": np.array([[0, 1], [1, 0]]), "log_factors": terms, "log_probs": terms.sum(1)}
+    return found | ({"model_log_probs": np.array([-1.4, -1.6])} if any_order else {}), values
+
+
+def order_ensemble(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    nlls = np.linspace(20.0, 21.0, int(wanted["n_orders"]))
+    values: dict[str, Value] = {
+        "nll": 19.5, "error": 0.25, "mean_nll": 20.5, "n": wanted["n"], "n_orders": len(nlls),
+    }  # fmt: skip
+    return {"nlls": nlls, "errors": np.full(len(nlls), 0.3)}, values
+
+
 PROBES: dict[str, Callable[[RunInfo, dict[str, Any], Arrays], Found]] = {
     f.__name__: f
     for f in (
         pixel_stream, conditional_at, entropy_map, receptive_field, attention, complete,
-        what_if, own_samples_nll, output_families,
+        what_if, own_samples_nll, output_families, chain_rule_orders, order_ensemble,
     )
 }  # fmt: skip

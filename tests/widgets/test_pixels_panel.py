@@ -49,6 +49,13 @@ def test_it_refuses_what_has_no_order() -> None:
     assert PixelsPanel.refusal(model_card("nade")) == ""
 
 
+def test_modes_are_in_the_looks_colours_from_the_start(panel: PixelsPanel) -> None:
+    muted = panel.look.palette.muted
+    errors, inpaint, orders = (panel.modes[name] for name in ("errors", "inpaint", "orders"))
+    for part in (errors.families.table, inpaint.words, orders.table):  # type: ignore[attr-defined]
+        assert muted in part.styleSheet()
+
+
 def test_before_a_run_it_says_what_to_do(panel: PixelsPanel) -> None:
     assert "Gated PixelCNN" in panel.empty.text
     assert panel.asks(rest=True) == {}
@@ -311,6 +318,57 @@ def test_an_order_agnostic_model_shows_what_conditioning_on_all_is_worth(
     panel.open_run(info_of())
     serve(panel, info_of())
     assert inpaint.beside.isHidden()
+
+
+def test_one_joint_is_the_same_sum_in_every_order(panel: PixelsPanel) -> None:
+    info = info_of(EVENTS["binary"])
+    panel.open_run(info)
+    panel.set_mode("orders")
+    mode: Any = panel.modes["orders"]
+    asked = serve(panel, info)
+    assert "several" not in asked
+    assert mode.curves.isHidden()
+    assert asked["joint"].arguments["state"] == 3  # the likeliest: both values are 1
+    cell = [[mode.table.item(row, column).text() for column in range(3)] for row in range(2)]
+    assert cell[0] == ["1 2", "−1.00 − 0.50", "−1.50000"]
+    assert cell[1] == ["2 1", "−0.25 − 1.25", "−1.50000"]
+    assert mode.table.isColumnHidden(3)
+    words = panel.chips.accessibleName()
+    assert "2 orders, 4 states: products differ by at most 3e-17" in words
+    assert "one order" in words
+    mode.canvas.chosen.emit(0)  # no value of the joint
+    assert serve(panel, info)["joint"].arguments["state"] == 3
+    mode.canvas.chosen.emit(3)
+    assert serve(panel, info)["joint"].arguments["state"] == 2
+    before = mode.kept()
+    mode.canvas.chosen.emit(1)
+    assert mode.state == 0
+    mode.keep(before)
+    assert serve(panel, info)["joint"].arguments["state"] == 2
+    shades = mode.canvas._image
+    assert [shades.pixelColor(k, 0).lightnessF() for k in (1, 3)] == [1.0, 0.0]
+
+
+def test_several_orders_are_mixed_by_their_probabilities(panel: PixelsPanel) -> None:
+    info = info_of(EVENTS["binary"], model="nade", order_agnostic=True)
+    panel.open_run(info)
+    panel.set_mode("orders")
+    mode: Any = panel.modes["orders"]
+    serve(panel, info)
+    assert not mode.curves.isHidden()
+    assert not mode.table.isColumnHidden(3)
+    assert mode.table.item(1, 3).text() == "−1.600"
+    words = panel.chips.accessibleName()
+    assert "mixture of 8 orders 19.50 ± 0.25 nats, n = 128" in words
+    assert "mean of each 20.50 nats" in words
+    assert "one order" not in words
+    assert mode.curves.value_at("nlls", 8.0) == 21.0
+    masks = info_of(EVENTS["real"], model="nade", n_masks=4)
+    panel.open_run(masks)
+    assert panel.switch.current == "orders"
+    assert set(panel.asks(rest=True)) == {"several"}  # real values have no table
+    panel.open_run(info_of(EVENTS["real"]))
+    assert panel.switch.current != "orders"
 
 
 def test_what_if_marks_what_changed_and_the_bars_choose(panel: PixelsPanel) -> None:

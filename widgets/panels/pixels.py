@@ -18,6 +18,7 @@ from widgets.pixels.desk import Desk
 from widgets.pixels.errors import ErrorsMode
 from widgets.pixels.grow import GrowMode
 from widgets.pixels.inpaint import InpaintMode
+from widgets.pixels.orders import OrdersMode
 from widgets.pixels.picker import read_own
 from widgets.pixels.sees import SeesMode
 from widgets.pixels.what_if import WhatIfMode
@@ -28,6 +29,7 @@ MODES = (
     ("inpaint", "Inpaint", "Paint over a part of a picture and let the model complete it"),
     ("what_if", "What if", "Change one value: what comes after it is drawn again"),
     ("errors", "Errors", "NLL on own samples against data; output distributions compared"),
+    ("orders", "Orders", "One joint factored in every order; several orders of one network"),
 )
 HINT = (
     "Choose Digits 8×8 (17 levels) and Gated PixelCNN on the left, then press play (space): "
@@ -62,6 +64,7 @@ class PixelsPanel(ModePanel):
                 "inpaint": InpaintMode(look, self.desk),
                 "what_if": WhatIfMode(look, self.desk),
                 "errors": ErrorsMode(look, self.desk),
+                "orders": OrdersMode(look, self.desk),
             }
         )
 
