@@ -196,6 +196,7 @@ class ModePanel(Panel):
         self.tool_pages.setCurrentWidget(self.mode.tools)
         if isinstance(before, PanelMode) and before is not self.mode:
             before.leave()
+            self.banner.clear()
             self.mode.enter()
         self.mode.refresh()
         self._show_chips()
@@ -252,7 +253,7 @@ class ModePanel(Panel):
         """Answers go to the mode in front."""
         if self.run is None:
             return
-        self.banner.clear()
+        self.show_mended(part)
         self.mode.show_answer(part, answer)
 
     def show_failed(self, part: str, failed: Failed) -> None:

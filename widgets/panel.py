@@ -112,6 +112,8 @@ class Panel(QWidget):
         self.look = look
         self.run: RunInfo | None = None
         self.banner = Banner(look, self)
+        #: The part whose failure the banner tells, or "".
+        self.failed_part = ""
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -182,6 +184,13 @@ class Panel(QWidget):
     def show_failed(self, part: str, failed: Failed) -> None:
         """Say on the panel what went wrong."""
         self.banner.show_error(failed.message)
+        self.failed_part = part
+
+    def show_mended(self, part: str) -> None:
+        """A part is answered: what was said of its failure is over, and of no other part's."""
+        if part == self.failed_part:
+            self.banner.clear()
+            self.failed_part = ""
 
     def show_metrics(self, table: MetricsTable) -> None:
         """New training figures of the open run have arrived."""

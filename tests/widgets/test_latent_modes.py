@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +14,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent
 from pytestqt.qtbot import QtBot
 
+from engine.wire.messages import Failed
 from tests.widgets.latent_runs import info_of, opened, serve
 from widgets.latent.path_mode import Key
 from widgets.panel import Panel
@@ -43,6 +45,27 @@ def test_a_path_begins_between_two_labels(panel: Any) -> None:
     asked = serve(panel, info)
     assert asked["path"].arguments["kind"] == "geodesic"
     assert "25.0 % less energy than straight" in " ".join(c.text for c in panel.chips.chips)
+
+
+def test_a_decoder_of_draws_has_no_geodesic_and_no_means(panel: Any) -> None:
+    info = info_of(event="digits")
+    opened(panel, info, "path")
+    mode = panel.modes["path"]
+    mode.kind.buttons["geodesic"].click()
+    mode.clock.go(9)
+    card = msgspec.structs.replace(info.card, features=("common_draw",))
+    draws = msgspec.structs.replace(info, card=card)
+    panel.open_run(draws)
+    assert mode.decoded.canvas.accessibleName() == ""  # nothing of the run before
+    assert not mode.kind.buttons["geodesic"].isEnabled()
+    assert "no derivative" in mode.kind.buttons["geodesic"].toolTip()
+    asked = opened(panel, draws, "path")
+    assert asked["path"].arguments["kind"] == "linear"
+    opened(panel, draws, "lattice")
+    assert "decoded draws" in [chip.text for chip in panel.chips.chips]
+    opened(panel, info, "path")
+    assert mode.kind.buttons["geodesic"].isEnabled()
+    assert "no derivative" not in mode.kind.buttons["geodesic"].toolTip()
 
 
 def test_keyframes_are_clicked_dragged_and_taken_away(panel: Any, qtbot: QtBot) -> None:
@@ -159,6 +182,22 @@ def test_what_is_no_picture_is_named_on_the_banner(panel: Any, tmp_path: Path) -
     bad.write_text("nothing")
     panel.modes["own"].read(str(bad))
     assert "could not be read as a picture" in panel.banner.text
+    serve(panel, info_of(event="digits"))
+    assert "could not be read as a picture" in panel.banner.text  # while a run trains, too
+    panel.set_mode("plane")
+    assert panel.banner.text == ""
+
+
+def test_a_failure_is_told_until_its_own_part_is_answered(panel: Any) -> None:
+    info = info_of(event="digits")
+    opened(panel, info, "path")
+    path = panel.modes["path"]._answer
+    panel.show_failed("path", Failed("probe latent_path", "ValueError", "no such way"))
+    plane = panel.modes["path"].plane._answer
+    panel.show_answer("density", plane)
+    assert panel.banner.text == "no such way"
+    panel.show_answer("path", path)
+    assert panel.banner.text == ""
 
 
 def test_an_observation_stands_in_for_a_picture(panel: Any) -> None:

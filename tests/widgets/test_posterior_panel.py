@@ -21,6 +21,8 @@ from tests.widgets.fakes import FakeEngine, model_card, resize, run_info
 from widgets.look import LIGHT
 from widgets.panel import Panel, Point
 from widgets.panels.posterior import MODES, PosteriorPanel
+from widgets.posterior.score_plot import SeedScore
+from widgets.posterior.score_plot import _words as score_words
 
 Show = Callable[[type[Panel]], Any]
 POINTS = Event((2,), ("x", "y"))
@@ -458,6 +460,8 @@ def test_what_is_measured_is_what_the_data_allow(panel: PosteriorPanel) -> None:
     ]  # fmt: skip
     assert factors.scores.scores[0].mean == pytest.approx(0.64)
     assert factors.scores.scores[0].spread == pytest.approx(0.0283, abs=1e-3)
+    narrow = SeedScore("MIG", (0.0401, 0.0409), 0.0, "")
+    assert score_words(narrow) == "0.0405 ± 0.0006"  # never ± 0.00
     np.testing.assert_allclose(factors.curves.value_at("latents", 100), 0.79)
     np.testing.assert_allclose(factors.curves.value_at("raw", 10), 0.35)
     assert set(panel.asks(rest=True)) == {"events", "units"}

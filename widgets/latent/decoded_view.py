@@ -58,6 +58,7 @@ class DecodedView(QWidget):
         """Another run."""
         info = self.desk.info
         self.canvas.clear()
+        self.canvas.set_title("")
         self.canvas.set_hint("Choose a z in the plane: drag the cross, or click.")
         for layer in (self.data, self.draws, self.dot, *self.lines.values()):
             layer.clear()

@@ -71,10 +71,15 @@ class Desk(QObject):
         self._components: Floats | None = None
 
     @property
+    def decodes_to_draws(self) -> bool:
+        """Whether the decoder has no mean that can be computed, so that one draw stands for it."""
+        return self.info is not None and "common_draw" in self.info.card.features
+
+    @property
     def decoded_words(self) -> str:
         """What stands for a z in pictures: the decoder's mean, or where it has none one draw."""
-        draws = self.info is not None and "common_draw" in self.info.card.features
-        return "x ~ p(x | z), the same noise for every z" if draws else "E p(x | z)"
+        drawn = "x ~ p(x | z), the same noise for every z"
+        return drawn if self.decodes_to_draws else "E p(x | z)"
 
     @property
     def encodes(self) -> bool:

@@ -131,9 +131,15 @@ class LatticeMode(Mode):
         words = f"evenly over ± {self.reach:g}" if even else "at quantiles of the prior"
         chips = [Chip(f"nodes {words}", "Where z lies; all else stays as the chosen z has it",
                       framed=True)]  # fmt: skip
+        draws = self.desk.decodes_to_draws
         kind = "a net of constant coordinates" if self.net.is_plane else "decoded means"
-        chips.append(Chip(kind, "Each node decoded: the mean of p(x given z), exact",
-                          self.look.palette.model, "dot", framed=True))  # fmt: skip
+        kind = "decoded draws" if draws and not self.net.is_plane else kind
+        tip = "Each node decoded: the mean of p(x given z), exact"
+        if draws:
+            tip = "Each node decoded to one draw, on the same noise; this decoder has no mean"
+        elif len(self.desk.names) > 1:
+            tip += ", with the other latents at the means of their priors"
+        chips.append(Chip(kind, tip, self.look.palette.model, "dot", framed=True))
         return tuple(chips)
 
     def restyle(self) -> None:

@@ -82,6 +82,7 @@ class OwnMode(Mode, Recalled):
         self.own.set_hint(HINT)
         self.rebuilt.open()
         self.rebuilt.canvas.set_hint("Its reconstruction comes here.")
+        self.rebuilt.setToolTip("The means of q(z | x), decoded")
         self.plane.open()
         self.plane.shown = {"points", "prior"}
         self.near.clear()
@@ -175,7 +176,7 @@ class OwnMode(Mode, Recalled):
         own = self.picture is not None
         title = "own picture" if own else f"observation {self.desk.index}"
         self._show(self.own, arrays["x"], title, palette.accent if own else palette.data)
-        self.rebuilt.show_event(arrays["rebuilt"], "reconstruction: decoded posterior mean")
+        self.rebuilt.show_event(arrays["rebuilt"], "reconstruction")
         self._draw_place()
         self._draw_near()
 
@@ -257,6 +258,7 @@ class OwnMode(Mode, Recalled):
         row = None if place is None else self.plane.nearest(place)
         if row is not None and row < len(self.desk.indices):
             self.picture = None
+            self.said.emit("")
             self.desk.move(self.desk.means[row], int(self.desk.indices[row]))
         self._draw_place()
 

@@ -37,6 +37,7 @@ KINDS = (
     ("geodesic", "geodesic", "Along the decoder's metric JᵀJ: the curve of least energy "
      "Σ |g(z_i+1) − g(z_i)|² in the data space, found from the straight one"),
 )  # fmt: skip
+NO_METRIC = "this decoder gives draws, which have no derivative"
 FRAMES = (8, 16, 32, 64, 120)
 TIPS = {
     "reset": "Back to the first keyframe (Home)",
@@ -135,7 +136,16 @@ class PathMode(Mode, Recalled):
         self.strip.clear()
         self.transport.show_clock()
         self.picks.show()
+        self._offer()
         self._lay_out()
+
+    def _offer(self) -> None:
+        """A geodesic needs a decoder with a derivative."""
+        draws = self.desk.decodes_to_draws
+        tip = {name: words for name, _, words in KINDS}["geodesic"]
+        self.kind.set_usable("geodesic", not draws, f"{tip}: {NO_METRIC}" if draws else tip)
+        if draws and self.kind.current == "geodesic":
+            self.kind.set_current("linear")
 
     def refusal(self) -> str:
         """A path needs a real latent."""

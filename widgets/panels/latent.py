@@ -84,7 +84,7 @@ class LatentPanel(ModePanel):
         """Encodings go to the desk, the rest to the mode in front."""
         if self.run is None:
             return
-        self.banner.clear()
+        self.show_mended(part)
         if part == DATA:  # asked once, drawn by all
             for mode in self.modes.values():
                 mode.show_answer(part, answer)

@@ -80,7 +80,7 @@ class PosteriorPanel(ModePanel):
         """Events and units go to the desk, the rest to the mode in front."""
         if self.run is None:
             return
-        self.banner.clear()
+        self.show_mended(part)
         if part == EVENTS:
             self.desk.take_events(answer)
         elif part == UNITS:

@@ -9,7 +9,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
-from widgets.figures import fixed
+from widgets.figures import with_error
 from widgets.look import Look
 from widgets.plots.colours import with_alpha
 
@@ -172,4 +172,4 @@ class ScorePlot(QWidget):
 def _words(score: SeedScore) -> str:
     if not math.isfinite(score.mean):
         return "–"
-    return f"{fixed(score.mean, 2)} ± {fixed(score.spread, 2)}"
+    return " ".join(with_error(score.mean, score.spread, 1))
