@@ -25,6 +25,7 @@ CHANNELS = (1, 3, 4)
 LABEL_NAMES = ("labels", "label", "y", "targets", "classes")
 #: Largest array that is unpacked, in bytes.
 LARGEST = 2**31
+MAGIC = b"\x93NUMPY"
 WANTED = "wanted pictures as (N, H, W), (N, H, W, C) or (N, C, H, W)"
 
 
@@ -55,6 +56,7 @@ def _load(path: Path, key: str) -> tuple[str, Array, list[str]]:
     try:
         if path.suffix.lower() == ".npz":
             return _from_archive(path, key)
+        _check_magic(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise ValueError(f"{path.name} is damaged or no NumPy file: {error}") from None
@@ -81,6 +83,13 @@ def _from_archive(path: Path, key: str) -> tuple[str, Array, list[str]]:
             if key or array.ndim in (3, 4):
                 return f"{path.name}: {name}", array, _labels(archive, sizes, len(array))
     raise _RefusedError(f"{path.name} has no array of three or four axes; {WANTED}")
+
+
+def _check_magic(path: Path) -> None:
+    """Raise unless an NPY file begins as one: numpy takes every other for a pickle."""
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise _RefusedError(f"{path.name} is damaged or no NumPy file; {WANTED}")
 
 
 class _RefusedError(ValueError):

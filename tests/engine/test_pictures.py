@@ -322,6 +322,7 @@ def as_npy(array: Any, **options: Any) -> bytes:
         ("a.npz", archive_without_arrays(), "a.npz holds no arrays"),
         ("a.npz", b"PK\x03\x04 cut", "a.npz is damaged or no NumPy file"),
         ("a.npy", b"\x93NUMPY cut", "a.npy is damaged or no NumPy file"),
+        ("a.npy", b"a letter, not an array", "a.npy is damaged or no NumPy file"),
         ("a.npy", as_npy(np.zeros((2, 8, 8)))[:-9], "a.npy is damaged or no NumPy file"),
         ("a.npy", as_npy(np.zeros((3, 4))), r"has shape \(3, 4\); wanted pictures as"),
         ("a.npy", as_npy(np.zeros((2, 8, 8, 7))), r"\(2, 8, 8, 7\).*with C = 1, 3 or 4"),
