@@ -257,6 +257,7 @@ def test_completions_keep_what_is_known_and_the_sentence_is_honest(
     assert "32 kept, not conditioned on" in panel.chips.accessibleName()
     assert "NADE or MADE" in inpaint.words.text()
     inpaint.painter.occlude("")
+    assert inpaint.words.text() == ""
     assert "completions" not in panel.asks(rest=True)
     assert inpaint.wall.count == 0
 
@@ -388,6 +389,21 @@ def test_what_if_marks_what_changed_and_the_bars_choose(panel: PixelsPanel) -> N
     assert not marks[:, :30].any()
     mode.slider.setValue(7)
     assert panel.asks(rest=True)["futures"].arguments["value"] == 7.0
+
+
+def test_maps_of_colours_have_a_scale_for_whole_pixels(panel: PixelsPanel) -> None:
+    info = info_of(EVENTS["colour"])
+    panel.open_run(info)
+    panel.set_mode("errors")
+    serve(panel, info)
+    errors: Any = panel.modes["errors"]
+    for view in errors.maps.values():  # 0.3 nats a value on data: 0.9 a pixel
+        np.testing.assert_allclose(view._given[4], (0.0, 0.9))
+    panel.set_mode("what_if")
+    mode: Any = panel.modes["what_if"]
+    serve(panel, info)
+    shown = mode.desk.cells.spread(np.nan_to_num(mode.map.values)).sum(0)
+    assert 0.0 < shown.max() <= 1.0
 
 
 def test_losses_carry_their_errors_and_the_way_of_training(panel: PixelsPanel) -> None:

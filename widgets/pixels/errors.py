@@ -15,7 +15,7 @@ from widgets.controls.chips import Chip
 from widgets.controls.segments import Segments
 from widgets.look import Look
 from widgets.panel import Question
-from widgets.pixels.cells import setting
+from widgets.pixels.cells import Cells, setting
 from widgets.pixels.desk import Desk
 from widgets.pixels.families import FamiliesView
 from widgets.pixels.map_view import MapView
@@ -178,7 +178,7 @@ class ErrorsMode(Mode):
         unit = "−ln p(xᵢ | earlier), nats" if self.view == "each" else "sum so far, nats"
         self.curves.set_names("place in the order", unit)
         self.curves.set_pinned(x=0.0, y=0.0)
-        ends = _common_ends(answer)
+        ends = _common_ends(answer, cells, order)
         for name, words, colour in (
             ("data", "data (teacher forcing)", palette.data),
             ("own", "own samples (free running)", palette.model),
@@ -221,10 +221,12 @@ class ErrorsMode(Mode):
         self.asks_changed.emit()
 
 
-def _common_ends(answer: Answer) -> tuple[float, float] | None:
-    """One scale for both maps, on the larger of the two."""
+def _common_ends(answer: Answer, cells: Cells, order: Floats) -> tuple[float, float] | None:
+    """One scale for both maps, which draw a cell's channels as their sum."""
     every = [answer.arrays[k] for k in ("data_nll", "own_nll") if k in answer.arrays]
-    finite = np.concatenate(every)
+    flat = np.empty((len(every), len(order)))
+    flat[:, order] = every
+    finite = cells.spread(flat).sum(-3)
     finite = finite[np.isfinite(finite)]
     if not len(finite):
         return None

@@ -290,6 +290,7 @@ class InpaintMode(Mode):
         if not self.painter.is_occluded:
             self._answer = self._kept = None
             self._draw_completions()
+            self._write_words()
         self.chips_changed.emit()
         self.asks_changed.emit()
 

@@ -271,7 +271,8 @@ class WhatIfMode(Mode, Recalled):
             after = after.copy()
             after[self.index] = True
         self.map.canvas.set_title("share of futures that differ")
-        self.map.set_map(cells, share, after, "share, estimate", (0.0, 1.0))
+        label = "share, estimate" if cells.channels == 1 else "mean share of a pixel, estimate"
+        self.map.set_map(cells, share / cells.channels, after, label, (0.0, 1.0))
         self.map.canvas.set_at(self.index)
 
     # --- the user -----------------------------------------------------------------------------
