@@ -465,3 +465,21 @@ def test_pointing_at_a_value_not_drawn_yet(panel: PixelsPanel) -> None:
     assert told[-1].heading == "Not drawn yet"
     canvas.hovered.emit(2)
     assert ("surprise −ln p", "0.25 nats") in told[-1].rows
+
+
+def test_a_picture_of_no_known_class_is_said_to_be_taken_for_one(panel: PixelsPanel) -> None:
+    info = info_of(class_conditional=True)
+    panel.open_run(info)
+    panel.set_mode("sees")
+    sees: Any = panel.modes["sees"]
+    serve(panel, info)
+    assert "taken for" not in sees.canvas._title  # a test picture has its class
+    panel.desk.own = np.zeros(64, np.float32)
+    sees.picker.set_source("own")
+    serve(panel, info)
+    assert sees.canvas._title.startswith("own picture taken for class 0:")
+    panel.desk.set(label=7)
+    assert serve(panel, info)["field"].arguments["label"] == 7
+    sees.canvas.chosen.emit(9)
+    serve(panel, info)
+    assert sees.canvas._title.startswith("own picture taken for class 7:")

@@ -74,20 +74,32 @@ class PicturePicker(QWidget, Recalled):
 
     @property
     def label(self) -> int:
-        """Its class; 0 where none is known, as the probes take it."""
+        """Its class; where none is known the one that is chosen, else 0, as the probes take it."""
+        known = self._known_label
+        return max(known, self._desk.label, 0) if known < 0 else known
+
+    @property
+    def _known_label(self) -> int:
+        """Its class, or −1."""
         labels: tuple[int, ...] = ()
         if self._source == "data":
             labels = self._desk.example_labels
         elif self._source == "samples" and self._desk.film is not None:
             labels = self._desk.film.labels
-        known = labels[self.index] if self.index < len(labels) else -1
-        return max(known, self._desk.label, 0) if known < 0 else known
+        return labels[self.index] if self.index < len(labels) else -1
 
     @property
     def words(self) -> str:
-        """What it is: "data picture 3", "sample 5"."""
+        """What it is: "test picture 3", "sample 5"."""
         words = {"data": "test picture", "samples": "sample", "own": "own picture"}[self._source]
         return words + ("" if self._source == "own" else f" {self.index + 1}")
+
+    @property
+    def words_with_class(self) -> str:
+        """The same, and which class it is taken for where a model wants one and none is known."""
+        if not self._desk.has_labels or self._known_label >= 0:
+            return self.words
+        return f"{self.words} taken for class {self._desk.class_words(self.label)}"
 
     @property
     def colour(self) -> str:

@@ -222,8 +222,8 @@ class SeesMode(Mode, Recalled):
         palette = self.look.palette
         everything = np.ones(cells.size, dtype=bool)
         pixels = cells.pixels(picture, everything, palette.raised)
-        self.canvas.set_title(f"{self.picker.words}: what {cells.words(self.index)} sees",
-                              self.picker.colour)  # fmt: skip
+        title = f"{self.picker.words_with_class}: what {cells.words(self.index)} sees"
+        self.canvas.set_title(title, self.picker.colour)
         marks = []
         field = self._field
         if field is not None and field.arrays["influence"].size == cells.size:

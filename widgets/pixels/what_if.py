@@ -214,7 +214,9 @@ class WhatIfMode(Mode, Recalled):
         everything = np.ones(cells.size, dtype=bool)
         self.canvas.set_cells(cells, cells.pixels(changed, everything, self.look.palette.raised))
         self.canvas.set_words(cells.written(changed, everything))
-        self.canvas.set_title(f"{self.picker.words}, one value changed", self.picker.colour)
+        self.canvas.set_title(
+            f"{self.picker.words_with_class}, one value changed", self.picker.colour
+        )
         self.canvas.set_at(self.index)
         self._draw_value()
         self._draw_futures()
