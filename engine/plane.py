@@ -12,6 +12,7 @@ from torch import Tensor
 
 from engine.dataset import Dataset, box_margin
 from engine.estimators.grid import Box
+from engine.target import Target
 
 #: Values of the data that give a plane its directions, and that are projected at once.
 MOST_VALUES, BLOCK = 2**23, 2**22
@@ -117,7 +118,10 @@ def _place(place: Sequence[int], titles: Sequence[str], shape: Sequence[int]) ->
 
 
 def data_box(dataset: Dataset, plane: Plane) -> Box:
-    """A box of the plane that holds the training split with a margin."""
+    """A box of the plane that holds the training split with a margin; a target brings its own."""
+    if isinstance(dataset, Target):
+        (left, right), (bottom, top) = dataset.box
+        return Box((left, bottom), (right, top))
     points = plane.project(dataset.train)
     low, high = points.amin(0), points.amax(0)
     margin = box_margin(low, high)

@@ -58,7 +58,7 @@ def n_passes(layer: object) -> tuple[int, int]:
     """Passes of a layer's network that must follow one another: data → base, base → data.
 
     A masked autoregressive layer takes 1 and D, an inverse one D and 1; layers that say nothing
-    take one each way.
+    have no network and take none.
     """
-    found: tuple[int, int] = getattr(layer, "n_passes", (1, 1))
+    found: tuple[int, int] = getattr(layer, "n_passes", (0, 0))
     return found

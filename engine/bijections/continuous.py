@@ -56,6 +56,11 @@ class Continuous:
     log: StepLog = field(default_factory=StepLog)
     visit: Callable[[float, State], None] | None = None
 
+    @property
+    def n_passes(self) -> tuple[int, int]:
+        """One solve either way; how many evaluations that was stands in ``log`` afterwards."""
+        return 1, 1
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D) at the start → (B, D) at the end, and the log-determinant."""
         return self._carry(x, self.start, self.end)

@@ -47,6 +47,12 @@ class ChannelCoupling(nn.Module):
         n_leading = n_channels - self.n_led
         self.network = networks(n_leading, 2 * self.n_led) if n_leading else Constants(2)
 
+    @property
+    def n_passes(self) -> tuple[int, int]:
+        """Passes of the network in a row, either way: one, or none where it reads nothing."""
+        n = 0 if isinstance(self.network, Constants) else 1
+        return n, n
+
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) → the same shape, and log abs det ∂y/∂x (B,), nats."""
         leading, led = self._parted(h)
@@ -92,6 +98,11 @@ class CheckerboardCoupling(nn.Module):
         self.name = name
         self.register_buffer("leads", checkerboard(shape, parity))
         self.network = networks(shape[0], 2 * shape[0])
+
+    @property
+    def n_passes(self) -> tuple[int, int]:
+        """Passes of the network in a row, either way."""
+        return 1, 1
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) → the same shape, and log abs det ∂y/∂x (B,), nats."""

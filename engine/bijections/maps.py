@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from engine.bijections.base import n_passes
+
 Shape = tuple[int, int, int]
 
 
@@ -50,6 +52,11 @@ class OnMaps:
     def name(self) -> str:
         """What panels call the layer."""
         return self.layer.name
+
+    @property
+    def n_passes(self) -> tuple[int, int]:
+        """Passes of the layer's network in a row: data → base, base → data."""
+        return n_passes(self.layer)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Data side (B, D) → base side (B, D), and log abs det ∂y/∂x (B,), nats."""

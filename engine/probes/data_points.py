@@ -11,9 +11,12 @@ from torch import Tensor
 from engine.dataset import Dataset
 from engine.plane import PlaneKind, data_box, make_plane
 from engine.probe import Result, View, probe
+from engine.target import Target
 from engine.wire.fields import Value
 
 SPLITS = ("train", "valid", "test")
+#: A target has no observations: so many draws of it are shown in their place, of this stream.
+TARGET_DRAWS, TARGET_STREAM = 5000, 33
 
 
 class Arguments(msgspec.Struct, frozen=True):
@@ -29,9 +32,12 @@ class Arguments(msgspec.Struct, frozen=True):
 def data_points(view: View, arguments: Arguments) -> Iterator[Result]:
     """Points (N, dims) and labels (N,), the same ones at every step; the plane's box and names.
 
-    Of a split of more than ``n`` a random choice is shown, in the order of the data.
+    Of a split of more than ``n`` a random choice is shown, in the order of the data; of a target,
+    which has no observations, draws.
     """
     data, labels = split_of(view.dataset, arguments.split)
+    if isinstance(view.dataset, Target):
+        data = target_draws(view, view.dataset)
     if arguments.n < 1:
         raise ValueError(f"n: given {arguments.n}, wanted 1 or more")
     chosen = choose(len(data), arguments.n, view)
@@ -54,6 +60,23 @@ def split_of(dataset: Dataset, name: str) -> tuple[Tensor, Tensor | None]:
     if name not in SPLITS:
         raise ValueError(f"split: given '{name}', wanted one of {', '.join(SPLITS)}")
     return getattr(dataset, name), getattr(dataset, f"{name}_labels")
+
+
+def shown_data(view: View) -> tuple[Tensor, Tensor | None]:
+    """The training data (N, *E) and their labels; of a target draws, the same at every step."""
+    if isinstance(view.dataset, Target):
+        return target_draws(view, view.dataset), None
+    return view.dataset.train, view.dataset.train_labels
+
+
+def shown_words(view: View) -> str:
+    """What :func:`shown_data` gives, in words."""
+    return "draws of the target" if isinstance(view.dataset, Target) else "observations"
+
+
+def target_draws(view: View, target: Target) -> Tensor:
+    """Draws (N, 2) of exp(−E)/Z, which stand where observations would."""
+    return target.sample(TARGET_DRAWS, generator=view.generator(TARGET_STREAM))
 
 
 def choose(total: int, n: int, view: View) -> Tensor:

@@ -21,6 +21,7 @@ from engine.estimators.layer_jacobians import (
 from engine.estimators.precision import in_double
 from engine.plane import PlaneKind, coordinate_names, make_plane
 from engine.probe import Result, View, probe
+from engine.probes.data_points import shown_data
 from engine.probes.flow_path import PATH, StatePlane, flow_of
 from engine.probes.log_prob_at import Arguments as PointArguments
 from engine.probes.log_prob_at import flat_event
@@ -102,7 +103,7 @@ def _matrices(
     view: View, flow: HasFlowPath, x: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     n_others = N_OTHERS if view.model.event_size <= FEW else 1
-    others = view.dataset.train[:n_others].to(x)
+    others = shown_data(view)[0][:n_others].to(x)
     found = jacobians(flow, torch.cat([x, others.reshape(-1, *x.shape[1:])]), view.generator(PATH))
     orders, triangular = _orders(found)
     layers, stack = found.layers[:, 0], found.stack[0]

@@ -15,7 +15,7 @@ from engine.estimators.layer_jacobians import condition_numbers, jacobians, laye
 from engine.estimators.precision import in_double
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
-from engine.probes.data_points import choose
+from engine.probes.data_points import choose, shown_data, shown_words
 from engine.probes.flow_path import PATH, StatePlane, data_window, flow_of
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
@@ -46,6 +46,8 @@ class Arguments(msgspec.Struct, frozen=True):
 def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
     r"""Per layer over n observations, and as maps over the data's window.
 
+    A target has no observations; draws of it stand in their place.
+
     Numbers (L,): ``mean_log_det``, ``mean_abs_log_det`` in nats; ``area_change`` (2, L), the
     quartiles of exp(log-det), the factor by which a small volume changes; ``condition`` (2, L),
     median and largest condition number of the layer's Jacobian by autograd in float64, over the
@@ -57,20 +59,20 @@ def flow_layers(view: View, arguments: Arguments) -> Iterator[Result]:
     The first, partial answer has the volumes alone. Maps (H, W), only for one or two dimensions
     (one row for one): ``map_log_dets`` (L, H, W); ``map_condition`` (L, H, W), absent where a
     solver makes the layers; ``map_round_trip`` (2, H, W) at the data. ``low`` and ``high`` are
-    their window.
+    their window; the value ``of`` says what the n are.
 
     Raises:
         ValueError: A number is out of range, or the axes are no two coordinates.
     """
     _check(arguments)
     plane = StatePlane(make_plane(view.dataset, arguments.plane, arguments.axes))
-    data = view.dataset.train
+    data, _ = shown_data(view)
     x = data[choose(len(data), _fitting(view, arguments.n), view)]
     model, wide = in_double(view.model, x)
     twin = flow_of(model)
     low, high = data_window(view, plane)
     values: dict[str, Value] = {"n": len(x), "low": [*low], "high": [*high]}
-    values |= {"x_name": plane.names[0], "y_name": plane.names[1]}
+    values |= {"x_name": plane.names[0], "y_name": plane.names[1], "of": shown_words(view)}
     with torch.no_grad():
         path = twin.path(wide, generator=view.generator(PATH))
     found = _volumes(path.log_dets)

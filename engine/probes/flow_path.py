@@ -15,7 +15,7 @@ from engine.drawing import draw
 from engine.model import GenerativeModel
 from engine.plane import Plane, PlaneKind, data_box, make_plane
 from engine.probe import Result, View, probe
-from engine.probes.data_points import choose
+from engine.probes.data_points import choose, shown_data
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
 
@@ -97,7 +97,8 @@ def flow_path(view: View, arguments: Arguments) -> Iterator[Result]:
     coordinate, then of constant first one; one dimension has a single line.
     ``point_log_dets`` (L, N) and ``grid_log_dets`` (L, G, P): log abs det of each layer in the
     direction data → base, nats. ``log_base`` (N,): log-density of the base where each point ends.
-    ``labels`` (N,), −1 where there is none. ``events`` (N, D): the points as data, flat.
+    ``labels`` (N,), −1 where there is none. ``events`` (N, D): the points as data, flat. Of a
+    target, which has no observations, the points are draws.
 
     Values: ``names`` of the layers, ``start``, ``x_name``, ``y_name``, ``is_slice`` (more than two
     dimensions: the grid is a slice, the cloud a projection), ``low`` and ``high`` of the grid.
@@ -162,7 +163,7 @@ def _points(view: View, arguments: Arguments) -> tuple[Tensor, Tensor]:
     n = min(arguments.n, max(1, MOST_VALUES // view.model.event_size))
     if arguments.start == "base":
         return base_draws(view, n), torch.full((n,), -1)
-    data, labels = view.dataset.train, view.dataset.train_labels
+    data, labels = shown_data(view)
     chosen = choose(len(data), n, view)
     shown = torch.full((len(chosen),), -1) if labels is None else labels.cpu()[chosen]
     return data[chosen].flatten(1), shown

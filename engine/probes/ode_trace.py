@@ -19,7 +19,7 @@ from engine.nets.vector_field import NOISES, trace_noise
 from engine.ode.solver import METHODS, Solver, State, StepLog
 from engine.plane import PlaneKind, make_plane
 from engine.probe import Result, View, probe
-from engine.probes.data_points import choose
+from engine.probes.data_points import choose, shown_data
 from engine.probes.flow_path import Start, StatePlane, base_draws
 from engine.wire.capability import Capability
 from engine.wire.fields import Value
@@ -207,7 +207,7 @@ def _points(view: View, arguments: Arguments) -> Tensor:
         return given.reshape(n, size)
     if arguments.start == "base":
         return base_draws(view, arguments.n)
-    data = view.dataset.train
+    data, _ = shown_data(view)
     return data[choose(len(data), arguments.n, view)].flatten(1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor
 
 from engine.bijections.affine_layer import AffineLayer
+from engine.bijections.map_coupling import ChannelCoupling, CheckerboardCoupling
 from engine.capabilities import FlowPath, HasFlowPath, capabilities_of
 from engine.estimators.layer_jacobians import jacobians, triangular_order
 from engine.model import GenerativeModel
+from engine.models.flows.maf import MAF
 from engine.probe import Result, View
-from engine.registry import models, probes
+from engine.registry import build_dataset, build_model, models, probes
 from engine.wire.capability import Capability
 from tests.engine.affine_flows import rough, some
 from tests.engine.toys import GaussianData
@@ -240,6 +243,87 @@ def test_passes_are_as_many_as_the_networks_run(
         assert arrays[told].tolist() == [called.count(layer) for layer in names]
     assert values["density_seconds"] > 0  # type: ignore[operator]
     assert values["sampling_seconds"] > 0  # type: ignore[operator]
+
+
+def _modules_called(model: Any, kind: type, x: Tensor, inverse: bool) -> int:
+    """How often networks of this kind run, by hooks."""
+    called: list[None] = []
+    hooks = [
+        layer.network.register_forward_hook(lambda *_: called.append(None))
+        for layer in model.modules()
+        if isinstance(layer, kind)
+    ]
+    model.path(x, inverse=inverse)
+    for hook in hooks:
+        hook.remove()
+    return len(called)
+
+
+@pytest.mark.parametrize("name", ["glow", "realnvp_pictures"])
+def test_layers_of_pictures_without_a_network_take_no_pass(name: str) -> None:
+    model = build_model(name, event_shape=(1, 4, 4), hidden_features=(4,), n_layers=2)
+    found = ask("flow_passes", model, GaussianData(sigma=(1.0,) * 16), n=2).numpy()
+    noise = torch.randn(2, 16)
+    for told, x, inverse in (
+        ("density", noise.reshape(2, 1, 4, 4), False),
+        ("sampling", noise, True),
+    ):
+        kinds = (ChannelCoupling, CheckerboardCoupling)
+        called = sum(_modules_called(model, kind, x, inverse) for kind in kinds)
+        assert 0 < called == found[told].sum() < len(found[told])
+
+
+@pytest.mark.parametrize(("name", "passes"), [("nice", 3), ("planar", 0), ("ica", 0)])
+def test_only_networks_count_as_passes(name: str, passes: int) -> None:
+    settings = {} if name == "ica" else {"n_layers": 3}
+    model = build_model(name, event_shape=(2,), **settings)
+    result = ask("flow_passes", model, data(), n=5)
+    assert [int(result.numpy()[way].sum()) for way in ("density", "sampling")] == [passes] * 2
+    assert result.values["solved"] is False
+
+
+def test_the_clock_takes_the_quickest_of_several_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, path, tries = rough("maf"), MAF.path, []
+
+    def disturbed(self: Any, x: Tensor, **named: Any) -> FlowPath:
+        tries.append(bool(named.get("inverse")))
+        if tries.count(tries[-1]) == 2:
+            time.sleep(0.1)  # something else ran in between
+        return path(self, x, **named)
+
+    monkeypatch.setattr(MAF, "path", disturbed)
+    values = ask("flow_passes", model, data(), n=5).values
+    assert values["density_seconds"] < 0.1  # type: ignore[operator]
+    assert values["sampling_seconds"] < 0.1  # type: ignore[operator]
+
+
+def test_a_target_is_shown_by_draws_in_the_place_of_observations() -> None:
+    target = build_dataset("rezende_mohamed", energy="U1")
+    model = build_model("planar", event_shape=(2,), n_layers=3)
+    result = ask("flow_path", model, target, n=400, lines=3, nodes=3)
+    events = torch.from_numpy(result.numpy()["events"])
+    assert events.shape == (400, 2)
+    # They lie where the target has its mass: on a ring of radius 2, in two halves.
+    energy = target.energy(events.double()).mean()
+    assert abs(energy - target.entropy() + log_z(target)) < 0.2
+    assert result.values["low"] == [-5.5, -6.5]
+    layers = ask("flow_layers", model, target, n=8, size=4)
+    assert layers.values["of"] == "draws of the target"
+    assert np.isfinite(layers.numpy()["round_trip"]).all()
+    point = ask("flow_jacobian", model, target, point=[0.5, -0.5])
+    assert abs(point.values["residual"]) < 1e-6  # type: ignore[arg-type]
+    shown = ask("data_points", model, target, n=50).numpy()["points"]
+    assert shown.shape == (50, 2)
+    assert ask("flow_layers", model, data(), n=8, size=4).values["of"] == "observations"
+
+
+def log_z(target: Any) -> float:
+    """By a grid of the test's own."""
+    line = torch.linspace(-7, 7, 701, dtype=torch.float64)
+    step = float(line[1] - line[0])
+    return float((-target.energy(torch.cartesian_prod(line, line))).exp().sum().log()) + 2 * (
+        math.log(step)
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from engine.wire.messages import RunInfo
 from tests.widgets import flow_fakes
 from tests.widgets.fakes import MODELS, FakeEngine, model_card, run_info
 from widgets.flow.clock import SLOW_PACE
+from widgets.flow.layer_table import Column
 from widgets.flow.passes_view import Row
 from widgets.flow.stack import HALF_HEIGHT, HALF_WIDTH, Stack
 from widgets.flow.stage import DENSITY, LABEL, NONE, VOLUME
@@ -264,6 +265,56 @@ def test_passes_are_counted_and_turned_round(panel: Any) -> None:
     assert rows[0].done(side.view.place) == (0, 1, 1, 1)
     assert rows[1].done(side.view.place) == (0, 0, 1, 2)
     assert Row("", (2, 2)).done(3) == (2, 1)
+
+
+def test_a_flow_without_networks_or_by_a_solver_is_not_turned_round(panel: Any) -> None:
+    info = opened(panel, (2,))
+    panel.set_side("passes")
+    serve(panel, info)
+    side, whole = panel.sides["passes"], panel._answers["passes"]
+    none = {name: np.zeros(4, np.int32) for name in ("density", "sampling")}
+    side.show_answer("passes", msgspec.structs.replace(whole, arrays=none))
+    assert side.view.rows == ()
+    assert side.words.text().startswith("No layer of this flow has a network")
+    assert side.transport.isHidden()
+    solved = {"density": np.array([0, 14, 14, 20]), "sampling": np.array([0, 14, 20, 20])}
+    values = {**whole.values, "solved": True}
+    side.show_answer("passes", msgspec.structs.replace(whole, arrays=solved, values=values))
+    assert [row.total for _, row in side.view.rows if row is not None] == [48, 54]
+    assert side.words.text().startswith("A solver asks the network as often")
+    assert not side.transport.isHidden()
+
+
+def test_what_is_not_added_yet_has_no_number(panel: Any) -> None:
+    info = opened(panel)
+    panel.choose_point(Point((0.9, -0.4), ("x", "y")))
+    panel.set_side("point")
+    serve(panel, info)
+    panel.clock.go(2.0)
+    bars = panel.sides["point"].waterfall.bars
+    assert [bar.number == "" for bar in bars] == [False, False, True, True, True]
+    assert "log p(z) not added yet" in panel.sides["point"].waterfall.accessibleName()
+    panel.clock.go(4.0)
+    assert all(bar.number for bar in panel.sides["point"].waterfall.bars)
+
+
+def test_draws_of_a_target_are_called_so(panel: Any) -> None:
+    info = run_info("realnvp", (2,))
+    data = msgspec.structs.replace(info.data, n_train=0)
+    panel.open_run(msgspec.structs.replace(info, data=data))
+    serve(panel, info)
+    assert any(chip.text.endswith("draws of the target") for chip in panel.chips.chips)
+
+
+def test_long_names_of_layers_take_two_lines(panel: Any) -> None:
+    table = panel.sides["layers"].table
+    column = Column("c", ("low", "high"), (("1.25e-12", "1.25e+12"),) * 2, np.zeros((2, 2)), "")
+    table.set_layers(("scale 1, step 2: actnorm", "scale 1, step 3: actnorm"), (column,) * 4)
+    table.resize(300, 200)
+    assert table.is_stacked
+    room = table.fontMetrics().horizontalAdvance("scale 1, step 2") + 2
+    assert table.name_lines(table.names[0], room) == ("scale 1, step 2", "actnorm")
+    assert table.name_lines("planar 1", room) == ("planar 1",)
 
 
 def test_colours_by_label_density_or_none(panel: Any) -> None:

@@ -159,13 +159,25 @@ class LayerTable(QWidget):
         wide = (self.width() - left) / max(len(self.columns), 1)
         return QRectF(left + column * wide + gap, top, max(wide - gap, 1.0), height)
 
+    def name_lines(self, name: str, room: int) -> tuple[str, ...]:
+        """A name that is too long for so many pixels in two lines, where rows have two."""
+        metrics = self.fontMetrics()
+        if metrics.horizontalAdvance(name) > room and self.is_stacked:
+            head, colon, tail = name.rpartition(": ")
+            head, _, tail = (head, colon, tail) if colon else name.rpartition(" ")
+            lines = (head, tail) if head else (tail,)
+        else:
+            lines = (name,)
+        middle = Qt.TextElideMode.ElideMiddle
+        return tuple(metrics.elidedText(line, middle, room) for line in lines)
+
     # --- drawing ------------------------------------------------------------------------------
 
     def _draw_headings(self, painter: QPainter) -> None:
         palette, line = self._look.palette, self.fontMetrics().height()
         for index, column in enumerate(self.columns):
-            cell, stacked = self._cell(index, 0, line), self.is_stacked
-            lines = column.units if stacked else (", ".join(column.units),)
+            cell, units = self._cell(index, 0, line), ", ".join(column.units)
+            lines = units.split(", ") if self.is_stacked else [units]
             for row, text in enumerate((column.title, *lines)):
                 painter.setPen(QColor(palette.muted if row else palette.text))
                 area = cell.translated(0, row * line)
@@ -186,10 +198,8 @@ class LayerTable(QWidget):
             painter.drawRect(QRectF(0, top, px(2), height))
         painter.setPen(QColor(palette.text))
         room = QRectF(px(PAD), top, self._name_width() - px(PAD), height)
-        name = self.fontMetrics().elidedText(
-            self.names[index], Qt.TextElideMode.ElideMiddle, int(room.width())
-        )
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, name)
+        lines = self.name_lines(self.names[index], int(room.width()))
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, "\n".join(lines))
         for place, column in enumerate(self.columns):
             self._draw_cell(painter, self._cell(place, top, height), column, index)
 

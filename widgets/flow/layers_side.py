@@ -203,7 +203,7 @@ def _columns(answer: Answer) -> tuple[Column, ...]:
     sizes = np.asarray(arrays["mean_abs_log_det"])
     change = np.asarray(arrays["area_change"])
     n = answer.values.get("n")
-    of = f"over {n} observations"
+    of = f"over {n} {answer.values.get('of') or 'observations'}"
     reach = nice_ceiling(float(np.abs(np.log10(np.clip(change, 1e-12, 1e12))).max(initial=1e-3)))
     columns = [
         Column("|log-det|", ("mean, nats",), tuple((short(float(v)),) for v in sizes),

@@ -62,12 +62,14 @@ class PassesSide(Side):
         sampling = tuple(int(n) for n in answer.arrays["sampling"])
         names = answer.values.get("names")
         titles = tuple(map(str, names)) if isinstance(names, list) else ()
-        self.view.set_rows(titles, rows_of(density, sampling))
+        solved = bool(answer.values.get("solved"))
+        self.view.set_rows(titles, rows_of(density, sampling, solved=solved))
         size = max(sum(density), sum(sampling))
         if size != self.passes.size:
             self.passes.open(size)
             self.passes.set_ready(size)
             self.passes.go(size)
+        self.transport.setVisible(size > 0)
         self.words.setText(_words(answer, density, sampling))
         self._show()
 
@@ -93,16 +95,19 @@ class PassesSide(Side):
 
 
 def rows_of(
-    density: tuple[int, ...], sampling: tuple[int, ...]
+    density: tuple[int, ...], sampling: tuple[int, ...], *, solved: bool = False
 ) -> tuple[tuple[str, Row | None], ...]:
-    """This flow both ways, and where the ways differ the flow of the same layers turned round."""
+    """This flow both ways, and where the ways differ the flow of the same layers turned round.
+
+    Of a flow that a solver makes nothing is turned round: its own error sets how often it asks.
+    """
     own: list[tuple[str, Row | None]] = [
         ("This flow", None),
         ("", Row(DENSITY, density)),
         ("", Row(SAMPLE, sampling, backwards=True)),
     ]
-    if density == sampling:
-        return tuple(own)
+    if solved or density == sampling:
+        return tuple(own) if sum(density) else ()
     autoregressive = sum(sampling) > sum(density)
     title = "The same layers turned round: an IAF's way" if autoregressive else (
         "The same layers turned round: a MAF's way"
@@ -113,7 +118,14 @@ def rows_of(
 
 def _words(answer: Answer, density: tuple[int, ...], sampling: tuple[int, ...]) -> str:
     size, n = answer.values.get("event_size"), answer.values.get("n")
-    if density == sampling:
+    if not sum(density) + sum(sampling):
+        reason = "No layer of this flow has a network, so no pass waits for another."
+    elif answer.values.get("solved"):
+        reason = (
+            "A solver asks the network as often as the error that it allows itself makes it, and "
+            "each time waits for the answer; there and back need not take as many."
+        )
+    elif density == sampling:
         reason = "Each layer takes as many passes either way."
     elif sum(sampling) > sum(density):
         reason = (

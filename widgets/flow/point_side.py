@@ -144,7 +144,7 @@ class PointSide(Side):
         self._drawn = (found, n)
         whole = n == len(found.bars)
         so_far = math.fsum(bar.value for bar in found.bars[:n])
-        rest = tuple(Bar(bar.name, 0.0, "Not reached yet") for bar in found.bars[n:])
+        rest = tuple(Bar(bar.name, 0.0, "Not reached yet", pending=True) for bar in found.bars[n:])
         total = Bar("log p(x)" if whole else "so far", so_far)
         ends = tuple(accumulate(bar.value for bar in found.bars))
         self.waterfall.set_bars((*found.bars[:n], *rest), total, "nats", ends)

@@ -306,9 +306,13 @@ class FlowPanel(StagePanel):
         palette, by = self.look.palette, self.stage.colouring
         n = walk.points.shape[1]
         data = walk.start == "data"
-        text = f"{n} observations" if data else f"{n} draws of the base"
-        colour = palette.data if data else palette.model
-        chips = [Chip(text, "Of the training data" if data else "", colour, "dot", framed=True)]
+        there = self.run is not None and self.run.data.n_train > 0
+        things = "observations" if there else "draws of the target"
+        words = "Of the training data" if there else "It has no observations to be shown"
+        text, colour = (f"{n} {things}", palette.data) if data else (
+            f"{n} draws of the base", palette.model
+        )  # fmt: skip
+        chips = [Chip(text, words if data else "", colour, "dot", framed=True)]
         chips.append(Chip(f"{walk.size} layers, standardisation included",
                           ", ".join(walk.names), framed=True))  # fmt: skip
         if by == VOLUME:

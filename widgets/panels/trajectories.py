@@ -269,7 +269,9 @@ class TrajectoriesPanel(StagePanel):
         path, palette = self.stage.path, self.look.palette
         if path is None:
             return
-        text = f"{path.size} draws of the base" if path.from_base else f"{path.size} observations"
+        there = self.run is not None and self.run.data.n_train > 0
+        things = "observations" if there else "draws of the target"
+        text = f"{path.size} {'draws of the base' if path.from_base else things}"
         colour = palette.model if path.from_base else palette.data
         chips = [Chip(text, "", colour, "dot", framed=True)]
         if self.stage.field is not None and self.tools.is_checked("field"):

@@ -28,12 +28,21 @@ TICKS_APART = 1.9
 
 @dataclass(frozen=True)
 class Bar:
-    """One summand: its name, its value, a sentence, one standard error (0: exact)."""
+    """One summand: its name, its value, a sentence, one standard error (0: exact).
+
+    A ``pending`` one has not been added yet: it stands there without a number.
+    """
 
     name: str
     value: float
     words: str = ""
     error: float = 0.0
+    pending: bool = False
+
+    @property
+    def number(self) -> str:
+        """What is written beside its bar."""
+        return "" if self.pending else signed(self.value)
 
 
 class Waterfall(QWidget):
@@ -72,7 +81,7 @@ class Waterfall(QWidget):
         edges = [0.0, total.value, *held, *accumulate(bar.value for bar in bars)]
         finite = [edge for edge in edges if math.isfinite(edge)]
         self._span.update(min(finite), max(finite))
-        lines = [f"{bar.name} {signed(bar.value)}" for bar in (*bars, total)]
+        lines = [f"{bar.name} {bar.number or 'not added yet'}" for bar in (*bars, total)]
         self.setAccessibleName("; ".join(lines))
         if count != len(self._bars):
             self.updateGeometry()
@@ -136,7 +145,7 @@ class Waterfall(QWidget):
         bold = QFontMetricsF(self._look.font(0.92, bold=True))
         sizes = [(metrics, bar) for bar in self._bars] + [(bold, self._total)]
         names = max(font.horizontalAdvance(bar.name) for font, bar in sizes)
-        numbers = max(font.horizontalAdvance(signed(bar.value)) for font, bar in sizes)
+        numbers = max(font.horizontalAdvance(bar.number) for font, bar in sizes)
         left = min(names, NAMES_SHARE * self.width()) + gap
         right = self.width() - numbers - 2 * gap
         return left, max(right, left + self._look.px(BARS_LEAST))
@@ -161,11 +170,11 @@ class Waterfall(QWidget):
         )
         font = self._look.font(0.92, bold=not summand)
         painter.setFont(font)
-        painter.setPen(QColor(palette.text))
+        painter.setPen(QColor(palette.muted if bar.pending else palette.text))
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, name)
         number = QRectF(right + self._look.px(4), top, self.width() - right, height)
-        painter.drawText(number, Qt.AlignmentFlag.AlignVCenter, signed(bar.value))
-        if math.isfinite(bar.value) and math.isfinite(start):
+        painter.drawText(number, Qt.AlignmentFlag.AlignVCenter, bar.number)
+        if not bar.pending and math.isfinite(bar.value) and math.isfinite(start):
             self._draw_bar(painter, top, bar, start, summand=summand)
 
     def _draw_bar(
@@ -235,5 +244,5 @@ def signed(value: float, digits: int = 4) -> str:
 def explanation(bar: Bar, unit: str) -> str:
     """A row in words."""
     error = f" ± {bar.error:.2g}" if bar.error > 0 else ""
-    head = f"{bar.name} = {signed(bar.value)}{error} {unit}".rstrip()
+    head = bar.name if bar.pending else f"{bar.name} = {bar.number}{error} {unit}".rstrip()
     return f"{head}\n{bar.words}".strip()
