@@ -84,6 +84,7 @@ class Asker(QObject):
         session.runs_changed.connect(self._on_runs)
         session.rewritten.connect(self._cache.forget)
         session.data_changed.connect(self._on_data)
+        session.live_changed.connect(self._on_live)
         session.state_changed.connect(self._on_state)
         session.metrics_changed.connect(self._on_metrics)
         session.cursor_changed.connect(self._on_cursor)
@@ -357,6 +358,12 @@ class Asker(QObject):
                 panel.renew(view.info)
             if panel.compares:
                 self._open_all(panel)
+
+    def _on_live(self, view: RunView) -> None:
+        """A run at rest is another one at the same step; one that trains is asked again anyway."""
+        if not view.is_training:
+            self._drop([s for s, f in self._flights.items() if s.run == view.run and (
+                f.question.live and not f.question.stream)])  # fmt: skip
 
     def _on_runs(self) -> None:
         known = {view.run for view in self._session.runs}

@@ -50,6 +50,7 @@ class Headlines(QObject):
         link.died.connect(lambda *_: self._numbers.clear())
         session.rewritten.connect(self._forget)
         session.data_changed.connect(lambda view: self._forget(view.run))
+        session.live_changed.connect(self._on_live)
         self._timer = QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -110,6 +111,11 @@ class Headlines(QObject):
     def _match(self, slot: Slot, generation: int) -> _Number | None:
         number = self._numbers.get(slot.run) if slot.panel == STRIP else None
         return number if number is not None and number.generation == generation else None
+
+    def _on_live(self, view: RunView) -> None:
+        """A run at rest is another one at the same step."""
+        if not view.is_training:
+            self._forget(view.run)
 
     def _forget(self, run: str) -> None:
         self._numbers.pop(run, None)

@@ -64,6 +64,7 @@ class Session(QObject):
         run_refused: A run could not be built; what was in view still is.
         run_failed: A training step failed (:class:`RunView`, ``Failed``).
         data_changed: A run goes on training on other data (:class:`RunView`).
+        live_changed: Settings of a run are others now, its step is the same (:class:`RunView`).
         rewritten: The stored steps of a run (its id) are no longer what they were.
         replaced: One run stands in the place of another (the old and the new id).
         pace_changed: Undo changed a run's speed limit (:class:`RunView`).
@@ -81,6 +82,7 @@ class Session(QObject):
     replaced = Signal(str, str)
     pace_changed = Signal(object)
     data_changed = Signal(object)
+    live_changed = Signal(object)
 
     def __init__(self, link: EnginePool, notices: Notices) -> None:
         super().__init__()
@@ -310,10 +312,10 @@ class Session(QObject):
 
     def set_live(self, view: RunView, values: dict[str, Value]) -> None:
         """Change settings that need no restart."""
-        view.spec = msgspec.structs.replace(
-            view.spec, model_config={**view.spec.model_config, **values}
-        )
-        self.command(SetLive(self.link.next_id(), view.run, values))
+        config = view.spec.model_config | values
+        view.spec = msgspec.structs.replace(view.spec, model_config=config)
+        command = SetLive(self.link.next_id(), view.run, values)
+        self.command(command, lambda _: self.live_changed.emit(view))
 
     def set_data(self, view: RunView, dataset: str, config: dict[str, Value]) -> None:
         """Go on training on other data of the same event shape."""
@@ -478,9 +480,8 @@ class Session(QObject):
     def _drop(self, view: RunView) -> None:
         """A run that could not be built leaves, and what it replaced comes back."""
         del self._runs[view.run]
-        parked = [v for v in self._runs.values() if v.place == view.place and v.parked]
-        if parked:
-            parked[-1].parked = False
+        for other in [v for v in self._runs.values() if v.place == view.place and v.parked][-1:]:
+            other.parked = False
         self.runs_changed.emit()
         self.run_refused.emit()
 
@@ -494,7 +495,6 @@ class Session(QObject):
         self.state_changed.emit(view)
 
     def _on_metrics(self, metrics: Metrics) -> None:
-        view = self._runs.get(metrics.run)
-        if view is not None:
+        if (view := self._runs.get(metrics.run)) is not None:
             view.metrics.append(metrics)
             self.metrics_changed.emit(view)

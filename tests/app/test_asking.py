@@ -146,6 +146,24 @@ def test_live_questions_are_asked_again_while_training(
     assert link.count(m.Ask) == count + 1
 
 
+def test_a_run_at_rest_is_asked_again_after_a_live_setting(
+    panel: Probe, link: FakeLink, asker: Asker, session: Session
+) -> None:
+    ask = link.last(m.Ask)
+    link.answered.emit(answer(ask, values={"slope": 2.0}))
+    view = session.current
+    assert view is not None
+    session.set_live(view, {"slope": -2.0})
+    asker.tick()
+    assert link.count(m.Ask) == 1  # the engine has not made the change yet
+    link.acknowledged.emit(m.Ack(link.last(m.SetLive).id))
+    asker.tick()
+    assert link.count(m.Ask) == 2
+    link.answered.emit(answer(ask, values={"slope": 2.0}))  # a late one of before is dropped
+    link.answered.emit(answer(link.last(m.Ask), values={"slope": -2.0}))
+    assert [shown.values["slope"] for shown in panel.shown] == [2.0, -2.0]
+
+
 def test_static_questions_are_not(panel: Probe, link: FakeLink, asker: Asker) -> None:
     become_static(panel, link)
     link.tell(link.last(m.Ask).slot.run, "paused", 5)
