@@ -10,7 +10,7 @@ import pytest
 
 from engine.wire.messages import Answer, Slot
 from tests.widgets.fakes import run_info
-from widgets.areas.view import ticks
+from widgets.areas.view import HEAD, ticks
 from widgets.panel import Panel
 from widgets.panels.equal_areas import EqualAreasPanel
 
@@ -72,6 +72,33 @@ def test_strips_stay_within_their_areas(panel: EqualAreasPanel) -> None:
         for area, name in ((below, "z"), (beside, "x")):
             box = panel.view._strip(k, area, name).boundingRect()
             assert area.adjusted(-1, -1, 1, 1).contains(box), (k, name)
+
+
+@pytest.mark.parametrize("slope", [2.0, -0.5])
+def test_strips_are_drawn_with_the_same_area(panel: EqualAreasPanel, slope: float) -> None:
+    # Seven strips, whose edges lie between the nodes of the curve.
+    panel.show_answer("areas", answer(n=7, slope=slope))
+    _, below, beside = panel.view._areas()
+    for area, name in ((below, "z"), (beside, "x")):
+        strips = [panel.view._strip(k, area, name) for k in range(7)]
+        corners = [np.array([(p.x(), p.y()) for p in strip]) for strip in strips]
+        ahead = [np.roll(c, -1, 0) for c in corners]  # the shoelace formula
+        sizes = [
+            0.5 * abs((c[:, 0] * d[:, 1] - c[:, 1] * d[:, 0]).sum())
+            for c, d in zip(corners, ahead, strict=True)
+        ]
+        np.testing.assert_allclose(sizes, sizes[0], rtol=1e-9)
+    # Together they fill the area up to its head.
+    assert sum(sizes) * HEAD == pytest.approx(beside.width() * beside.height())
+
+
+def test_the_highest_density_is_told_and_no_number_is_cut(panel: EqualAreasPanel) -> None:
+    panel.show_answer("areas", answer(slope=2.0))
+    assert panel.view.heights == ("p(z) = 1", "p(x) = 0.5")
+    curve, *_ = panel.view._areas()
+    line = panel.view.fontMetrics().height()
+    assert curve.top() >= line / 2
+    assert curve.right() + line <= panel.view.width()
 
 
 def test_holes_show_nothing(panel: EqualAreasPanel) -> None:

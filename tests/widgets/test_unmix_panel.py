@@ -94,7 +94,7 @@ def test_rows_and_numbers_follow_the_answer(panel: UnmixPanel) -> None:
     assert (
         panel.waves["unmixed", 1]
         .accessibleName()
-        .startswith("output for voice: |r| = 0.9500, kurtosis 12.0")
+        .startswith("for voice: |r| = 0.9500, kurtosis 12.0")
     )
     assert "least |r| 0.9500" in [chip.text for chip in panel.chips.chips]
     assert "0 to 0.1 s" in panel._axis.text()

@@ -11,6 +11,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from widgets.figures import number
 from widgets.look import Look
 from widgets.plots.axis import written
 from widgets.plots.colours import with_alpha
@@ -22,6 +23,8 @@ DENSITY_SHARE, AXIS_LINES, LEFT_LINES = 0.24, 2.4, 4.2
 #: Room above the highest density, and about how many numbers an axis has.
 HEAD, TICKS = 1.08, 5
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+#: The array that holds the density along each axis.
+DENSITY = {"z": "base_density", "x": "density"}
 WANTED = ("z", "x", "base_density", "density", "z_edges", "x_edges", "mass", "base_mass")
 
 
@@ -80,9 +83,12 @@ class AreasView(QWidget):
         """The curve's area, the base's below it, the data's to its left."""
         line = self.fontMetrics().height()
         axis = LEFT_LINES * line
-        width, height = self.width() - axis - 8, self.height() - AXIS_LINES * line - 8
+        # Half of the outermost numbers stands above the curve and to its right.
+        above, right = line / 2 + 1, 1.2 * line
+        width = self.width() - axis - right
+        height = self.height() - AXIS_LINES * line - above - 4
         left, low = DENSITY_SHARE * width, DENSITY_SHARE * height
-        curve = QRectF(axis + left, 4, width - left, height - low)
+        curve = QRectF(axis + left, above, width - left, height - low)
         below = QRectF(curve.left(), curve.bottom() + 2, curve.width(), low)
         beside = QRectF(axis, curve.top(), left - 2, curve.height())
         return curve, below, beside
@@ -120,36 +126,43 @@ class AreasView(QWidget):
         for area, name in ((below, "z"), (beside, "x")):
             painter.setPen(QPen(QColor(palette.text), 1.5))
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawPolyline(self._outline(area, name, slice(None)))
+            painter.drawPolyline(self._outline(area, name, self._arrays["z"]))
         points = [QPointF(self._across(curve, float(z)), self._up(curve, float(x)))
                   for z, x in zip(self._arrays["z"], self._arrays["x"], strict=True)]  # fmt: skip
         painter.setPen(QPen(QColor(palette.model), 2.2 * self._look.scale))
         painter.drawPolyline(QPolygonF(points))
         self._draw_axes(painter, curve, below, beside)
 
-    def _outline(self, area: QRectF, name: str, part: slice) -> QPolygonF:
-        """A density along its axis, its foot at the curve's side of the area."""
-        density = self._arrays["base_density" if name == "z" else "density"]
-        share = density / (HEAD * max(float(density.max()), 1e-300))
-        places = self._arrays[name][part]
+    def _outline(self, area: QRectF, name: str, at: np.ndarray[Any, Any]) -> QPolygonF:
+        """A density over some z along its axis, its foot at the curve's side of the area."""
+        a = self._arrays
+        share = np.interp(at, a["z"], a[DENSITY[name]]) / (HEAD * self._highest(name))
+        places = np.interp(at, a["z"], a[name])
         if name == "z":
             return QPolygonF([
                 QPointF(self._across(area, float(v)), area.top() + area.height() * float(s))
-                for v, s in zip(places, share[part], strict=True)
+                for v, s in zip(places, share, strict=True)
             ])  # fmt: skip
         return QPolygonF([
             QPointF(area.right() - area.width() * float(s), self._up(area, float(v)))
-            for v, s in zip(places, share[part], strict=True)
+            for v, s in zip(places, share, strict=True)
         ])  # fmt: skip
 
+    @property
+    def heights(self) -> tuple[str, str]:
+        """The highest density below and to the left, in words."""
+        names = self._words
+        below = f"p({names.below_symbol}) = {number(self._highest('z'), 3)}"
+        return below, f"p({names.left_symbol}) = {number(self._highest('x'), 3)}"
+
+    def _highest(self, name: str) -> float:
+        """The highest density along an axis."""
+        return max(float(self._arrays[DENSITY[name]].max()), 1e-300)
+
     def _strip(self, k: int, area: QRectF, name: str) -> QPolygonF:
-        """One strip's polygon between its density and the axis."""
-        z, edges = self._arrays["z"], self._arrays["z_edges"]
-        first = int(np.searchsorted(z, edges[k]))
-        last = max(int(np.searchsorted(z, edges[k + 1], side="right")), first + 2)
-        outline = self._outline(area, name, slice(first, last))
-        if outline.isEmpty():
-            return outline
+        """One strip's polygon between its density and the axis, from edge to edge."""
+        z, (low, high) = self._arrays["z"], self._arrays["z_edges"][k : k + 2]
+        outline = self._outline(area, name, np.array([low, *z[(z > low) & (z < high)], high]))
         # Copies: what first() and last() give points into a list that grows below.
         a, b = QPointF(outline.first()), QPointF(outline.last())
         if name == "z":
@@ -184,12 +197,28 @@ class AreasView(QWidget):
             room = QRectF(0, y - line / 2, beside.left() - 4, line)
             right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             painter.drawText(room, right, words)
+        self._draw_heights(painter, below, beside)
         painter.save()
         painter.translate(0, curve.center().y())
         painter.rotate(-90)
         room = QRectF(-curve.height() / 2, 0, curve.height(), line)
         painter.drawText(room, centre, self._name("left", room.width()))
         painter.restore()
+
+    def _draw_heights(self, painter: QPainter, below: QRectF, beside: QRectF) -> None:
+        """How high either density gets, in the corner between them."""
+        line, (z, x) = self.fontMetrics().height(), self.heights
+        room = QRectF(beside.bottomLeft(), QPointF(beside.right(), below.bottom()))
+        wide = max(self.fontMetrics().horizontalAdvance(words) for words in (z, x))
+        if room.height() < 2.6 * line or room.width() < wide + 8:
+            return
+        top = QPointF(beside.right() - beside.width() / HEAD, beside.bottom())
+        painter.drawLine(top, top + QPointF(0, 4))
+        painter.drawText(QRectF(top.x() - 2, top.y() + 4, wide + 4, line), 0, x)
+        side = QPointF(below.left(), below.top() + below.height() / HEAD)
+        painter.drawLine(side, side - QPointF(4, 0))
+        area = QRectF(side.x() - 7 - wide, side.y() - line / 2, wide, line)
+        painter.drawText(area, Qt.AlignmentFlag.AlignRight, z)
 
     def _name(self, side: str, room: float) -> str:
         """An axis' name, with where its density stands if there is room for that."""

@@ -181,8 +181,8 @@ class SweepsPanel(Panel):
         if angle is not None:
             turn = "turned by" if values.get("is_orthogonal") else "first axis turned by"
             mirrored = ", mirrored" if values.get("mirrors") else ""
-            chips.append(Chip(f"{turn} {angle:.1f}°{mirrored}",
-                              "The sweep's turn before the axes are bent"))  # fmt: skip
+            words = f"{turn} {angle:.1f}°{mirrored}".replace("-", "−")
+            chips.append(Chip(words, "The sweep's turn before the axes are bent"))
         self.chips.set_chips(tuple(chips))
 
     def clear(self) -> None:

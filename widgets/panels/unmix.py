@@ -165,7 +165,7 @@ class UnmixPanel(Panel):
         sources = answer.values.get("names")
         known = isinstance(sources, list) and index < len(sources)
         source = str(sources[index]) if known and isinstance(sources, list) else f"{index + 1}"
-        return source if name == "sources" else f"output for {source}"
+        return source if name == "sources" else f"for {source}"
 
     def _words(self, name: str, index: int, answer: Answer) -> str:
         """Kurtosis, and of an output its correlation with the source."""

@@ -51,11 +51,12 @@ class ColourBar(QWidget):
         ).copy()
         self._ends, self._label = (low, high), label
         self._open_ends = open_bottom, open_top
+        self.updateGeometry()
         self.setToolTip(f"{label}: {_short(low)} … {_short(high)}.\n{STAYS}")
         self.update()
 
     def set_bare(self, on: bool) -> None:
-        """Colours without words, where there is little room; the tooltip has the words."""
+        """Colours and the ends' numbers alone, for little room; the tooltip has the rest."""
         if on != self._is_bare:
             self._is_bare = on
             self.updateGeometry()
@@ -63,9 +64,10 @@ class ColourBar(QWidget):
 
     def sizeHint(self) -> QSize:
         """Wide enough for the numbers, if there are any."""
-        if self._is_bare:
-            return QSize(self._look.px(BAR_WIDTH + 8), self._look.px(40))
         metrics = self.fontMetrics()
+        if self._is_bare:
+            ends = max(metrics.horizontalAdvance(_short(end)) for end in self._ends)
+            return QSize(max(self._look.px(BAR_WIDTH + 8), ends + 2), self._look.px(40))
         return QSize(
             self._look.px(BAR_WIDTH + 12) + metrics.horizontalAdvance("≥ 0.0005")
             + metrics.height(), self._look.px(120),
@@ -83,16 +85,19 @@ class ColourBar(QWidget):
             return
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        margin = self.fontMetrics().height() * 0.8
-        bar = QRectF(
-            self._look.px(4), margin, self._look.px(BAR_WIDTH), self.height() - 2 * margin
-        )
+        line, wide = self.fontMetrics().height(), self._look.px(BAR_WIDTH)
+        margin = line * (1.1 if self._is_bare else 0.8)
+        left = (self.width() - wide) / 2 if self._is_bare else self._look.px(4)
+        bar = QRectF(left, margin, wide, self.height() - 2 * margin)
         painter.drawImage(bar, self._image)
         painter.setPen(self._look.palette.border)
         painter.drawRect(bar)
-        if self._is_bare:
-            return
         painter.setPen(self._look.palette.muted)
+        if self._is_bare:
+            for y, end in ((0.0, self._ends[1]), (self.height() - line, self._ends[0])):
+                area = QRectF(0, y, self.width(), line)
+                painter.drawText(area, Qt.AlignmentFlag.AlignCenter, _short(end))
+            return
         self._draw_numbers(painter, bar)
         self._draw_label(painter)
 

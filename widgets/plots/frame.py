@@ -20,8 +20,10 @@ LEFT_WIDTH = 50
 BARE_WIDTH = 36
 BOTTOM_HEIGHT = 33
 BARE_HEIGHT = 18
-#: Below this height the lower axis goes without its name, below this width the left one.
-NAMED_FROM = 190
+#: Below this height letters get smaller, below the next one the lower axis goes without its name,
+#: below this width the left one.
+TIGHT_BELOW = 190
+NAMED_FROM = 150
 NAMED_FROM_WIDTH = 220
 #: Room at the top and on the right, for the outermost tick labels.
 EDGE = 8
@@ -171,7 +173,7 @@ class Frame(QWidget, Recalled):
     @property
     def is_tight(self) -> bool:
         """Whether the frame is so low that everything beside the picture gives way to it."""
-        return self.height() < self._look.px(NAMED_FROM)
+        return self.height() < self._look.px(TIGHT_BELOW)
 
     @property
     def names_shown(self) -> tuple[str, str]:
@@ -230,7 +232,7 @@ class Frame(QWidget, Recalled):
     def _fit_names(self) -> None:
         """A name that has no room, or is longer than its axis, is left out and gives its room."""
         px = self._look.px
-        x_named = bool(self._x_name) and not self.is_tight
+        x_named = bool(self._x_name) and self.height() >= px(NAMED_FROM)
         bottom = px(BOTTOM_HEIGHT if x_named else BARE_HEIGHT)
         room = self.height() - bottom - 2
         length = QFontMetrics(self._font()).horizontalAdvance(self._y_name)
