@@ -340,11 +340,25 @@ def test_the_long_run_marks_the_training(panel: ChainsPanel) -> None:
     assert "K = 5" in mode.rules[0].heading
     mode.set_longest(20_000)
     assert panel.asks(rest=True)["long"].arguments["steps"] == 20_000
-    failed = Failed("probe", "ValueError", "this run has none yet",
+    failed = Failed("probe", "ValueError", "replay_buffer: this run has none yet",
                     slot=Slot("chains", "run-1", "buffer"))  # fmt: skip
     panel.show_failed("buffer", failed)
     assert panel.banner.text == ""
-    assert "none yet" in mode.map.title.text()
+    assert mode.map.title.text() == "this run has none yet"
+
+
+def test_a_failure_stays_until_that_part_is_answered(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    questions = panel.asks(rest=True)
+    failed = Failed("probe", "ValueError", "no buffer", slot=Slot("chains", "run-1", "walk"))
+    panel.show_failed("walk", failed)
+    panel.show_answer("surface", engine.answer("chains", "surface", questions["surface"]))
+    assert panel.banner.text == "no buffer"
+    panel.show_answer("walk", engine.answer("chains", "walk", questions["walk"]))
+    assert panel.banner.text == ""
+    panel.show_failed("walk", failed)
+    panel.set_mode("truth")
+    assert panel.banner.text == ""
 
 
 def test_the_truth_tells_what_is_wrong(panel: ChainsPanel) -> None:

@@ -189,7 +189,7 @@ class BufferMode(Mode):
         """A buffer that is not there is no failure of the panel."""
         if part != "buffer":
             return False
-        self._buffer, self._lack = None, failed.message
+        self._buffer, self._lack = None, failed.message.removeprefix("replay_buffer: ")
         self._draw_buffer()
         return True
 
