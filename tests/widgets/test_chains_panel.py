@@ -124,6 +124,12 @@ def test_a_click_watches_a_chain_or_starts_them_all(panel: ChainsPanel) -> None:
     question = panel.asks(rest=True)["walk"]
     assert question.arguments["start"] == "click"
     assert question.arguments["at"] == [0.5, -1.0]
+    state = panel.save_state()
+    panel.walk.stage.clicked.emit((2.0, 2.0))
+    panel.restore_state(state)  # as undo does
+    assert panel.desk.at == (0.5, -1.0)
+    panel.restore_state(state | {"at": [float("nan"), 0.0], "start": "click"})
+    assert panel.desk.at == (0.5, -1.0)
 
 
 def test_a_walk_on_its_way_is_not_gone_on_with(panel: ChainsPanel) -> None:

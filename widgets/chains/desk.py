@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
@@ -152,7 +153,8 @@ class Desk(QObject):
         """The settings, for the layout file."""
         names = ("kernel", "start", "n", "length", "seed", "of_class", "watch")
         kept = (*names, *(scale.name for scale in SCALES))
-        return {name: getattr(self, name) for name in kept}
+        clicked = [] if self.at is None else list(self.at)
+        return {name: getattr(self, name) for name in kept} | {"at": clicked}
 
     def restore(self, state: Mapping[str, Value], place: int) -> None:
         """Take them back where they are sensible, while step ``place`` is looked at."""
@@ -160,9 +162,12 @@ class Desk(QObject):
             "n": COUNTS, "length": LENGTHS, "start": tuple(name for name, *_ in STARTS),
             "of_class": range(-1, len(self.classes)),
         }  # fmt: skip
-        taken = {n: state[n] for n, values in allowed.items() if state.get(n) in values}
-        if taken.get("start") == "click" and self.at is None:
-            taken["start"] = "noise"
+        taken: dict[str, Any] = {
+            n: state[n] for n, values in allowed.items() if state.get(n) in values
+        }
+        if taken.get("start") == "click":
+            at = _place(state.get("at")) or self.at
+            taken |= {"start": "noise"} if at is None else {"at": at}
         kernel = state.get("kernel")
         if isinstance(kernel, str) and _is_kernel(kernel):
             taken["kernel"] = kernel
@@ -172,7 +177,7 @@ class Desk(QObject):
                 taken[scale.name] = float(value)
         whole = {name: state.get(name) for name in ("seed", "watch")}
         taken |= {n: v for n, v in whole.items() if type(v) is int and 0 <= v < 2**31}
-        self.watch = int(taken.pop("watch", self.watch))  # type: ignore[arg-type]
+        self.watch = int(taken.pop("watch", self.watch))
         self.set(place, **taken)
 
     # --- asking -------------------------------------------------------------------------------
@@ -226,6 +231,15 @@ class Desk(QObject):
             self.changed.emit()
         if answer.final:
             self._whole_at = time.monotonic()
+
+
+def _place(value: object) -> tuple[float, float] | None:
+    """Two finite numbers, or None."""
+    if not isinstance(value, list) or len(value) != 2:
+        return None
+    if not all(isinstance(part, int | float) and math.isfinite(part) for part in value):
+        return None
+    return float(value[0]), float(value[1])
 
 
 def _is_kernel(name: str) -> bool:
