@@ -40,7 +40,8 @@ class ModelCard(msgspec.Struct, frozen=True):
             (turns and marginals, which the probe ``sweeps`` tells one by one), ``"mean_field"``
             (layers of units that settle, which the probe ``mean_field`` tells), ``"directed"``
             (layers below the top two that are drawn from above only), ``"class_energy"`` (an
-            energy of each class alone, on which chains can walk).
+            energy of each class alone, on which chains can walk), ``"relaxed"`` (categories that
+            training draws as points of the simplex, as the probe ``relaxed_draws`` does).
         supports: The supports of events that it learns (see :class:`engine.wire.event.Event`);
             none: any.
     """

@@ -176,10 +176,25 @@ def latent_levels(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Foun
         "level": wanted["level"], "names": ["top", "z"]}  # fmt: skip
 
 
+def relaxed_draws(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Found:
+    corners = np.array([[0.0, 1.0], [-0.87, -0.5], [0.87, -0.5]])
+    y = np.random.default_rng(5).dirichlet(np.ones(3), int(wanted["n"]))
+    values: dict[str, Value] = {"mass": 0.99, "temperature": wanted["temperature"]}
+    for name in ("soft", "hard"):
+        values |= {f"{name}_bias": 0.03, f"{name}_bias_error": 0.004, f"{name}_spread": 0.5}
+    surface = np.full((20, 20), -np.inf, np.float32)
+    surface[5:15, 5:15] = -1.0
+    return {
+        "places": y @ corners, "corners": corners, "probs": np.array([0.5, 0.3, 0.2]),
+        "shares": np.array([0.51, 0.29, 0.2]), "log_density": surface,
+        "low": np.array([-1.0, -0.75]), "high": np.array([1.0, 1.1]),
+    }, values  # fmt: skip
+
+
 PROBES: dict[str, Callable[[RunInfo, dict[str, Any], Arrays], Found]] = {
     f.__name__: f
     for f in (
         latent_encodings, latent_density, latent_decode, latent_lattice, latent_traverse,
-        latent_path, latent_point, latent_levels,
+        latent_path, latent_point, latent_levels, relaxed_draws,
     )
 }  # fmt: skip

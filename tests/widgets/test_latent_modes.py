@@ -233,6 +233,31 @@ def test_levels_appear_for_several_latents_only(panel: Any) -> None:
     assert panel.asks(rest=True)["level z"].arguments["index"] == 1
 
 
+def test_a_relaxed_category_is_seen_on_its_simplex(panel: Any) -> None:
+    info = info_of("gaussian_mixture", event="digits")
+    opened(panel, info)
+    assert panel.switch.buttons["simplex"].isHidden()
+    card = msgspec.structs.replace(info.card, features=("components", "relaxed"))
+    info = msgspec.structs.replace(info, card=card)
+    opened(panel, info, "simplex")
+    assert not panel.switch.buttons["simplex"].isHidden()
+    mode = panel.modes["simplex"]
+    assert mode.draws.count == 2000
+    assert mode.ends.count == 3
+    assert mode.image.pixels is not None
+    words = " ".join(chip.text for chip in panel.chips.chips)
+    assert "1: q 0.5, 0.51 of draws" in words
+    assert "straight-through: bias 0.03 ± 0.004, spread 0.5" in words
+    mode.tools.switch("temperature", 0.2)
+    mode.tools.pressed.emit("next")
+    asked = serve(panel, info)["simplex"].arguments
+    assert (asked["temperature"], asked["index"], asked["category"]) == (0.2, 1, 0)
+    told: list[Any] = []
+    panel.pointed.connect(told.append)
+    mode.frame.hovered.emit((0.8, -0.4))
+    assert told[-1].heading == "state 3"
+
+
 def test_keyframes_the_chosen_z_and_a_picture_can_be_taken_back(
     panel: Any, show_panel: Show, tmp_path: Path
 ) -> None:

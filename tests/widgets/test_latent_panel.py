@@ -245,7 +245,7 @@ def test_traversals_name_each_category(panel: Any) -> None:
     slot = mode._answer.slot
     mode.show_answer("traverse", Answer(slot, 1, 0, arrays, {"kind": "category"}))
     assert mode.table._rows == ("z₁", "z₂", "z₃")
-    assert mode.table._columns == ("0", "1", "2", "3", "4")
+    assert mode.table._columns == ("1", "2", "3", "4", "5")
 
 
 def test_events_of_a_line_have_no_numbers_upwards(panel: Any) -> None:

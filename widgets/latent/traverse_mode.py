@@ -116,7 +116,8 @@ class TraverseMode(Mode):
         everything = np.ones(cells.size, dtype=bool)
         pixels = cells.pixels(flat, everything, self.look.palette.raised)
         if answer.values.get("kind") != "real":
-            columns = tuple(str(k) for k in range(pictures.shape[1]))
+            first = 1 if answer.values.get("kind") == "category" else 0  # states have numbers
+            columns = tuple(str(k + first) for k in range(pictures.shape[1]))
             one = (str(self.desk.values.get("latent") or "k"),)
             rows = one if len(pictures) == 1 else self._row_words(answer)
             self.table.set_pictures(pixels, rows, columns)

@@ -15,6 +15,7 @@ from widgets.latent.levels_mode import LevelsMode
 from widgets.latent.own_mode import OwnMode
 from widgets.latent.path_mode import PathMode
 from widgets.latent.plane_mode import PlaneMode
+from widgets.latent.simplex_mode import SimplexMode
 from widgets.latent.traverse_mode import TraverseMode
 from widgets.look import Look
 from widgets.mode_panel import ModePanel
@@ -28,6 +29,7 @@ MODES = (
     ("path", "Path", "From one point to the next: linear, spherical, along the decoder's metric"),
     ("own", "Own", "Encode a picture of your own: reconstruction, place and neighbours"),
     ("levels", "Levels", "Draw one level of a hierarchy again and hold the others"),
+    ("simplex", "Simplex", "A category's relaxed draws at a temperature, and their gradient"),
 )
 HINT = (
     "Choose a data set and VAE on the left, then press play (space): where the data lie among the "
@@ -35,6 +37,8 @@ HINT = (
 )
 UNFIT = ("These events have no fixed size", "Choose points or pictures.")
 ENCODINGS, DATA = "encodings", "data"
+#: Modes that are offered only to the few models that they are for.
+RARE = ("levels", "simplex")
 
 
 class LatentPanel(ModePanel):
@@ -63,9 +67,11 @@ class LatentPanel(ModePanel):
                 "path": PathMode(look, self.desk),
                 "own": OwnMode(look, self.desk),
                 "levels": LevelsMode(look, self.desk),
+                "simplex": SimplexMode(look, self.desk),
             }
         )
-        self.switch.set_shown("levels", on=False)
+        for name in RARE:
+            self.switch.set_shown(name, on=False)
         self.desk.changed.connect(self._on_changed)
         self.desk.moved.connect(self._on_moved)
 
@@ -139,7 +145,8 @@ class LatentPanel(ModePanel):
         if not self.desk.kind:
             return
         super()._offer()
-        self.switch.set_shown("levels", not self.modes["levels"].refusal())
+        for name in RARE:
+            self.switch.set_shown(name, not self.modes[name].refusal())
 
     def _on_changed(self) -> None:
         if self.run is None:

@@ -60,7 +60,7 @@ class Frame(QWidget, Recalled):
         self._layers: list[tuple[Any, Layer]] = []
         self.user_moved = False
         self._x_name = self._y_name = ""
-        self._is_line = False
+        self._is_line = self._is_bare = False
         self._graphics = pyqtgraph.GraphicsLayoutWidget(self)
         self._graphics.setMinimumSize(1, 1)
         self.grid = self._graphics.ci
@@ -156,6 +156,11 @@ class Frame(QWidget, Recalled):
             self._is_line = on
             self.restyle()
 
+    def set_bare(self, on: bool) -> None:
+        """Whether neither axis carries numbers, as places alone mean nothing."""
+        self._is_bare = on
+        self.restyle()
+
     def set_log_x(self, on: bool) -> None:
         """Whether x values are given as decimal logarithms and labelled as powers."""
         self._bottom.setLogMode(on, on)
@@ -218,9 +223,9 @@ class Frame(QWidget, Recalled):
     def _style_axes(self) -> None:
         palette, font = self._look.palette, self._font()
         for axis in (self._left, self._bottom):
-            axis.setPen(palette.border)
+            axis.setPen(palette.panel if self._is_bare else palette.border)
             axis.setTextPen(palette.muted)
-            bare = self._is_line and axis is self._left
+            bare = self._is_bare or (self._is_line and axis is self._left)
             length = 0 if bare else -self._look.px(4)
             axis.setStyle(tickFont=font, tickLength=length, showValues=not bare)
             axis.label.setFont(font)

@@ -170,6 +170,7 @@ class CategoricalVAE(LatentModel):
             where="ICLR 2017",
         ),
         lacks=LACKS,
+        features=("relaxed",),
     )
 
     @property
