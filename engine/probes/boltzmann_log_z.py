@@ -32,7 +32,7 @@ from engine.wire.fields import Value
 
 MOST_CHAINS, MOST_RUNGS, MOST_DATA = 10_000, 1_000_000, 20_000
 #: Units of all layers of a machine all of whose states are written down.
-MOST_WRITTEN = 12
+MOST_WRITTEN = 16
 #: Answers on the way up one ladder.
 ANSWERS = 20
 #: Streams of chance.
@@ -62,7 +62,7 @@ def boltzmann_log_z(view: View, arguments: Arguments) -> Iterator[Result]:
     - ``rungs``, ``ais``, ``ais_low``, ``ais_high``, ``effective`` (R,): AIS of the ladders climbed
       so far, and the effective sample size of its weights.
     - ``table`` (2^V, 2^H), ``free`` and ``formula`` (2^V,), of a restricted machine with at most
-      12 units: E(v, h) of all states, F(v) = −log Σ_h exp(−E) from that table, and F by its
+      16 units: E(v, h) of all states, F(v) = −log Σ_h exp(−E) from that table, and F by its
       formula; ``states_v`` (2^V, V) and ``states_h`` (2^H, H).
 
     Values: ``exact``: log Z by counting, None with more than 20 units on each side; ``share`` of
@@ -71,7 +71,8 @@ def boltzmann_log_z(view: View, arguments: Arguments) -> Iterator[Result]:
     and ``…_high`` (the interval of log Z), ``…_error`` (one standard error over observations);
     ``is_bound``: whether the scores are lower bounds; ``pseudo_train``, ``pseudo_test``: the
     pseudo-log-likelihood, None where conditionals have no closed form; ``n_data``, ``n_pseudo``,
-    ``n_visible``.
+    ``n_visible``; ``too_many``: units of a restricted binary machine that is too large for the
+    table, else 0.
 
     Raises:
         ValueError: The model is no Boltzmann machine, or a number is out of range.
@@ -84,6 +85,7 @@ def boltzmann_log_z(view: View, arguments: Arguments) -> Iterator[Result]:
     try:
         exact = counted_log_z(machine, cancelled=view.cancelled) if can_count(machine) else None
         values |= {"exact": exact.value if exact is not None else None, "share": 0.0}
+        values["too_many"] = 0 if arrays or not _can_write(model) else sum(machine.sizes)
         if exact is not None:
             values |= _scores(view, exact, arguments)
         yield Result(arrays, dict(values), final=not arguments.rungs)
@@ -178,12 +180,18 @@ def _pseudo(view: View, arguments: Arguments) -> dict[str, Value]:
 # --- all states ---------------------------------------------------------------------------------
 
 
+def _can_write(model: GenerativeModel) -> bool:
+    """Whether it is a restricted machine of binary units, whatever their number."""
+    machine = cast(HasMachine, model).machine
+    flat = len(machine.sizes) == 2 and machine.variance is None
+    return flat and not isinstance(model, Directed)
+
+
 @torch.no_grad()
 def _written(model: GenerativeModel) -> dict[str, Tensor]:
     """Energies of all states of a small restricted machine, float64."""
     machine = cast(HasMachine, model).machine.double()
-    small = sum(machine.sizes) <= MOST_WRITTEN and len(machine.sizes) == 2
-    if not small or machine.variance is not None or isinstance(model, Directed):
+    if not _can_write(model) or sum(machine.sizes) > MOST_WRITTEN:
         return {}
     v, h = (every_state(n, like=machine.biases[0]) for n in machine.sizes)
     (b, c), weight = machine.biases, machine.weights[0]

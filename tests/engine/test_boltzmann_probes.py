@@ -58,6 +58,7 @@ def test_a_small_machine_is_told_in_full() -> None:
     assert arrays["table"] == pytest.approx(-truth.numpy())
     assert arrays["free"] == pytest.approx(-torch.logsumexp(truth, 1).numpy())
     assert arrays["formula"] == pytest.approx(arrays["free"])
+    assert values["too_many"] == 0
     log_p = torch.logsumexp(truth, 1) - torch.logsumexp(truth.flatten(), 0)
     assert values["exact"] == pytest.approx(float(torch.logsumexp(truth.flatten(), 0)))
     assert values["kind"] == "exact"
@@ -94,6 +95,16 @@ def test_longer_ladders_close_in_on_the_exact_value(name: str, hidden: Any) -> N
     assert found.values["is_bound"] == int(name != "rbm")
 
 
+def test_bars_and_stripes_are_written_down_as_they_come() -> None:
+    """Nine pixels and a few hidden units: F(v) of all pictures from a table of all states."""
+    data = build_dataset("bars_and_stripes", n_samples=50)
+    model = build_model("rbm", event_shape=data.event_shape, seed=1, hidden_units=7, levels=2)
+    (found,) = probes()["boltzmann_log_z"].ask(View(model.eval(), data, 0), {"rungs": ()})
+    arrays = found.numpy()
+    assert arrays["table"].shape == (2**9, 2**7)
+    assert arrays["formula"] == pytest.approx(arrays["free"])
+
+
 def test_beyond_counting_the_interval_carries_over() -> None:
     model = build_model("rbm", event_shape=(1, 8, 8), seed=1, hidden_units=30, levels=2).eval()
     data = build_dataset("digits", levels=2, n_samples=60)
@@ -109,6 +120,7 @@ def test_beyond_counting_the_interval_carries_over() -> None:
     assert width > 0
     assert values["test_high"] - values["test_low"] == pytest.approx(width)  # type: ignore[operator]
     assert "table" not in pieces[-1].arrays
+    assert values["too_many"] == 64 + 30
 
 
 def test_mean_field_settles_under_the_exact_value() -> None:

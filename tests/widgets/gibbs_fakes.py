@@ -139,6 +139,7 @@ def boltzmann_log_z(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Fo
         "exact": exact, "share": 1.0, "kind": "exact" if exact is not None else "ais",
         "log_z": 10.0, "log_z_low": 10.0 - half, "log_z_high": 10.0 + half, "is_bound": 0,
         "pseudo_train": -3.0, "pseudo_test": -3.5, "n_data": 100, "n_pseudo": 50,
+        "too_many": 0 if sum(sizes) <= 12 else sum(sizes),
     }  # fmt: skip
     for name, score in (("train", -7.0), ("test", -8.0)):
         values |= {f"{name}_value": score, f"{name}_low": score - half,

@@ -394,6 +394,7 @@ def test_all_states_of_a_small_machine_are_written_down(panel: GibbsPanel) -> No
     panel.open_run(machine(hidden=30))
     serve(panel, machine(hidden=30))
     assert not states.isVisible()
+    assert "46 units: no table of all states" in [chip.text for chip in panel.chips.chips]
 
 
 # --- choices -----------------------------------------------------------------------------------

@@ -238,6 +238,10 @@ class LogZPage(Page):
             chips.append(Chip(f"{n} effective chains", tip, palette.model, "dot", framed=True))
         if answer.values.get("pseudo_test") is not None:
             chips.append(Chip("PL is no likelihood", PSEUDO_TIP, framed=True))
+        many = as_float(answer.values.get("too_many"))
+        if many:
+            tip = "E(v, h) and F(v) of every state are written down for at most 16 units in all"
+            chips.append(Chip(f"{many:.0f} units: no table of all states", tip, framed=True))
         share = as_float(answer.values.get("share"))
         if not answer.final and share is not None:
             words = f"{round(100 * share)} % of a ladder"
