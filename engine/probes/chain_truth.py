@@ -69,10 +69,10 @@ def chain_truth(view: View, arguments: Arguments) -> Iterator[Result]:
     Values, each a list of three where it is of the two values and E: ``r_hat``, ``ess`` (of the
     judged chains), ``n_judged`` (their states); ``acceptance``; in nats ``kl``, of the
     histogram from the law, ``floor``, the part of it that is chance, by what halves of the chains
-    show more than all of them, and ``bias``, the rest; with ``mala_kl`` … beside them; ``low``,
-    ``high`` of the histogram; ``names``; ``diverged``, the share of chains; ``steps``, of
-    which the second half was judged: a first look comes after a quarter of the walk; and the
-    settings of the walk under their own names, see :data:`TOLD`.
+    show more than all of them (which one chain alone cannot tell), and ``bias``, the rest; with
+    ``mala_kl`` … beside them; ``low``, ``high`` of the histogram; ``names``; ``diverged``, the
+    share of chains; ``steps``, of which the second half was judged: a first look comes after a
+    quarter of the walk; and the settings of the walk under their own names, see :data:`TOLD`.
 
     Raises:
         ValueError: An argument is out of range, the energy has not two values, or there is none.
@@ -219,10 +219,12 @@ def _look(traces: Tensor, rates: list[float], law: _Law, *, final: bool) -> Resu
         # Halves of the chains: what more independent chains take away is chance, the rest bias.
         halves = [late[:, k::2][finite[:, k::2]] for k in (0, 1)]
         apart = [_kl(half, law) for half in halves if len(half)]
-        floor = max(sum(apart) / len(apart) - kl, 0.0)
         arrays |= {"shares": histogram(late[finite], law.box, CELLS), "exact": law.cells,
                    "occupied": law.basins.shares(late[finite])}  # fmt: skip
-        values |= {"kl": kl, "floor": floor, "bias": kl - floor}
+        values["kl"] = kl
+        if len(apart) > 1:
+            floor = max(sum(apart) / len(apart) - kl, 0.0)
+            values |= {"floor": floor, "bias": kl - floor}
     return Result(arrays, values, final=final)
 
 

@@ -85,6 +85,13 @@ def test_chains_that_stay_where_they_are_have_not_mixed() -> None:
     assert min(answer.values["ess"]) < 200  # type: ignore[arg-type, type-var]
 
 
+def test_one_chain_alone_cannot_tell_chance_from_bias() -> None:
+    for n in (1, 2):
+        values = ask(view(), "chain_truth", kernel="mala", step_size=1.0, steps=60, n=n).values
+        assert values["kl"] > 0.0  # type: ignore[operator]
+        assert ("bias" in values) == ("floor" in values) == (n == 2)
+
+
 def test_the_long_run_comes_to_the_law() -> None:
     answer = ask(view(), "chain_long", kernel="mala", step_size=2.0, steps=60, n=2000,
                  start="click", at=[3.0, 3.0])  # fmt: skip
