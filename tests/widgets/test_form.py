@@ -205,3 +205,24 @@ def test_a_slider_too_short_to_aim_at_is_hidden(form: Any, qtbot: QtBot) -> None
     assert editor.slider.isHidden()
     editor.resize(220, 24)
     assert not editor.slider.isHidden()
+
+
+@dataclass(frozen=True)
+class LongNames:
+    scheduled_sampling: Annotated[str, Field(choices=("none", "linear"), help="A.")] = "none"
+    output: Annotated[str, Field(choices=("categorical", "gaussian"), help="B.")] = "categorical"
+
+
+def test_a_long_name_takes_two_lines_and_leaves_choices_readable(qtbot: QtBot, look: Look) -> None:
+    form: Any = ConfigForm(look)
+    form.set_fields(field_specs(LongNames))
+    shown(form, qtbot)
+    form.setFixedWidth(look.px(248))  # the set-up dock of a window of 1280 pixels, scrolled
+    qtbot.wait(20)
+    name, box = form._rows["scheduled_sampling"][0], form.editor("output")
+    assert name.height() > 1.5 * name.fontMetrics().height()
+    assert name.width() <= look.px(110)
+    needed = box.fontMetrics().horizontalAdvance("categorical") + look.px(34)  # and the arrow
+    assert box.width() >= needed
+    look.set(scale=1.6)  # names stand above their editors: one line again
+    assert not form._rows["scheduled_sampling"][0].wordWrap()

@@ -16,6 +16,8 @@ RESTARTS = "changing this restarts the run"
 AT_ONCE = "changes at once, while training"
 #: Above this UI scale a name stands over its editor instead of beside it.
 WRAP_FROM = 1.4
+#: A name wider than this (pixels at scale 1) takes two lines, to leave its editors room.
+WIDEST_NAME = 109
 
 
 class ConfigForm(QWidget):
@@ -135,6 +137,9 @@ class ConfigForm(QWidget):
         top = Qt.AlignmentFlag.AlignTop
         wide = QSizePolicy.Policy.Preferred if self._wraps else QSizePolicy.Policy.Maximum
         label.setSizePolicy(wide, QSizePolicy.Policy.Preferred)
+        if not self._wraps and label.sizeHint().width() > self._look.px(WIDEST_NAME):
+            label.setWordWrap(True)
+            label.setFixedWidth(self._look.px(WIDEST_NAME))
         if self._wraps:
             self._grid.addWidget(label, 2 * row, 0)
             self._grid.addWidget(mark, 2 * row, 1, top)
