@@ -35,6 +35,7 @@ class Arguments(msgspec.Struct, frozen=True):
     """How many pictures on each side, which split, and where free running begins.
 
     ``prefix`` values (the first in the order) are taken from data; the model goes on alone.
+    ``entropies`` of densities cost a quadrature each: a hundred times what their NLL costs.
     """
 
     n: int = 64
@@ -42,6 +43,7 @@ class Arguments(msgspec.Struct, frozen=True):
     prefix: int = 0
     seed: int = 0
     order: str = ""
+    entropies: bool = True
 
 
 @probe(
@@ -57,9 +59,9 @@ def own_samples_nll(view: View, arguments: Arguments) -> Iterator[Result]:
     reports there says nothing about data.
 
     Arrays (D,), by place in the order: ``data_nll``, ``own_nll`` with ``data_error``,
-    ``own_error`` (standard errors), ``data_entropy``, ``own_entropy`` (what it expected to pay);
-    ``order``. Values: totals with errors, ``n_data``, ``n_own``, ``prefix``. The data come first
-    as a partial result.
+    ``own_error`` (standard errors), ``data_entropy``, ``own_entropy`` (what it expected to pay, on
+    request); ``order``. Values: totals with errors, ``n_data``, ``n_own``, ``prefix``. The data
+    come first as a partial result.
 
     Raises:
         ValueError: A number or the split is out of range, or the split is empty.
@@ -70,14 +72,16 @@ def own_samples_nll(view: View, arguments: Arguments) -> Iterator[Result]:
     if not 0 <= arguments.prefix < model.event_size:
         raise ValueError(f"prefix: given {arguments.prefix}, wanted 0 to {model.event_size - 1}")
     x, labels = _data(view, arguments)
-    data = _curves(view, model, x, labels)
+    data = _curves(view, model, (x, labels), entropies=arguments.entropies)
     if data is None:
         return
     about: dict[str, Value] = {"n_data": len(x), "n_own": len(x), "prefix": arguments.prefix}
     arrays = {"order": order_of(model)} | data.arrays("data")
     yield Result(arrays, about | data.values("data"), final=False)
     own = _own(view, model, x, labels, arguments)
-    found = None if own is None else _curves(view, model, own, labels)
+    if own is None:
+        return
+    found = _curves(view, model, (own, labels), entropies=arguments.entropies)
     if found is None:
         return
     values = about | data.values("data") | found.values("own")
@@ -88,24 +92,28 @@ class _Curves(msgspec.Struct):
     """−log p and entropy of every value of every picture, (N, D), by place in the order."""
 
     paid: Tensor
-    expected: Tensor
+    expected: Tensor | None
 
     def arrays(self, name: str) -> dict[str, Tensor]:
         root = max(len(self.paid) - 1, 1) ** 0.5
-        return {
+        found = {
             f"{name}_nll": self.paid.mean(0),
             f"{name}_error": self.paid.std(0, correction=0) / root,
-            f"{name}_entropy": self.expected.mean(0),
         }
+        return found | (
+            {} if self.expected is None else {f"{name}_entropy": self.expected.mean(0)}
+        )
 
     def values(self, name: str) -> dict[str, Value]:
         totals = self.paid.sum(1)
         root = max(len(totals) - 1, 1) ** 0.5
-        return {
+        found: dict[str, Value] = {
             f"{name}_total": float(totals.mean()),
             f"{name}_total_error": float(totals.std(correction=0)) / root,
-            f"{name}_total_entropy": float(self.expected.sum(1).mean()),
         }
+        if self.expected is not None:
+            found[f"{name}_total_entropy"] = float(self.expected.sum(1).mean())
+        return found
 
 
 def _data(view: View, arguments: Arguments) -> tuple[Tensor, Tensor | None]:
@@ -123,9 +131,10 @@ def _data(view: View, arguments: Arguments) -> tuple[Tensor, Tensor | None]:
 
 @torch.no_grad()
 def _curves(
-    view: View, model: GenerativeModel, x: Tensor, labels: Tensor | None
+    view: View, model: GenerativeModel, given: tuple[Tensor, Tensor | None], *, entropies: bool
 ) -> _Curves | None:
-    order, paid, expected = order_of(model), [], []
+    (x, labels), order = given, order_of(model)
+    paid, expected = [], []
     for rows in torch.split(torch.arange(len(x)), CHUNK):
         if view.cancelled():
             return None
@@ -133,8 +142,9 @@ def _curves(
         context = None if labels is None else labels[rows.to(labels.device)]
         every = conditionals_of(model, part, context)
         paid.append(-every.log_prob(part.flatten(1)).cpu().double()[:, order])
-        expected.append(entropy(every).cpu().double()[:, order])
-    return _Curves(torch.cat(paid), torch.cat(expected))
+        if entropies:
+            expected.append(entropy(every).cpu().double()[:, order])
+    return _Curves(torch.cat(paid), torch.cat(expected) if entropies else None)
 
 
 @torch.no_grad()

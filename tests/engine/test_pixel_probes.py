@@ -401,6 +401,9 @@ def test_nll_on_data_and_on_own_samples() -> None:
     )
     primed = ask("own_samples_nll", n=200, prefix=2)
     assert torch.allclose(primed.arrays["own_nll"][:2], primed.arrays["data_nll"][:2])
+    bare = ask("own_samples_nll", n=200, entropies=False)
+    assert not [name for name in (*bare.arrays, *bare.values) if "entropy" in name]
+    assert torch.equal(bare.arrays["own_nll"], found.arrays["own_nll"])
     with pytest.raises(ValueError, match="prefix: given 4, wanted 0 to 3"):
         ask("own_samples_nll", prefix=4)
 

@@ -483,3 +483,24 @@ def test_a_picture_of_no_known_class_is_said_to_be_taken_for_one(panel: PixelsPa
     sees.canvas.chosen.emit(9)
     serve(panel, info)
     assert sees.canvas._title.startswith("own picture taken for class 7:")
+
+
+def test_losses_of_densities_may_be_negative_and_a_whole_answer_stays(panel: PixelsPanel) -> None:
+    info = info_of(EVENTS["real"])
+    panel.open_run(info)
+    panel.set_mode("errors")
+    asked = panel.asks(rest=True)["losses"].arguments
+    errors: Any = panel.modes["errors"]
+    arrays, values = pixel_fakes.own_samples_nll(info, asked, {})
+    arrays |= {"data_nll": np.linspace(-2.0, 0.5, 25), "own_nll": np.full(25, -1.0)}
+    half = {name: array for name, array in arrays.items() if not name.startswith("own")}
+    panel.show_answer("losses", answer(info, (half, values), final=False))
+    assert "own" not in errors.curves.names
+    panel.show_answer("losses", answer(info, (arrays, values)))
+    assert errors.curves.frame.box.low[1] <= -2.0
+    panel.show_answer("losses", answer(info, (half, values), step=200, final=False))
+    assert "own" in errors.curves.names  # until the next one is whole too
+    assert "step 100" in panel.chips.accessibleName()
+    panel.open_run(info_of())
+    serve(panel, info_of())
+    assert errors.curves.frame.box.low[1] == 0.0

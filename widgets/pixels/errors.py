@@ -106,6 +106,7 @@ class ErrorsMode(Mode):
         arguments: dict[str, Value] = {
             "n": most if rest else N_COARSE,
             "prefix": min(round(self.prefix * cells.size), cells.size - 1),
+            "entropies": False,
             **self.desk.ordering(),
         }
         live = rest or due or self.desk.is_scrubbing
@@ -116,8 +117,9 @@ class ErrorsMode(Mode):
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw one part."""
         if part == "losses":
-            if not answer.arrays:
-                return
+            whole = self._answer is not None and "own_nll" in self._answer.arrays
+            if not answer.arrays or (whole and not answer.final):
+                return  # what is shown is whole, of the data and of own samples
             self._done_at = time.monotonic() if answer.final else self._done_at
             self._answer = answer
             self._draw()
@@ -177,7 +179,7 @@ class ErrorsMode(Mode):
         palette = self.look.palette
         unit = "−ln p(xᵢ | earlier), nats" if self.view == "each" else "sum so far, nats"
         self.curves.set_names("place in the order", unit)
-        self.curves.set_pinned(x=0.0, y=0.0)
+        self.curves.set_pinned(x=0.0, y=None if cells.levels is None else 0.0)
         ends = _common_ends(answer, cells, order)
         for name, words, colour in (
             ("data", "data (teacher forcing)", palette.data),
