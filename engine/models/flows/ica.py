@@ -5,7 +5,11 @@ undoes that, and of all matrices the one is sought under which the outputs look 
 independent values of a law that is not normal: a normal one would look the same from all sides.
 
 .. math::
-    s = W u, \qquad \log p(u) = \log|\det W| + \sum_{i=1}^{D} \log p_s(s_i)
+    s = W C^{-1/2} u, \qquad
+    \log p(u) = \log|\det W C^{-1/2}| + \sum_{i=1}^{D} \log p_s(s_i)
+
+Data are whitened before W, by their covariance C. The densities that can be had are the same, but
+mixtures that are nearly alike no longer make the ascent crawl along a narrow ridge.
 
 References:
     Bell and Sejnowski, *An Information-Maximization Approach to Blind Separation and Blind
@@ -23,6 +27,8 @@ from torch import Tensor, nn
 
 from engine.bijections.bases import Factorised, HyperbolicSecant, Logistic, Sources
 from engine.bijections.unmixing import UnmixingFlow
+from engine.estimators.fast_ica import whitening
+from engine.estimators.precision import as_double
 from engine.wire.cards import ModelCard, Paper
 from engine.wire.fields import Field
 
@@ -57,7 +63,8 @@ class ICA(UnmixingFlow):
     """Square ICA by gradient ascent on the likelihood.
 
     Attributes:
-        W: The unmixing matrix (D, D), of standardised data.
+        W: The unmixing matrix (D, D), of whitened data.
+        white: C^(−1/2), (D, D), of standardised data.
     """
 
     Config = ICAConfig
@@ -70,7 +77,9 @@ class ICA(UnmixingFlow):
             "the one under which its outputs are most likely, as independent values of a law "
             "that is not normal."
         ),
-        equation=r"s = W u, \quad \log p(u) = \log|\det W| + \sum_i \log p_s(s_i)",
+        equation=(
+            r"s = W C^{-1/2} u, \quad \log p(u) = \log|\det W C^{-1/2}| + \sum_i \log p_s(s_i)"
+        ),
         paper=Paper(
             "Anthony J. Bell, Terrence J. Sejnowski",
             1995,
@@ -79,15 +88,25 @@ class ICA(UnmixingFlow):
         ),
     )
 
+    white: Tensor
+
     def __init__(self, event_shape: tuple[int, ...], config: ICAConfig) -> None:
         super().__init__(event_shape, config)
         size = self.event_size
+        self.register_buffer("white", torch.eye(size))
         self.W = nn.Parameter(torch.eye(size) + 0.1 * torch.randn(size, size) / size**0.5)
 
     @property
     def unmixing(self) -> Tensor:
-        """W, (D, D)."""
-        return self.W
+        """W C^(−1/2), (D, D)."""
+        return self.W @ self.white
+
+    @torch.no_grad()
+    def prepare(self, data: Tensor, *, generator: torch.Generator) -> None:
+        """Standardise and whiten."""
+        super().prepare(data, generator=generator)
+        u = as_double(self.standardise(data))
+        self.white.copy_(whitening((u.T @ u / len(u)).cpu()))
 
     def base(self) -> Factorised:
         """The law of the sources."""
