@@ -163,6 +163,7 @@ def test_one_latent_is_a_line_with_its_densities(panel: Any) -> None:
     curve, tools = plane.lines["aggregate"], panel.modes["plane"].tools
     assert not curve.is_empty
     assert curve.isVisible()
+    assert curve._pen.color().name() == panel.look.palette.model  # as its switch says
     assert not tools._toggles["aggregate"][1].isEnabled()  # no contours of a curve
     plane.set_shown({"points", "prior"})
     assert not curve.isVisible()

@@ -174,6 +174,7 @@ class PlaneView(QWidget):
         words = "log q(z), nats" if name == "aggregate" else "log p(z), nats"
         self.bar.set_scale(colours, low, top, words, open_bottom=True)
         self._lay_out()
+        self._ink_contours()
         for each in ("aggregate", "prior"):
             points = arrays.get(f"{each}_points", np.empty((0, 2)))
             self.lines[each].set_lines(points, arrays.get(f"{each}_starts"))
@@ -187,6 +188,7 @@ class PlaneView(QWidget):
                   if f"log_{n}" in arrays}  # fmt: skip
         self._image.clear()
         self.bar.hide()
+        self.lines["aggregate"].set_pen(with_alpha(self.look.palette.model, 1.0), 1.6)
         for name, curve in curves.items():
             width = (high[0] - low[0]) / max(len(curve), 1)
             x = low[0] + (np.arange(len(curve)) + 0.5) * width
@@ -250,7 +252,7 @@ class PlaneView(QWidget):
         palette, px = self.look.palette, self.look.px
         dark = palette.name == "dark"
         strong = "#ffffff" if dark else palette.text
-        self.lines["aggregate"].set_pen(with_alpha(strong, 0.55), 1.0)
+        self._ink_contours()
         self.lines["prior"].set_pen(with_alpha(palette.truth, 0.95), 1.0, dashed=True)
         self.lines["under"].set_pen(with_alpha(palette.panel, 1.0), px(5) * 1.0)
         self.lines["path"].set_pen(with_alpha(strong, 1.0), px(2) * 1.0)
@@ -263,6 +265,11 @@ class PlaneView(QWidget):
         self._draw_points()
         if self._answer is not None:
             self.show_density(self._answer)
+
+    def _ink_contours(self) -> None:
+        palette = self.look.palette
+        strong = "#ffffff" if palette.name == "dark" else palette.text
+        self.lines["aggregate"].set_pen(with_alpha(strong, 0.55), 1.0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The legend goes before the picture gets too small."""
