@@ -26,6 +26,8 @@ from engine.latents import Latent, Posterior, part_of
 ACTIVE_FROM = 0.01
 #: Draws of q where its mean is not given, and rows encoded at once.
 N_DRAWS, CHUNK = 32, 512
+#: Draws of q for the moments of its marginals.
+N_LEAST = 256
 
 
 @runtime_checkable
@@ -153,11 +155,39 @@ def unit_kl(
     if q is None or p is None:
         return {}
     # KL(N(m, s²)‖N(a, t²)) = log t/s + (s² + (m − a)²) / 2t² − ½
+    return {latents[0].name: _mean_kl(q, p)}
+
+
+@torch.no_grad()
+def least_unit_kl(
+    model: Encoding,
+    latents: tuple[Latent, ...],
+    x: Tensor,
+    *,
+    generator: torch.Generator,
+    context: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Least KL of each unit, {latent: (U,)}, where q is no Gaussian but its prior is one.
+
+    Of all densities with the mean and the variance of a unit's marginal, both from draws, the
+    Gaussian has the most entropy and hence the least KL to a normal prior.
+    """
+    if len(latents) != 1 or latents[0].kind != "real" or not isinstance(model, Decoding):
+        return {}
+    p = _marginals(model.prior({}))
+    if p is None:
+        return {}
+    drawn = model.encode(x, context=context).sample(N_LEAST, generator)[0][latents[0].name]
+    return {latents[0].name: _mean_kl((drawn.mean(0), drawn.std(0)), p)}
+
+
+def _mean_kl(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
+    """KL of marginals N(m, s²) (B, *Z) to those of the prior, mean over B, (U,)."""
     (mean, scale), (prior_mean, prior_scale) = q, p
     ratio = (scale / prior_scale).square()
     shift = ((mean - prior_mean) / prior_scale).square()
     kl = 0.5 * (ratio + shift - 1.0 - ratio.log())
-    return {latents[0].name: kl.reshape(len(kl), -1).cpu().double().mean(0)}
+    return kl.reshape(len(kl), -1).cpu().double().mean(0)
 
 
 def _marginals(distribution: Distribution) -> tuple[Tensor, Tensor] | None:

@@ -15,7 +15,14 @@ from engine.capabilities import Bound, Decoding, Encoding
 from engine.estimators.density import CancellationError
 from engine.estimators.evidence import measured_elbo
 from engine.estimators.unit_use import IGNORED_BELOW, unit_use
-from engine.estimators.units import ACTIVE_FROM, activity, perplexity, posterior_means, unit_kl
+from engine.estimators.units import (
+    ACTIVE_FROM,
+    activity,
+    least_unit_kl,
+    perplexity,
+    posterior_means,
+    unit_kl,
+)
 from engine.latents import Latent
 from engine.probe import Result, View, probe
 from engine.probes.elbo_bars import held_out
@@ -44,7 +51,8 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
 
     Values: ``latents`` with their ``kinds``, ``kl`` (nats, mean over held-out events), its
     ``kl_error`` (one standard error), ``n_units`` and ``n_dead``; of categories ``perplexity``
-    (NaN for others) of so many ``levels``, ``threshold`` (0.01), ``n`` events. Arrays: for all
+    (NaN for others) of so many ``levels``, ``threshold`` (0.01), ``n`` events; ``kl_is_least``
+    where q is no Gaussian: the KL of a unit is then at least what is given. Arrays: for all
     units together ``unit_latent`` (U,) and ``unit_index`` (U,) int, ``unit_kl`` (U,) nats (NaN
     where nobody can tell it apart), ``unit_activity`` (U,), ``unit_use`` (U,) nats (what the
     decoder makes of it, see :mod:`engine.estimators.unit_use`), ``unit_dead`` (U,) bool: its
@@ -76,6 +84,10 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
             cancelled=view.cancelled,
         )  # fmt: skip
         per_unit = unit_kl(model, latents, x, context=labels) | _of_single(latents, elbo.kl_terms)
+        least = {} if per_unit else least_unit_kl(
+            model, latents, x, generator=view.generator(9), context=labels
+        )  # fmt: skip
+        per_unit |= least
         use = unit_use(
             model, latents, x, generator=view.generator(7), context=labels,
             cancelled=view.cancelled,
@@ -85,7 +97,8 @@ def latent_units(view: View, arguments: Arguments) -> Iterator[Result]:
                    per_unit.get(latent.name), use.get(latent.name))
             for latent in latents
         ]  # fmt: skip
-        yield Result(_arrays(rows), _values(latents, elbo.kl_terms, rows, len(x)))
+        values = _values(latents, elbo.kl_terms, rows, len(x))
+        yield Result(_arrays(rows), values | {"kl_is_least": bool(least)})
 
 
 def _of_single(latents: tuple[Latent, ...], kl_terms: dict[str, Tensor]) -> dict[str, Tensor]:

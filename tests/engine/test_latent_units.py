@@ -188,3 +188,24 @@ def test_units_of_every_level_have_a_kl(name: str) -> None:
         own = arrays["unit_kl"][arrays["unit_latent"] == level]
         assert own.shape == (2,)
         np.testing.assert_allclose(own.sum(), kl, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["iaf_vae", "planar_vae"])
+def test_units_of_a_bent_q_have_a_least_kl(name: str) -> None:
+    data = build_dataset("two_moons", n_samples=300)
+    model = build_model(name, event_shape=(2,), latent_features=2, n_steps=3).eval()
+    values, arrays = asked(model, data, n=60, n_draws=256)
+    assert values["kl_is_least"]
+    assert arrays["unit_kl"].min() > 0.0
+    assert arrays["unit_kl"].sum() < values["kl"][0] + 0.1
+    # Without steps q is the Gaussian whose KL is known: the least is then the KL itself.
+    plain = build_model(name, event_shape=(2,), latent_features=2, n_steps=0).eval()
+    values, arrays = asked(plain, data, n=60)
+    exact = plain.encode(data.test[:60]).base
+    assert arrays["unit_kl"].sum() == pytest.approx(float(exact.kl.detach().mean()), rel=0.02)
+
+
+def test_a_gaussian_q_has_an_exact_kl() -> None:
+    data = build_dataset("two_moons", n_samples=300)
+    values, _ = asked(build_model("vae", event_shape=(2,)).eval(), data, n=20)
+    assert values["kl_is_least"] is False

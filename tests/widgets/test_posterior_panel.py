@@ -363,6 +363,17 @@ def test_the_sentence_says_why_a_unit_is_dead(panel: PosteriorPanel) -> None:
     assert "The only unit is active: it moves" in units.words.text()
 
 
+def test_a_kl_that_is_a_least_one_says_so(panel: PosteriorPanel) -> None:
+    units = units_of(panel, {}, kl_is_least=True)
+    assert "at least" in units.kl._name
+    told: list[Any] = []
+    panel.pointed.connect(told.append)
+    units.kl.hovered.emit(0)
+    assert told[-1].rows[0] == ("KL(q‖prior), at least", "1.500 nats")
+    units = units_of(panel, {})
+    assert "at least" not in units.kl._name
+
+
 def test_a_share_below_zero_is_seen(panel: PosteriorPanel) -> None:
     units = units_of(panel, {"unit_kl": np.array([-0.4, 1.5])})
     assert units.kl.frame.box.low[1] < -0.4

@@ -82,6 +82,10 @@ class UnitBars(QWidget):
             at = float(self._placed(np.array([threshold]))[0])
             self.layers["line"].set_lines(np.array([[-0.6, at], [count - 0.4, at]]))
 
+    def set_name(self, name: str) -> None:
+        """What stands at the axis from the next bars on."""
+        self._name = name
+
     def clear(self) -> None:
         """Show nothing; the axis is taken anew."""
         self._values = np.zeros(0)

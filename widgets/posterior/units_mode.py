@@ -169,6 +169,8 @@ class UnitsMode(Mode):
             self.share.set_units(units.activity, units.dead, units.names)
         else:
             threshold = figure(answer.values, "threshold")
+            least = bool(answer.values.get("kl_is_least"))
+            self.kl.set_name("KL at least, nats" if least else "KL, nats")
             self.kl.set_units(units.kl, units.dead, units.names)
             self.activity.set_units(units.activity, units.dead, units.names, threshold)
         self.words.setText(_sentence(units))
@@ -179,7 +181,10 @@ class UnitsMode(Mode):
             self.pointed.emit(None)
             return
         kl, moved = float(units.kl[index]), float(units.activity[index])
-        rows = [] if np.isnan(kl) else [("KL(q‖prior)", nats(kl))]
+        answer = self.desk.units
+        least = answer is not None and bool(answer.values.get("kl_is_least"))
+        words = "KL(q‖prior), at least" if least else "KL(q‖prior)"
+        rows = [] if np.isnan(kl) else [(words, nats(kl))]
         rows.append(("share of the data" if units.is_code else "activity", number(moved, 3)))
         rows.append(("state", "dead" if units.dead[index] else "active"))
         self.pointed.emit(Pointed(f"unit {units.names[index]}", tuple(rows)))
