@@ -94,6 +94,13 @@ def test_a_setting_in_the_middle_goes_on_from_there(panel: ChainsPanel) -> None:
     assert "first" not in panel.asks(rest=True)["walk"].arguments
 
 
+def test_one_chain_is_one_chain(panel: ChainsPanel) -> None:
+    engine = opened(panel)
+    panel.bar.tools.chosen.emit("n", 1)
+    engine.serve(panel)
+    assert panel.chips.chips[0].text == "1 chain, step 0"
+
+
 def test_another_chain_set_begins_anew(panel: ChainsPanel) -> None:
     engine = opened(panel)
     panel.walk.clock.go(9)
@@ -396,6 +403,8 @@ def test_the_truth_tells_what_is_wrong(panel: ChainsPanel) -> None:
 
 def test_the_energy_under_the_pointer(panel: ChainsPanel) -> None:
     opened(panel)
+    wanted = f"log Z {np.log(2 * np.pi):.4f} ± 1·10⁻⁹ nats, by quadrature"
+    assert wanted in [chip.text for chip in panel.chips.chips]
     told: list[object] = []
     panel.pointed.connect(told.append)
     panel.walk.stage.hovered.emit((1.0, 1.0))

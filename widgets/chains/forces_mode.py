@@ -16,6 +16,7 @@ from widgets.chains.mode import Mode
 from widgets.chains.small_map import SmallMap, box_of
 from widgets.chains.surface import REACH
 from widgets.chains.walk_mode import TIPS, WalkMode
+from widgets.chains.words import counted
 from widgets.controls.chips import Chip
 from widgets.controls.empty import EmptyState
 from widgets.controls.tool_row import Toggle
@@ -175,7 +176,7 @@ class ForcesMode(Mode):
         return (
             Chip(f"mean E: data {fixed(told['mean_data'], 2)}", "Nats, over the observations",
                  palette.data, "dot", framed=True),
-            Chip(f"{spaced(n)} chains {fixed(told['mean_negatives'], 2)}",
+            Chip(f"{counted(n, 'chain')} {fixed(told['mean_negatives'], 2)}",
                  "Nats, over the chains at this step", palette.model, "dot", framed=True),
             Chip(f"exact samples {fixed(told['mean_exact'], 2)} nats",
                  "∫ p(x) E(x) dx, by quadrature", palette.truth, "dot", framed=True),

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QBoxLayout, QHBoxLayout, QSizePolicy, QWidget
 
 from widgets.chains.desk import SCALES, Desk
 from widgets.chains.slider import ScaleSlider
-from widgets.chains.words import COUNTS, KERNELS, LENGTHS, STARTS, kernel_words
+from widgets.chains.words import COUNTS, KERNELS, LENGTHS, STARTS, counted, kernel_words
 from widgets.controls.tool_row import ToolRow
 from widgets.look import Look
 
@@ -43,9 +43,9 @@ class MovesBar(QWidget):
         self.tools.add_choice("start", "Where the chains begin")
         self.tools.set_choices("start", tuple((text, name) for name, text, _ in STARTS))
         self.tools.add_choice("n", "How many chains walk at once")
-        self.tools.set_choices("n", tuple((_counted(n, "chain"), n) for n in COUNTS))
+        self.tools.set_choices("n", tuple((counted(n, "chain"), n) for n in COUNTS))
         self.tools.add_choice("length", "How long they walk")
-        self.tools.set_choices("length", tuple((_counted(n, "step"), n) for n in LENGTHS))
+        self.tools.set_choices("length", tuple((counted(n, "step"), n) for n in LENGTHS))
         self.tools.add_button("seed", "other chains", "Other starts and other noise", "N")
         self.sliders = {scale.name: ScaleSlider(look, scale) for scale in SCALES}
         self._kernels: tuple[str, ...] = ()
@@ -104,7 +104,3 @@ class MovesBar(QWidget):
         way = QBoxLayout.Direction
         wide = self.width() >= self._look.px(ROW_FROM)
         self._row.setDirection(way.LeftToRight if wide else way.TopToBottom)
-
-
-def _counted(n: int, word: str) -> str:
-    return f"{n:,}".replace(",", "\u2009") + f" {word}" + ("s" if n != 1 else "")

@@ -11,7 +11,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from widgets.chains.desk import Desk
-from widgets.chains.words import kernel_words
+from widgets.chains.words import counted, kernel_words
 from widgets.controls.equation import EquationView
 from widgets.figures import fixed, number
 from widgets.look import Look
@@ -91,7 +91,7 @@ class StepSide(QWidget):
                 tooltip="The watched chain; click another one in the picture"))  # fmt: skip
         else:
             self.energy.remove("watched")
-        words = f"mean of {film.n_chains} chains" if film.n_chains > 1 else "the chain"
+        words = f"mean of {counted(film.n_chains, 'chain')}" if film.n_chains > 1 else "the chain"
         self.energy.set_curve("mean", steps, np.array(film.mean_energy), Stroke(
             words, palette.model, 2.0, tooltip="Σ E(xᵢ)/N over all chains at a step"))  # fmt: skip
         self._draw_level()

@@ -18,11 +18,11 @@ from widgets.chains.relief import Relief
 from widgets.chains.stage import Stage
 from widgets.chains.step_side import StepSide
 from widgets.chains.surface import read
-from widgets.chains.words import kernel_words
+from widgets.chains.words import counted, kernel_words
 from widgets.controls.chips import Chip
 from widgets.controls.segments import Segments
 from widgets.controls.tool_row import Toggle
-from widgets.figures import fixed, number
+from widgets.figures import fixed, number, with_error
 from widgets.look import Look
 from widgets.panel import Pointed, Question
 from widgets.pixels.clock import Clock
@@ -310,9 +310,9 @@ class WalkMode(Mode):
         if film is None or not film.rows:
             return (Chip(ON_THE_WAY, "The first steps come soon", framed=True),)
         place = self.clock.place
-        chips = [*self._click_hint(), Chip(f"{spaced(film.n_chains)} chains, step {spaced(place)}",
-                      "Each its own noise; the same seed and step are the same state",
-                      palette.model, "dot", framed=True)]  # fmt: skip
+        words = f"{counted(film.n_chains, 'chain')}, step {spaced(place)}"
+        tip = "Each its own noise; the same seed and step are the same state"
+        chips = [*self._click_hint(), Chip(words, tip, palette.model, "dot", framed=True)]
         lost = film.n_lost(place)
         if lost:
             chips.append(Chip(f"{spaced(lost)} diverged", "Their energy rose by more than 1000 "
@@ -340,8 +340,8 @@ class WalkMode(Mode):
             chips.append(Chip(f"T = {number(heat, 3)}: not p(x)",
                               "At a temperature other than 1 the law is exp(−E/T), not the "
                               "model's", palette.warning, "dot", framed=True))  # fmt: skip
-        words = kernel_words(film.kernel_at(k))
-        note = Chip(words.note, words.title, framed=True)
+        kernel = kernel_words(film.kernel_at(k))
+        note = Chip(kernel.note, kernel.title, framed=True)
         return (*chips, *self._about_surface(), note)
 
     def _click_hint(self) -> tuple[Chip, ...]:
@@ -367,8 +367,9 @@ class WalkMode(Mode):
             return []
         chips = [Chip(surface.label, "What E is", framed=True)]
         if surface.log_z is not None and surface.kind != "log_prob":
-            error = f" ± {surface.log_z_error:.1g}" if surface.log_z_error else ""
-            chips.append(Chip(f"log Z {fixed(surface.log_z, 3)}{error} nats, by quadrature",
+            value, error = with_error(surface.log_z, surface.log_z_error)
+            words = " ".join(part for part in ("log Z", value, error) if part)
+            chips.append(Chip(f"{words} nats, by quadrature",
                               "p(x) = exp(−E(x)) / Z", framed=True))  # fmt: skip
         if surface.is_slice:
             chips.append(Chip("slice and shadow", "The energy is that on the plane through the "

@@ -78,6 +78,11 @@ LENGTHS = (100, 400, 1000, 4000)
 MOST_ROWS = 4_000_000
 
 
+def counted(n: int, word: str) -> str:
+    """12345 chains as "12 345 chains", and 1 as "1 chain"."""
+    return f"{n:,}".replace(",", "\u2009") + f" {word}" + ("s" if n != 1 else "")
+
+
 def kernel_words(name: str) -> KernelWords:
     """A kernel's words; a model's own have those of its kind, and no sliders."""
     plain = name.removeprefix(OWN)
