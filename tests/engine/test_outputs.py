@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -185,6 +186,32 @@ def test_entropy_of_densities() -> None:
     assert float(entropy(Normal(torch.tensor(0.0), torch.tensor(2.0)))) == pytest.approx(
         0.5 * math.log(2 * math.pi * math.e * 4.0)
     )
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "widths"),
+    [
+        ([0.5, 0.5], [0.0, 0.0], [1e-3, 1.0]),
+        ([0.5, 0.5], [0.0013, 2.0], [1e-3, 1.0]),
+        ([0.01, 0.99], [0.0, 0.5], [20.0, 2e-3]),
+        ([0.2, 0.3, 0.5], [-1.0, 0.0, 1.0], [0.1, 1e-3, 3.0]),
+        ([0.5, 0.5], [0.0, 1000.0], [1.0, 1.0]),
+    ],
+)
+def test_entropy_of_densities_of_very_unequal_widths(
+    weights: list[float], means: list[float], widths: list[float]
+) -> None:
+    w, m, s = (np.array(part) for part in (weights, means, widths))
+
+    def term(x: float) -> float:
+        p = float((w * scipy.stats.norm.pdf(x, m, s)).sum())
+        return -p * math.log(max(p, 1e-300))
+
+    marks = np.unique(m + s * np.arange(-9.0, 9.5)[:, None])
+    pieces = [scipy.integrate.quad(term, a, b) for a, b in pairwise(marks)]
+    p = torch.from_numpy(np.concatenate([np.log(w), m, np.log(s)]))
+    d = GaussianMixtureOutput(len(w)).distribution(p)
+    assert float(entropy(d)) == pytest.approx(sum(found for found, _ in pieces), abs=1e-6)
 
 
 def test_densities_are_drawn_and_tempered() -> None:

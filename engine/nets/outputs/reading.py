@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,8 +24,10 @@ from engine.drawing import categorical_from_uniform
 from engine.nets.outputs.binned import BinnedMixture
 from engine.nets.outputs.real import Mixture, mixture_distribution, quantile
 
-#: Nodes and reach (in widths) of the rule that integrates the entropy of a Gaussian mixture.
-ENTROPY_NODES, ENTROPY_REACH = 2001, 8.0
+#: The entropy of a Gaussian mixture is integrated between marks at whole widths of every component
+#: up to this many, with so many nodes of Gauss and Legendre between two of them.
+ENTROPY_REACH, ENTROPY_NODES = 8, 5
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(ENTROPY_NODES)
 
 
 def is_discrete(d: Distribution) -> bool:
@@ -172,12 +175,14 @@ def _tempered_density(d: Distribution, temperature: float, top_p: float) -> Dist
 
 
 def _mixture_entropy(d: MixtureSameFamily) -> Tensor:
-    """−∫ p log p by the midpoint rule, from the outermost component to the other."""
+    """−∫ p log p, piece by piece between marks that follow each component, however narrow."""
     m = _mixture(d)
-    reach = ENTROPY_REACH * m.log_widths.exp()
-    low, high = (m.means - reach).amin(-1), (m.means + reach).amax(-1)
-    step = (high - low) / ENTROPY_NODES
-    lead = [1] * low.dim()
-    places = (torch.arange(ENTROPY_NODES).to(low) + 0.5).view(-1, *lead)
-    log_p: Tensor = d.log_prob(low + step * places)  # type: ignore[no-untyped-call]
-    return -(log_p.exp() * log_p).sum(0) * step
+    widths = torch.arange(-ENTROPY_REACH, ENTROPY_REACH + 1).to(m.means)
+    marks = (m.means.unsqueeze(-1) + m.log_widths.exp().unsqueeze(-1) * widths).flatten(-2)
+    marks = marks.sort(-1).values.movedim(-1, 0)  # (K·17, *batch)
+    halves, middles = 0.5 * marks.diff(dim=0), 0.5 * (marks[1:] + marks[:-1])
+    total = torch.zeros_like(marks[0])
+    for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
+        log_p: Tensor = d.log_prob(middles + node * halves)  # type: ignore[no-untyped-call]
+        total = total - weight * (log_p.exp() * log_p * halves).sum(0)
+    return total
