@@ -189,6 +189,19 @@ def test_a_kernel_without_a_temperature_walks_at_1(panel: ChainsPanel, kernel: s
     assert panel.asks(rest=True)["walk"].arguments["temperature"] == (2.0 if heated else 1.0)
 
 
+def test_words_beside_a_chain_leave_its_step_free(panel: ChainsPanel) -> None:
+    opened(panel)  # every step goes half of the way to the middle
+    film, stage = panel.desk.film, panel.walk.stage
+    assert film is not None
+    first = film.row(0)["points"][: film.n_told, 0]
+    for chain in (int(np.argmin(first)), int(np.argmax(first))):
+        panel.walk.watch(chain)
+        assert stage.trail.leftwards == (first[chain] < 0)
+    panel.walk.watch(int(np.argmin(first)))
+    panel.walk.set_shown("arrows", on=False)
+    assert not stage.trail.leftwards
+
+
 @pytest.mark.parametrize("kernel", ["langevin", "hmc", "tempering", "own:mala"])
 def test_parts_of_a_step(panel: ChainsPanel, kernel: str) -> None:
     engine = opened(panel)

@@ -143,7 +143,9 @@ class Stage(QWidget):
         self._draw_parts(row)
         watch = min(self.watch, film.n_chains - 1)
         if "trail" in self.shown:
-            self.trail.set_trail(film.trail(watch, self.at, BACK), words)
+            told = "arrows" in self.shown and "proposal" in row and watch < len(row["proposal"])
+            ahead = told and bool(row["proposal"][watch, 0] > row["points"][watch, 0])
+            self.trail.set_trail(film.trail(watch, self.at, BACK), words, leftwards=ahead)
         else:
             self.trail.clear()
 

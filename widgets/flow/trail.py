@@ -28,6 +28,7 @@ class TrailLayer(Layer):
         self._look = look
         self._places: Floats = np.empty((0, 2))
         self.words = ""
+        self.leftwards = False
 
     @property
     def at(self) -> tuple[float, float] | None:
@@ -36,11 +37,15 @@ class TrailLayer(Layer):
             float(self._places[-1, 0]), float(self._places[-1, 1])
         )  # fmt: skip
 
-    def set_trail(self, places: Floats, words: str) -> None:
-        """Places (P, 2), the last one where the point is now; none hides it."""
+    def set_trail(self, places: Floats, words: str, *, leftwards: bool = False) -> None:
+        """Places (P, 2), the last one where the point is now; none hides it.
+
+        ``leftwards``: the words stand on the left if there is room, so as to cover nothing on the
+        right.
+        """
         places = np.asarray(places, np.float64).reshape(-1, 2)
         self._places = places if np.isfinite(places).all() else np.empty((0, 2))
-        self.words = words
+        self.words, self.leftwards = words, leftwards
         self.update()
 
     def clear(self) -> None:
@@ -89,11 +94,11 @@ class TrailLayer(Layer):
         metrics = QFontMetricsF(painter.font())
         size = metrics.boundingRect(QRectF(0, 0, 1e4, 1e4), 0, self.words)
         width, height = size.width() + 2 * px(ROOM), size.height() + px(ROOM)
-        left, top = spot.x() + px(GAP), spot.y() - height / 2
-        if left + width > view.right():
-            left = spot.x() - px(GAP) - width
-        if left < view.left():  # neither side has room
-            left, top = spot.x() - width / 2, spot.y() - px(GAP) - height
+        sides = [spot.x() + px(GAP), spot.x() - px(GAP) - width]
+        free = [x for x in sides if view.left() <= x and x + width <= view.right()]
+        left, top = spot.x() - width / 2, spot.y() - px(GAP) - height
+        if free:
+            left, top = free[-1 if self.leftwards else 0], spot.y() - height / 2
         left = min(max(left, view.left() + 1), max(view.right() - width - 1, view.left()))
         top = min(max(top, view.top() + 1), max(view.bottom() - height - 1, view.top()))
         area = QRectF(left, top, width, height)
