@@ -65,8 +65,11 @@ class Arguments(msgspec.Struct, frozen=True):
 def latent_traverse(view: View, arguments: Arguments) -> Iterator[Result]:
     """Decoded means ``pictures`` (R, S, *E), ``coordinates`` (R,), ``kl`` (R,), ``z`` (R, S).
 
-    ``order`` says how they are ranked: ``"kl"`` (exact), ``"kl estimate"`` (of draws, or of the
-    marginals of a tilted q), or ``"index"`` where there is no encoder or no normal prior. A latent
+    ``middle`` (Z,) is where all coordinates rest that are not moved.
+
+    ``order`` says how they are ranked: ``"kl"`` (exact), ``"kl estimate"`` (of draws, of the
+    marginals of a tilted q, or to a normal as wide as a prior that is none), or ``"index"`` where
+    there is no encoder. A latent
     of a few levels has one row, of all its levels; one of several categories has a row for each,
     in which the others keep the states of one draw of the prior.
 
@@ -91,7 +94,7 @@ def coordinate_kl(codes: Codes, mean: Tensor, deviation: Tensor) -> Tensor:
 
 def _real(view: View, arguments: Arguments, latent: Latent) -> Result:
     mean, deviation, is_normal = _prior_moments(view, latent)
-    ranked, order = _ranked(view, arguments, latent, (mean, deviation) if is_normal else None)
+    ranked, order = _ranked(view, arguments, latent, (mean, deviation), is_normal=is_normal)
     coordinates = torch.arange(size_of(latent))
     if ranked is not None:
         coordinates = ranked.argsort(descending=True, stable=True)
@@ -113,6 +116,7 @@ def _real(view: View, arguments: Arguments, latent: Latent) -> Result:
         "coordinates": coordinates.to(torch.int32),
         "kl": kl.to(torch.float64),
         "z": moved,
+        "middle": middle,
         "offsets": offsets,
     }
     values: dict[str, Value] = {"order": order, "n_coordinates": size_of(latent), "kind": "real"}
@@ -168,16 +172,21 @@ def _prior_moments(view: View, latent: Latent) -> tuple[Tensor, Tensor, bool]:
 
 
 def _ranked(
-    view: View, arguments: Arguments, latent: Latent, prior: tuple[Tensor, Tensor] | None
+    view: View,
+    arguments: Arguments,
+    latent: Latent,
+    prior: tuple[Tensor, Tensor],
+    *,
+    is_normal: bool,
 ) -> tuple[Tensor | None, str]:
-    if prior is None or not view.can(Capability.ENCODING):
+    if not view.can(Capability.ENCODING):
         return None, "index"
     data = view.dataset.train
     chosen = data[choose(len(data), arguments.n, view)]
     codes = encode(
         view.model, chosen, latent, generator=view.generator(), cancelled=view.cancelled
     )
-    exact = codes.is_exact and codes.scale is not None
+    exact = is_normal and codes.is_exact and codes.scale is not None
     return coordinate_kl(codes, *prior), "kl" if exact else "kl estimate"
 
 

@@ -253,6 +253,22 @@ def test_coordinates_are_ranked_by_their_kl() -> None:
     np.testing.assert_allclose(moved.arrays["z"][0], [-0.5, 0.5, 1.5])
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "latent"),
+    [("flow_prior_vae", {"n_layers": 2}, "z"), ("hvae", {"n_layers": 2}, "z_1")],
+)
+def test_under_a_prior_that_is_no_normal_the_ranking_is_an_estimate(
+    name: str, config: dict[str, Any], latent: str
+) -> None:
+    model = build_model(name, event_shape=(2,), latent_features=3, **config).eval()
+    points = torch.randn(40, 2, generator=torch.Generator().manual_seed(5))
+    found = ask(view(model, Points(points)), "latent_traverse", latent=latent, n=40)
+    assert found.values["order"] == "kl estimate"
+    kl = found.arrays["kl"]
+    assert (kl[:-1] >= kl[1:]).all()
+    assert kl[-1] > 0.0
+
+
 def test_tilted_posteriors_are_ranked_by_their_marginals(planted: View) -> None:
     found = ask(planted, "latent_traverse")
     assert found.values["order"] == "kl estimate"

@@ -132,7 +132,7 @@ def latent_traverse(info: RunInfo, wanted: dict[str, Any], arrays: Arrays) -> Fo
     order = "kl" if encodes(info) else "index"
     return {
         "pictures": decode(info, z), "coordinates": coordinates.astype(np.int32),
-        "kl": np.linspace(2, 1, rows), "offsets": offsets,
+        "kl": np.linspace(2, 1, rows), "offsets": offsets, "middle": middle + 0.25,
         "z": np.stack([z[row, :, c] for row, c in enumerate(coordinates)]),
     }, {"order": order, "kind": "real", "n_coordinates": size}  # fmt: skip
 

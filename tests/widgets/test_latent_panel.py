@@ -219,6 +219,8 @@ def test_traversals_are_rows_around_a_chosen_z(panel: Any) -> None:
     mode = panel.modes["traverse"]
     assert mode.table.shape == (3, 11)
     assert mode._row_words(mode._answer)[0].startswith("z₃  2")
+    mode.table.chosen.emit((0, 2))  # what was clicked is what is chosen, wherever the prior lies
+    np.testing.assert_allclose(panel.desk.z, [0.25, 0.25, mode._answer.arrays["z"][0, 2]])
     panel.desk.move(np.array([0.5, 0.0, -1.0]))
     mode.tools.chosen.emit("centre", "chosen")
     asked = serve(panel, info)

@@ -23,9 +23,9 @@ REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 CENTRES = (("around the prior's mean", "prior"), ("around the chosen z", "chosen"))
 ORDERS = {
     "kl": ("sorted by KL, exact", "Mean KL(q(z_j | x) ‖ p(z_j)) over the data, nats"),
-    "kl estimate": ("sorted by KL, an estimate", "q is tilted or known by draws: the KL is that "
-                    "of each coordinate's own Gaussian"),
-    "index": ("in the order of z", "Without an encoder and a normal prior there is no KL"),
+    "kl estimate": ("sorted by KL, an estimate", "q is tilted or known by draws, or the prior is "
+                    "no normal: the KL is that of Gaussians as wide as each coordinate"),
+    "index": ("in the order of z", "Without an encoder there is no KL"),
     "levels": ("every level", "Each level of the latent decoded"),
 }  # fmt: skip
 
@@ -211,7 +211,10 @@ class TraverseMode(Mode):
         if value is None or not self.desk.is_real:
             return
         around = self.centre == "chosen" and self.desk.z is not None
-        z = np.array(self.desk.z if around else np.zeros(self.desk.size), np.float64)
+        middle = None if self._answer is None else self._answer.arrays.get("middle")
+        fits = middle is not None and len(middle) == self.desk.size
+        rest = middle if fits else np.zeros(self.desk.size)
+        z = np.array(self.desk.z if around else rest, np.float64)
         z[value[0]] = value[1]
         if not around:
             self.desk.move(z)
