@@ -472,3 +472,21 @@ def test_the_panel_may_be_small(panel: Any, side: str) -> None:
     panel.resize(900, 500)
     QCoreApplication.processEvents()
     assert panel.side.mapTo(panel, panel.side.rect().topLeft()).x() > panel.stage.width()
+
+
+def test_a_matrix_says_as_much_as_there_is_room_for(panel: Any) -> None:
+    view = panel.sides["jacobian"].layer
+    names = ("microphone 3", "microphone 2", "microphone 1")
+    values = np.array([[0.333, 0.0, 0.0], [-0.4561, 1.0, 0.0], [0.1, -0.6217, 2.0]])
+    view.set_matrix(values, names, "layer", diagonal=True)
+    view.resize(600, 600)
+    assert view.digits == 3
+    wide = view.scale_words
+    line = view.fontMetrics().height()
+    view.resize(600, round(3 * 41 + 3.9 * line) + 1)  # cells of 41 pixels
+    assert view.digits == 2
+    assert view.column_names == ("3", "2", "1")
+    view.resize(600, 110)
+    assert view.digits == 0
+    view.resize(110, 300)
+    assert len(view.scale_words) < len(wide)

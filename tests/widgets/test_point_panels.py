@@ -270,7 +270,7 @@ def test_a_waterfalls_axis_stays_until_a_bar_leaves_it(qtbot: QtBot, look: Look)
 
 
 def test_signs_are_written_out() -> None:
-    assert [signed(v) for v in (0.0, -1.25, 3e-7, -2e7, math.inf)] == [
+    assert [signed(v) for v in (-0.0, -1.25, 3e-7, -2e7, math.inf)] == [
         "+0.0000", "−1.2500", "+3.0e−07", "−2.00000e+07", "+∞"
     ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QBoxLayout
 
 from tests.widgets.continuous_fakes import N_EVALUATIONS, RATE, STEPS
 from tests.widgets.fakes import FakeEngine, run_info
@@ -225,3 +226,11 @@ def test_choices_come_back(panel: TrajectoriesPanel) -> None:
     assert panel.save_state() == state
     assert panel.stage.shown == {"field"}
     assert panel.side is panel.sides["trace"]
+
+
+def test_curves_stand_beside_the_stage_in_the_smallest_usual_window(
+    panel: TrajectoriesPanel,
+) -> None:
+    opened(panel)
+    panel.resize(700, 560)  # 1280×720 with both docks
+    assert panel._split.direction() == QBoxLayout.Direction.LeftToRight

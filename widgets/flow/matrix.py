@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QFontMetricsF, QHelpEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from widgets.figures import number
@@ -75,10 +75,8 @@ class MatrixView(QWidget):
         self._draw_cells(painter)
         painter.setPen(QColor(palette.muted))
         painter.setFont(self._look.font(0.8))
-        end = number(self._end.value, 3)
         area = QRectF(0, self.height() - line, self.width(), line)
-        scale = f"colours from −{end} (red) over 0 to {end} (blue)"
-        painter.drawText(area, Qt.AlignmentFlag.AlignLeft, scale)
+        painter.drawText(area, Qt.AlignmentFlag.AlignLeft, self.scale_words)
 
     def event(self, event: QEvent) -> bool:
         """Each cell tells its derivative."""
@@ -86,6 +84,39 @@ class MatrixView(QWidget):
             QToolTip.showText(event.globalPos(), self._words_at(QPointF(event.pos())), self)
             return True
         return super().event(event)
+
+    @property
+    def scale_words(self) -> str:
+        """What the colours mean, in as many words as there is room for."""
+        end = number(self._end.value, 3)
+        whole = f"colours from −{end} (red) over 0 to {end} (blue)"
+        wide = QFontMetricsF(self._look.font(0.8)).horizontalAdvance(whole)
+        return whole if wide <= self.width() else f"−{end} red, {end} blue"
+
+    @property
+    def digits(self) -> int:
+        """Digits of the numbers in the cells: three or two, as all have room, or 0 for none."""
+        room = self._side() - self._look.px(4)
+        if self._side() < self._look.px(NUMBER_FROM):
+            return 0
+        values = self.values[np.isfinite(self.values)].ravel().tolist()
+        metrics = self.fontMetrics()
+        for digits in (3, 2):
+            widths = (metrics.horizontalAdvance(number(v, digits)) for v in values)
+            if max(widths, default=0) <= room:
+                return digits
+        return 0
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """What stands above the columns: names, or where they are too wide their last words."""
+        metrics, room = self.fontMetrics(), self._side() - self._look.px(2)
+        tails = tuple(name.split()[-1] for name in self.names if name.split())
+        if len(set(tails)) == len(self.names) and any(
+            metrics.horizontalAdvance(f"∂{name}") > room for name in self.names
+        ):
+            return tails
+        return self.names
 
     # --- geometry -----------------------------------------------------------------------------
 
@@ -127,7 +158,7 @@ class MatrixView(QWidget):
         palette, size, side = self._look.palette, len(self.values), self._side()
         end = self._end.value or 1.0
         packed = table(palette.signed)[to_bytes(self.values.astype(np.float32), -end, end)]
-        told = side >= self._look.px(NUMBER_FROM)
+        digits = self.digits
         edge = QPen(QColor(palette.border), 1.0) if side >= 6 else QPen(Qt.PenStyle.NoPen)
         for row in range(size):
             for column in range(size):
@@ -136,8 +167,9 @@ class MatrixView(QWidget):
                 painter.setPen(edge)
                 painter.setBrush(shade)
                 painter.drawRect(cell)
-                if told:
-                    self._draw_number(painter, cell, float(self.values[row, column]), shade)
+                if digits:
+                    words = number(float(self.values[row, column]) + 0.0, digits)  # no −0
+                    self._draw_number(painter, cell, words, shade)
         if self._named:
             self._draw_names(painter)
         if self.diagonal and side >= 6:
@@ -146,9 +178,9 @@ class MatrixView(QWidget):
             for index in range(size):
                 painter.drawRect(self._cell(index, index).adjusted(1, 1, -1, -1))
 
-    def _draw_number(self, painter: QPainter, cell: QRectF, value: float, shade: QColor) -> None:
+    @staticmethod
+    def _draw_number(painter: QPainter, cell: QRectF, words: str, shade: QColor) -> None:
         light = shade.lightnessF() > 0.5
-        words = "0" if value == 0 else number(value, 3)
         painter.setPen(QColor("#101216" if light else "#f4f6fa"))
         painter.drawText(cell, Qt.AlignmentFlag.AlignCenter, words)
 
@@ -156,12 +188,12 @@ class MatrixView(QWidget):
         painter.setPen(QColor(self._look.palette.muted))
         left, top = self._margins()
         line, side = self.fontMetrics().height(), self._side()
-        for index, name in enumerate(self.names):
+        for index, (name, above) in enumerate(zip(self.names, self.column_names, strict=True)):
             row = QRectF(0, top + index * side, left - self._look.px(4), side)
             flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight
             painter.drawText(row, flags, self._short(f"∂{name}′", left))
             area = QRectF(left + index * side, top - 1.15 * line, side, line)
-            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self._short(f"∂{name}", side))
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self._short(f"∂{above}", side))
 
     def _short(self, text: str, room: float) -> str:
         return self.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, int(room))

@@ -65,6 +65,7 @@ class TrajectoriesPanel(StagePanel):
     summary = "A continuous flow: its velocity at any time, its solver's steps, and its trace."
     needs = (frozenset({Capability.FLOW_PATH}),)
     shortcut = "Ctrl+Alt+T"
+    BESIDE_FROM = 640
 
     WAYS = WAYS
     SIDES = SIDES

@@ -236,6 +236,7 @@ def signed(value: float, digits: int = 4) -> str:
     """A summand for people: its sign, and some decimals while they mean something."""
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else ("+∞" if value > 0 else "−∞")
+    value += 0.0  # no −0
     tiny, huge = 0.0 < abs(value) < 5e-5, abs(value) >= 1e5
     text = f"{value:+.1e}" if tiny else f"{value:+.5e}" if huge else f"{value:+.{digits}f}"
     return text.replace("-", "−")
