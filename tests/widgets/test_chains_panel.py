@@ -196,10 +196,11 @@ def test_words_beside_a_chain_leave_its_step_free(panel: ChainsPanel) -> None:
     first = film.row(0)["points"][: film.n_told, 0]
     for chain in (int(np.argmin(first)), int(np.argmax(first))):
         panel.walk.watch(chain)
-        assert stage.trail.leftwards == (first[chain] < 0)
+        assert stage.trail.way_on is not None
+        assert (stage.trail.way_on[0] > 0) == (first[chain] < 0)
     panel.walk.watch(int(np.argmin(first)))
     panel.walk.set_shown("arrows", on=False)
-    assert not stage.trail.leftwards
+    assert stage.trail.way_on is None
 
 
 @pytest.mark.parametrize("kernel", ["langevin", "hmc", "tempering", "own:mala"])

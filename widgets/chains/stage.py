@@ -143,11 +143,19 @@ class Stage(QWidget):
         self._draw_parts(row)
         watch = min(self.watch, film.n_chains - 1)
         if "trail" in self.shown:
-            told = "arrows" in self.shown and "proposal" in row and watch < len(row["proposal"])
-            ahead = told and bool(row["proposal"][watch, 0] > row["points"][watch, 0])
-            self.trail.set_trail(film.trail(watch, self.at, BACK), words, leftwards=ahead)
+            way = self._way_on(row, watch)
+            self.trail.set_trail(film.trail(watch, self.at, BACK), words, way_on=way)
         else:
             self.trail.clear()
+
+    def _way_on(self, row: dict[str, Floats], watch: int) -> tuple[float, float] | None:
+        """Where the parts of a chain's step are on average, from where it stands."""
+        if "arrows" not in self.shown or watch >= len(row.get("proposal", ())):
+            return None
+        way = row["proposal"][watch].astype(np.float64) - row["points"][watch]
+        if "drift" in row:
+            way = (way + row["drift"][watch]) / 2
+        return (float(way[0]), float(way[1])) if np.isfinite(way).all() else None
 
     def _draw_dots(self, points: Floats, lost: Floats | None) -> None:
         """Chains whose step diverges are red."""

@@ -31,7 +31,7 @@ Floats: TypeAlias = npt.NDArray[Any]
 
 MAPS = {
     "exact": ("exp(−E/T)/Z, exact", "Masses of the cells, by quadrature"),
-    "shares": ("the chains at rest", "Histogram of the states of the second half of the walk"),
+    "shares": ("the chains, later half", "Histogram of the states of the second half of the walk"),
     "mala_shares": ("MALA, the same λ", "With accept or reject: exact at every step size"),
 }
 #: The hue of MALA where it stands beside another kernel.

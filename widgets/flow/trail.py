@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QPainter, QPen, QPolygonF
 from PySide6.QtWidgets import QStyleOptionGraphicsItem, QWidget
 
@@ -28,7 +29,7 @@ class TrailLayer(Layer):
         self._look = look
         self._places: Floats = np.empty((0, 2))
         self.words = ""
-        self.leftwards = False
+        self.way_on: tuple[float, float] | None = None
 
     @property
     def at(self) -> tuple[float, float] | None:
@@ -37,15 +38,17 @@ class TrailLayer(Layer):
             float(self._places[-1, 0]), float(self._places[-1, 1])
         )  # fmt: skip
 
-    def set_trail(self, places: Floats, words: str, *, leftwards: bool = False) -> None:
+    def set_trail(
+        self, places: Floats, words: str, *, way_on: tuple[float, float] | None = None
+    ) -> None:
         """Places (P, 2), the last one where the point is now; none hides it.
 
-        ``leftwards``: the words stand on the left if there is room, so as to cover nothing on the
-        right.
+        ``way_on`` is where something is drawn that leaves from there, in data units, which the
+        words keep away from where there is room.
         """
         places = np.asarray(places, np.float64).reshape(-1, 2)
         self._places = places if np.isfinite(places).all() else np.empty((0, 2))
-        self.words, self.leftwards = words, leftwards
+        self.words, self.way_on = words, way_on
         self.update()
 
     def clear(self) -> None:
@@ -94,16 +97,26 @@ class TrailLayer(Layer):
         metrics = QFontMetricsF(painter.font())
         size = metrics.boundingRect(QRectF(0, 0, 1e4, 1e4), 0, self.words)
         width, height = size.width() + 2 * px(ROOM), size.height() + px(ROOM)
-        sides = [spot.x() + px(GAP), spot.x() - px(GAP) - width]
-        free = [x for x in sides if view.left() <= x and x + width <= view.right()]
-        left, top = spot.x() - width / 2, spot.y() - px(GAP) - height
-        if free:
-            left, top = free[-1 if self.leftwards else 0], spot.y() - height / 2
-        left = min(max(left, view.left() + 1), max(view.right() - width - 1, view.left()))
-        top = min(max(top, view.top() + 1), max(view.bottom() - height - 1, view.top()))
-        area = QRectF(left, top, width, height)
+        area = place_beside(view, spot, QSizeF(width, height), float(px(GAP)), self.way_on)
         painter.setPen(QPen(QColor(palette.border), 1.0))
         painter.setBrush(with_alpha(palette.raised, 0.92))
         painter.drawRoundedRect(area, px(3), px(3))
         painter.setPen(QColor(palette.text))
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self.words)
+
+
+def place_beside(
+    view: QRectF, spot: QPointF, size: QSizeF, gap: float, way_on: tuple[float, float] | None
+) -> QRectF:
+    """Where words stand beside a spot, all in pixels; ``way_on`` with y upwards, to keep off."""
+    width, height = size.width(), size.height()
+    sides = [spot.x() + gap, spot.x() - gap - width]
+    free = [x for x in sides if view.left() <= x and x + width <= view.right()]
+    left, top = spot.x() - width / 2, spot.y() - gap - height
+    if free:
+        right, up = way_on or (-1.0, 0.0)
+        left, top = free[-1 if right > 0.0 else 0], spot.y() - height / 2
+        top += math.copysign((height + gap) / 2, up) if way_on else 0.0
+    left = min(max(left, view.left() + 1), max(view.right() - width - 1, view.left()))
+    top = min(max(top, view.top() + 1), max(view.bottom() - height - 1, view.top()))
+    return QRectF(left, top, width, height)
