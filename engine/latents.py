@@ -43,10 +43,10 @@ class Posterior(Protocol):
 
 @runtime_checkable
 class HasParts(Protocol):
-    """A posterior over several latents that are independent given x; optional."""
+    """A posterior over several latents that knows the q of some by itself; optional."""
 
     def part(self, name: str) -> Posterior | None:
-        """q of one latent by itself; None where there is none of that name."""
+        """q of one latent, whatever the others are; None where it is known given others only."""
         ...
 
 

@@ -137,6 +137,12 @@ class HierarchyPosterior:
         drawn = self.model.infer(self.inputs, k, generator)
         return dict(drawn.latents), drawn.log_q
 
+    def part(self, name: str) -> DiagonalPosterior | None:
+        """q of the level that is drawn first, which needs no draw of another."""
+        levels = self.model.climb(self.inputs, 1, torch.Generator().manual_seed(0))
+        q = levels[name].q if name in levels else None
+        return q if q is not None and q.mean.dim() == self.inputs.dim() else None
+
     @property
     def unit_kl(self) -> dict[str, Tensor]:
         """Each unit's share of the KL, {latent: (B, Z_l)}, nats: means over draws of one seed."""

@@ -308,6 +308,29 @@ def test_the_kl_of_units_adds_up_to_that_of_their_level(name: str, config: dict[
         torch.testing.assert_close(told[latent.name].sum(-1), drawn[latent.name])
 
 
+@pytest.mark.parametrize(
+    ("name", "config", "first"),
+    [
+        ("hvae", {"inference": "bottom_up"}, "z_1"),
+        ("hvae", {"inference": "top_down"}, "z_3"),
+        ("ladder_vae", {}, "z_3"),
+    ],
+)
+def test_the_level_that_is_drawn_first_has_a_q_of_its_own(
+    name: str, config: dict[str, Any], first: str
+) -> None:
+    model = build(name, n_layers=3, **config)
+    x = points(model)
+    posterior = model.encode(x)
+    drawn = posterior.sample(4000, generator())[0][first]
+    own = posterior.part(first)
+    error = own.scale / 4000**0.5
+    assert bool(((drawn.mean(0) - own.mean).abs() < 6.0 * error).all())
+    torch.testing.assert_close(drawn.std(0), own.scale, rtol=0.1, atol=0.0)
+    others = [latent.name for latent in model.latents if latent.name != first]
+    assert [posterior.part(other) for other in [*others, "z_9"]] == [None] * 3
+
+
 # --- VLAE ---------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,13 @@ def test_the_plane_shows_encodings_and_asks_for_their_density(panel: Any) -> Non
     assert "exact of 1 600" in words
 
 
+def test_before_the_encodings_come_the_axes_have_names(panel: Any) -> None:
+    panel.open_run(info_of())
+    frame = panel.modes["plane"].plane.frame
+    assert (frame._x_name, frame._y_name) == ("z₁", "z₂")
+    assert frame.box.low[0] < 0.0 < frame.box.high[0]
+
+
 def test_dragging_the_cross_decodes_the_place_under_it(panel: Any, qtbot: QtBot) -> None:
     info = info_of()
     opened(panel, info)

@@ -34,6 +34,8 @@ COARSE: dict[str, Any] = {"size": 48, "n": 200}
 BEYOND = 0.25
 #: Nats below the highest value at which the shading is empty.
 DEPTH = 7.0
+#: What is in view before anything is known.
+EMPTY = Box((-3.0, -3.0), (3.0, 3.0))
 BAR_FROM, BAR_FROM_HEIGHT = 380, 190
 
 
@@ -111,6 +113,9 @@ class PlaneView(QWidget):
             layer.clear()
         self.mark.set_place(None)
         self.bar.hide()
+        # Until the encodings say what the latents are: no axes without a name.
+        self.frame.set_names("z₁", "z₂")
+        self.frame.set_box(EMPTY)
 
     def refresh(self) -> None:
         """Draw the encodings anew; the view goes home when the plane is another one."""
