@@ -164,3 +164,29 @@ def test_losses_of_densities_may_be_negative_and_a_whole_answer_stays(panel: Pix
     panel.open_run(info_of())
     serve(panel, info_of())
     assert errors.curves.frame.box.low[1] == 0.0
+
+
+def test_densities_have_no_top_p_and_no_curve_of_another_value(panel: PixelsPanel) -> None:
+    panel.open_run(info_of())
+    panel.desk.set(top_p=0.9)
+    assert panel.asks(rest=True)["samples"].arguments["top_p"] == 0.9
+    info = info_of(EVENTS["real"])
+    panel.open_run(info)
+    grow: Any = panel.modes["grow"]
+    assert not grow.tools._choices["top_p"][1].isVisible()
+    assert panel.asks(rest=True)["samples"].arguments["top_p"] == 1.0
+    serve(panel, info)
+    assert "top-p" not in panel.chips.accessibleName()
+    grow.clock.pause()
+    grow.clock.go(10)
+    serve(panel, info)
+    assert grow.bars.heights.size
+    grow.clock.go(12)  # its own curve is still to come
+    assert not grow.bars.heights.size
+    serve(panel, info)
+    assert grow.bars.heights.size
+    grow.clock.play()
+    grow.clock.advance(100.0)
+    assert "pause to see its density" in grow.bars._words
+    panel.open_run(info_of())
+    assert panel.asks(rest=True)["samples"].arguments["top_p"] == 0.9

@@ -15,6 +15,7 @@ from engine.wire.messages import Answer, RunInfo
 from widgets.panel import Question
 from widgets.pixels.cells import Cells, leaks, takes_any_order, uses_labels
 from widgets.pixels.film import Film, Reel
+from widgets.pixels.words import sharpened
 
 Floats: TypeAlias = npt.NDArray[Any]
 
@@ -103,7 +104,7 @@ class Desk(QObject):
     @property
     def is_plain(self) -> bool:
         """Whether the model is sampled as it is, without temperature and top-p."""
-        return self.temperature == 1.0 and self.top_p == 1.0
+        return not self.sharp_words
 
     def class_words(self, label: int) -> str:
         """A class by name, or "" without one."""
@@ -138,8 +139,23 @@ class Desk(QObject):
                 setattr(self, name, value)
 
     def sharpening(self) -> dict[str, Value]:
-        """Temperature and top-p, as probes take them."""
-        return {"temperature": self.temperature, "top_p": self.top_p}
+        """Temperature and top-p, as probes take them; densities have no most probable levels."""
+        return {"temperature": self.temperature, "top_p": self.used_top_p}
+
+    @property
+    def sharp_words(self) -> str:
+        """The same in words, or "" where the model is sampled as it is."""
+        return sharpened(self.temperature, self.used_top_p)
+
+    @property
+    def used_top_p(self) -> float:
+        """top-p, where there are levels."""
+        return self.top_p if self.has_levels else 1.0
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the values are levels, of which the most probable ones can be kept."""
+        return self.cells is None or self.cells.levels is not None
 
     def ordering(self) -> dict[str, Value]:
         """The order of the samples, with the seed that a random one comes from."""

@@ -22,7 +22,7 @@ from widgets.pixels.mode import Mode, lay_out
 from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.transport import PixelTransport
 from widgets.pixels.wall import PictureWall
-from widgets.pixels.words import fixed, nats_and_bits, sharpened, spaced
+from widgets.pixels.words import fixed, nats_and_bits, spaced
 from widgets.recall import Recalled
 
 MAPS = (("entropy map", "entropies"), ("surprise map", "log_probs"))
@@ -176,7 +176,7 @@ class GrowMode(Mode, Recalled):
                 Chip(f"H {nats_and_bits(h)}, {kind}", "Entropy of the conditional shown below",
                      framed=True)
             )  # fmt: skip
-        sharp = sharpened(self.desk.temperature, self.desk.top_p)
+        sharp = self.desk.sharp_words
         chips += [Chip(sharp, "The conditionals are sharpened", palette.warning, "dot",
                        framed=True)] if sharp else []  # fmt: skip
         chips.append(Chip(f"step {spaced(film.step)}", "Training step of these weights",
@@ -287,8 +287,13 @@ class GrowMode(Mode, Recalled):
         there = place < min(self.clock.place, film.n)
         value = float(film.values[self._watch(), index]) if there else None
         words = f"p(x | earlier), {cells.words(index)}"
+        curve = self._curve_at(place)
+        if film.probabilities is None and curve is None:
+            self.bars.clear()
         if value is not None:
             words += f": drew {cells.value_words(value)}"
+            if film.probabilities is None and self.clock.is_playing:
+                words += "; pause to see its density"
         elif place >= film.n:
             self.bars.clear()
             words += ": not drawn yet"
@@ -296,9 +301,15 @@ class GrowMode(Mode, Recalled):
         self.bars.set_heading(words, tip)
         if film.probabilities is not None and place < film.n:
             self.bars.set_levels(film.probabilities[index], value)
-        elif self._curve is not None and "nodes" in self._curve.arrays:
-            arrays = self._curve.arrays
-            self.bars.set_curve(arrays["nodes"], arrays["density"], value)
+        elif curve is not None:
+            self.bars.set_curve(curve.arrays["nodes"], curve.arrays["density"], value)
+
+    def _curve_at(self, place: int) -> Answer | None:
+        """The density of the value drawn at a place, once it has come."""
+        curve = self._curve
+        if curve is None or "nodes" not in curve.arrays or curve.values.get("place") != place:
+            return None
+        return curve
 
     # --- the user -----------------------------------------------------------------------------
 

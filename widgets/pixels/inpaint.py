@@ -23,7 +23,7 @@ from widgets.pixels.order_words import difference, meaning
 from widgets.pixels.picker import PicturePicker
 from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.wall import PictureWall
-from widgets.pixels.words import sharpened, spaced
+from widgets.pixels.words import spaced
 
 N_COMPLETIONS, N_BESIDE, N_COARSE = 12, 10, 4
 #: Up to so many values all completions are asked for at once; partial answers later than this
@@ -181,7 +181,7 @@ class InpaintMode(Mode):
             tip = str(v.get("words", ""))
             chips.append(Chip(f"{unseen} kept, not conditioned on", tip, palette.warning, "dot",
                               framed=True))  # fmt: skip
-        sharp = sharpened(self.desk.temperature, self.desk.top_p)
+        sharp = self.desk.sharp_words
         chips += [Chip(sharp, "The conditionals are sharpened", framed=True)] if sharp else []
         chips.append(Chip(f"step {spaced(self._answer.step)}", "Training step of these weights",
                           framed=True))  # fmt: skip

@@ -52,7 +52,8 @@ class SamplingRow(QObject):
         }
         for name in self._names:
             self._tools.set_choices(name, entries[name])
-        for name, on in (("label", desk.has_labels), ("order", desk.has_orders)):
+        shown = {"label": desk.has_labels, "order": desk.has_orders, "top_p": desk.has_levels}
+        for name, on in shown.items():
             if name in self._names:
                 self._tools.show_choice(name, on)
         self.show_desk()

@@ -22,7 +22,7 @@ from widgets.pixels.mode import Mode, lay_out
 from widgets.pixels.picker import PicturePicker
 from widgets.pixels.sampling_row import SamplingRow
 from widgets.pixels.wall import PictureWall
-from widgets.pixels.words import fixed, sharpened, spaced
+from widgets.pixels.words import fixed, spaced
 from widgets.recall import Recalled
 
 N_FUTURES, N_COARSE = 12, 4
@@ -186,7 +186,7 @@ class WhatIfMode(Mode, Recalled):
             tip = "Values of this picture that are never drawn so: no noise leads to them"
             chips.append(Chip(f"{lost} later values cannot be drawn so: drawn afresh", tip,
                               palette.warning, "dot", framed=True))  # fmt: skip
-        sharp = sharpened(self.desk.temperature, self.desk.top_p)
+        sharp = self.desk.sharp_words
         chips += [Chip(sharp, "The conditionals are sharpened", framed=True)] if sharp else []
         chips.append(Chip(f"step {spaced(self._answer.step)}", "Training step of these weights",
                           framed=True))  # fmt: skip
