@@ -176,7 +176,7 @@ class GrowMode(Mode, Recalled):
                 Chip(f"H {nats_and_bits(h)}, {kind}", "Entropy of the conditional shown below",
                      framed=True)
             )  # fmt: skip
-        sharp = self.desk.sharp_words
+        sharp = "" if film.exact else self.desk.sharp_words
         chips += [Chip(sharp, "The conditionals are sharpened", palette.warning, "dot",
                        framed=True)] if sharp else []  # fmt: skip
         chips.append(Chip(f"step {spaced(film.step)}", "Training step of these weights",
