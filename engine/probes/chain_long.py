@@ -23,6 +23,8 @@ from engine.wire.fields import Value
 MOST_STEPS, MOST_CHAINS, MARKS = 100_000, 4000, 36
 #: Cells a side of the histogram, and nodes a side for the exact mean energy.
 CELLS, NODES = 24, 128
+#: Held-out observations whose mean energy is told, at most.
+MOST_DATA = 1000
 
 
 class Arguments(ChainSet, frozen=True):
@@ -43,8 +45,9 @@ def chain_long(view: View, arguments: Arguments) -> Iterator[Result]:
     - ``points`` (M, N', 2): the first 300 chains on the drawn plane.
 
     Values: ``floor``, the histogram's KL of as many exact draws, nats; ``exact_energy``, the mean
-    E of exact samples by quadrature; both None for more than two values. ``training_steps``, chain
-    steps in one training step; ``final`` the last mark.
+    E of exact samples by quadrature; both None for more than two values. ``data_energy``: the mean
+    E of held-out observations as they are, without noise, None where there are none.
+    ``training_steps``, chain steps in one training step; ``final`` the last mark.
 
     Raises:
         ValueError: An argument is out of range, or there is no such energy.
@@ -74,6 +77,7 @@ def _walk(view: View, land: Landscape, arguments: Arguments) -> Iterator[Result]
     values: dict[str, Value] = {
         "floor": None if law is None else law.floor(arguments.n),
         "exact_energy": None if law is None else law.energy,
+        "data_energy": _of_data(view, land),
         "training_steps": training_steps(view.model),
         "final": arguments.steps,
     }
@@ -100,6 +104,16 @@ def _walk(view: View, land: Landscape, arguments: Arguments) -> Iterator[Result]
             "lost": torch.tensor([f[3] for f in found]),
         }
         yield Result(arrays, values, final=mark == marks[-1])
+
+
+def _of_data(view: View, land: Landscape) -> float | None:
+    """Mean E of held-out observations, those of the landscape's class where it has one."""
+    data, labels = view.dataset.test, view.dataset.test_labels
+    if land.of_class >= 0 and labels is not None:
+        data = data[labels == land.of_class]
+    if not len(data) or land.kind == "target":
+        return None
+    return float(scored(view, land, data[:MOST_DATA].flatten(1)).mean())
 
 
 class _Law:

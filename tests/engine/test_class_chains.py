@@ -95,3 +95,14 @@ def test_they_start_from_data_of_their_class() -> None:
 def test_refusals(name: str, of_class: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ask(view(name), "chain_walk", n=2, steps=1, of_class=of_class)
+
+
+def test_the_long_run_knows_the_energy_of_data_of_its_class() -> None:
+    shown = view()
+    data, labels = shown.dataset.test, shown.dataset.test_labels
+    assert labels is not None
+    for of_class, seen in ((-1, labels >= 0), (5, labels == 5)):
+        (*_, last) = ask(shown, "chain_long", n=3, steps=2, of_class=of_class)
+        land = landscape_of(shown.model, shown.dataset, of_class=of_class)
+        wanted = float(land.energy(data[seen]).mean())
+        assert last.values["data_energy"] == pytest.approx(wanted, rel=1e-4)

@@ -116,7 +116,7 @@ def chain_long(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> 
         "lost": np.zeros(len(marks), np.float32), "points": np.zeros((len(marks), 30, 2)),
     }, {
         "floor": None if wide else 0.04, "exact_energy": None if wide else 1.0,
-        "training_steps": 5, "final": wanted["steps"],
+        "training_steps": 5, "final": wanted["steps"], "data_energy": 1.25,
     }  # fmt: skip
 
 

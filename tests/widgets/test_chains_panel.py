@@ -360,6 +360,7 @@ def test_the_long_run_marks_the_training(panel: ChainsPanel) -> None:
     mode = panel.buffer
     assert mode.energy.value_at("mean", 100.0) == pytest.approx(1.0 + np.exp(-5.0))
     assert mode.kl.value_at("floor", 0.0) == 0.04
+    assert mode.energy.value_at("data", 0.0) == 1.25
     assert mode.rules[0].at == pytest.approx(np.log10(5))
     mode.set_log("log", on=False)
     assert mode.rules[0].at == 5

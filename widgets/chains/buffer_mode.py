@@ -295,6 +295,14 @@ class BufferMode(Mode):
             self.energy.set_floor("exact", exact, Stroke(
                 "exact samples", palette.truth, 1.4, dashed=True,
                 tooltip="∫ p(x) E(x) dx at T, by quadrature"))  # fmt: skip
+        data = as_float(values.get("data_energy"))
+        if data is None:
+            self.energy.remove("data")
+        else:
+            self.energy.set_floor("data", data, Stroke(
+                "held-out data", palette.data, 1.4, dashed=True, tooltip="Their mean E, as they "
+                "are; what lies above is less like them, which tells what does not belong"
+            ))  # fmt: skip
         self.energy.fit()
         kl, floor = np.asarray(arrays["kl"], np.float64)[walked], as_float(values.get("floor"))
         self.kl.setVisible(bool(np.isfinite(kl).any()))
