@@ -156,4 +156,5 @@ def score(view: RunView) -> str:
     if value is None:
         return ""
     exact = Capability.LOG_PROB in view.info.card.capabilities
-    return f"held-out NLL {'' if exact else '≤ '}{value:.3f} nats"
+    told = f"{value:.3f}".replace("-", "−")
+    return f"held-out NLL {'' if exact else '≤ '}{told} nats"

@@ -23,7 +23,10 @@ def view(run: str = "run-1", state: str = "training", place: int = 0) -> RunView
 
 
 def test_headline_has_title_step_and_exact_number() -> None:
-    assert headline(view()) == "▶ Toy · Data   12.3k   held-out NLL 1.750 nats"
+    shown = view()
+    assert headline(shown) == "▶ Toy · Data   12.3k   held-out NLL 1.750 nats"
+    shown.metrics.append(m.Metrics("run-1", ("held_out_nll",), np.array([2]), np.array([[-48.3]])))
+    assert headline(shown).endswith("held-out NLL −48.300 nats")
 
 
 def test_a_bound_is_marked_as_a_bound() -> None:

@@ -225,6 +225,13 @@ def test_the_volumes_come_first_and_never_replace_the_whole(panel: Any) -> None:
     side = panel.sides["layers"]
     whole = side._answer
     assert len(side.table.columns) == 4
+    few = np.array([[1e-320, 2.0, 0.0, 1.0], [0.5, np.inf, 0.0, 1e301]])
+    wide = msgspec.structs.replace(whole, arrays={**whole.arrays, "area_change": few})
+    side.show_answer("layers", wide)
+    assert side.table.columns[1].texts == (
+        ("< 1e−300", "0.5"), ("2", "> 1e300"), ("< 1e−300", "< 1e−300"), ("1", "> 1e300")
+    )  # fmt: skip
+    side.show_answer("layers", whole)
     late = {n: a for n, a in whole.arrays.items() if n in ("mean_abs_log_det", "area_change")}
     part = msgspec.structs.replace(whole, arrays=late)
     panel.show_answer("layers", part)
@@ -440,6 +447,17 @@ def test_layers_stand_one_above_the_other_where_there_is_opengl(panel: Any) -> N
     stack = panel.stages.currentWidget()
     assert isinstance(stack, Stack)
     walk = panel.stage.walk
+    # All of it is in sight: the corners of data and base, as far as lines go.
+    stack.resize(350, 430)
+    QCoreApplication.processEvents()
+    corners = np.array([
+        (x, y, z) for x in (-HALF_WIDTH, HALF_WIDTH) for y in (-HALF_WIDTH, HALF_WIDTH)
+        for z in (-HALF_HEIGHT, HALF_HEIGHT)
+    ])  # fmt: skip
+    found = stack._points.get_transform("visual", "canvas").map(corners)
+    spots = found[:, :2] / found[:, 3:]
+    assert (spots >= 0).all()
+    assert (spots <= stack._canvas.size).all()
     for at in (0.0, 2.5, 4.0):
         panel.clock.go(at)
         places = stack._points._data["a_position"]

@@ -209,7 +209,7 @@ def _columns(answer: Answer) -> tuple[Column, ...]:
         Column("|log-det|", ("mean, nats",), tuple((short(float(v)),) for v in sizes),
                linear_spans(sizes, 0.0, nice_ceiling(float(sizes.max(initial=0.0)))),
                f"How much the layer changes volume, {of}"),
-        Column("volume ×", ("25 %", "75 %"), _pairs(change), log_spans(change, -reach, reach),
+        Column("volume ×", ("25 %", "75 %"), _factors(change), log_spans(change, -reach, reach),
                f"Factor by which a small volume changes, data → base: the middle half {of}"),
     ]  # fmt: skip
     if "condition" in arrays:
@@ -229,6 +229,15 @@ def _columns(answer: Answer) -> tuple[Column, ...]:
                           "To the base and back to the input of this layer: largest error of any "
                           f"value, in the units there, {of}"))  # fmt: skip
     return tuple(columns)
+
+
+def _factors(values: Floats) -> tuple[tuple[str, ...], ...]:
+    """Factors that no number type holds are told by where those end, not as 0 or ∞."""
+    small, large = "< 1e−300", "> 1e300"
+    return tuple(
+        tuple(small if v < 1e-300 else large if v > 1e300 else short(v) for v in column)
+        for column in values.T.tolist()
+    )
 
 
 def _pairs(values: Floats) -> tuple[tuple[str, ...], ...]:

@@ -48,7 +48,7 @@ class Stack(Cloud):
         self._axes.visible = False
         self._walk: Walk | None = None
         self._middle, self._reach = np.zeros(2), 1.0
-        self._camera.elevation, self._camera.distance = 22, 6.4
+        self._camera.elevation, self._camera.distance = 22, 7.8
         self.restyle()
 
     def set_walk(self, walk: Walk | None) -> None:
