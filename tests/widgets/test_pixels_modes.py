@@ -190,3 +190,25 @@ def test_densities_have_no_top_p_and_no_curve_of_another_value(panel: PixelsPane
     assert "pause to see its density" in grow.bars._words
     panel.open_run(info_of())
     assert panel.asks(rest=True)["samples"].arguments["top_p"] == 0.9
+
+
+def test_an_example_of_two_peaks_can_be_fitted(panel: PixelsPanel) -> None:
+    info = info_of()
+    panel.open_run(info)
+    panel.set_mode("errors")
+    errors: Any = panel.modes["errors"]
+    assert not errors.tools._choices["source"][1].isVisible()
+    errors.switch.buttons["families"].click()
+    assert "counts" not in serve(panel, info)["families"].arrays
+    errors.tools.switch("source", "peaks")
+    counts = serve(panel, info)["families"].arrays["counts"]
+    middle = len(counts) // 2
+    assert counts[:middle].max() == counts[middle:].max() > 20 * max(counts[middle], 1)
+    assert "values of an example" in panel.chips.accessibleName()
+    assert errors.families.canvas.at is None
+    errors.families.canvas.chosen.emit(9)
+    asked = serve(panel, info)["families"]
+    assert "counts" not in asked.arrays
+    assert asked.arguments["index"] == 9
+    assert errors.tools.values["source"] == "data"
+    assert "training values" in panel.chips.accessibleName()

@@ -17,7 +17,7 @@ from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.cells import Cells, setting
 from widgets.pixels.desk import Desk
-from widgets.pixels.families import FamiliesView
+from widgets.pixels.families import SOURCE_TIP, SOURCES, FamiliesView
 from widgets.pixels.map_view import MapView
 from widgets.pixels.mode import Mode
 from widgets.pixels.words import fixed, spaced
@@ -63,6 +63,8 @@ class ErrorsMode(Mode):
         self.tools.set_choices("prefix", PREFIXES)
         self.tools.add_choice("view", "Each value by itself, or summed up along the order")
         self.tools.set_choices("view", VIEWS)
+        self.tools.add_choice("source", SOURCE_TIP)
+        self.tools.set_choices("source", SOURCES)
         page = QWidget()
         grid = QGridLayout(page)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -81,6 +83,7 @@ class ErrorsMode(Mode):
         self.tools.chosen.connect(self._on_chosen)
         self.families.asks_changed.connect(self.asks_changed)
         self.families.chips_changed.connect(self.chips_changed)
+        self.families.source_changed.connect(lambda: self.tools.set_choice("source", "data"))
 
     # --- run ----------------------------------------------------------------------------------
 
@@ -204,6 +207,7 @@ class ErrorsMode(Mode):
         own = self.switch.current != "families"
         for name in ("prefix", "view"):
             self.tools.show_choice(name, own)
+        self.tools.show_choice("source", not own)
 
     # --- the user -----------------------------------------------------------------------------
 
@@ -216,6 +220,8 @@ class ErrorsMode(Mode):
     def _on_chosen(self, name: str, value: Any) -> None:
         if name == "prefix":
             self.prefix = float(value)
+        elif name == "source":
+            self.families.set_source(str(value))
         else:
             self.view = str(value)
             self.curves.clear()

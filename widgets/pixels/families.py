@@ -16,6 +16,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from engine.wire.fields import Value
 from engine.wire.messages import Answer
 from widgets.controls.chips import Chip
 from widgets.look import Look
@@ -27,6 +28,13 @@ from widgets.plots.colours import part_colour
 from widgets.plots.curves import CurvePlot, Stroke
 
 COLUMNS = ("family", "parameters", "NLL, nats")
+#: What is fitted: the data, or an example in which one curve cannot be two.
+SOURCES = (("training data", "data"), ("two peaks", "peaks"))
+SOURCE_TIP = (
+    "Whose histogram is fitted: that of a value over the training data, or an example of 64 "
+    "levels with two peaks, of which a Gaussian makes one broad hill"
+)
+N_PEAK_LEVELS = 64
 COLUMN_TIPS = (
     "The output distribution",
     "Numbers that a network has to give out for it",
@@ -40,15 +48,17 @@ class FamiliesView(QWidget):
     Signals:
         asks_changed: Another value or another family is looked at.
         chips_changed: :meth:`chips` are others.
+        source_changed: The data are fitted again, for a value of theirs was clicked.
     """
 
     asks_changed = Signal()
     chips_changed = Signal()
+    source_changed = Signal()
 
     def __init__(self, look: Look, desk: Desk) -> None:
         super().__init__()
         self.look, self.desk = look, desk
-        self.index = 0
+        self.index, self.source = 0, "data"
         self._answer: Answer | None = None
         self._shown = ""
         self.canvas, self.curves = PixelCanvas(look), CurvePlot(look)
@@ -95,8 +105,16 @@ class FamiliesView(QWidget):
             self.index = cells.index_at(cells.rows // 2, cells.columns // 2) or 0
 
     def questions(self) -> dict[str, Question]:
-        """The fits to the histogram of the chosen value."""
-        return {"families": Question("output_families", {"index": self.index}, live=False)}
+        """The fits to the histogram of the chosen value, or to the example's."""
+        arrays = {"counts": two_peaks()} if self.source == "peaks" else {}
+        wanted: dict[str, Value] = {"index": self.index}
+        return {"families": Question("output_families", wanted, arrays, live=False)}
+
+    def set_source(self, source: str) -> None:
+        """Fit the data or the example."""
+        self.source = source
+        self._draw_picture()
+        self.asks_changed.emit()
 
     def show_answer(self, part: str, answer: Answer) -> None:
         """Draw the fits."""
@@ -119,8 +137,9 @@ class FamiliesView(QWidget):
             chips.append(Chip(f"least possible {fixed(least, 3)} nats, exact", tip,
                               self.look.palette.data, "dot", framed=True))  # fmt: skip
         if isinstance(n, float):
-            chips.append(Chip(f"{spaced(int(n))} training values", "What the families are fitted "
-                              "to by maximum likelihood", framed=True))  # fmt: skip
+            what = "values of an example" if self.source == "peaks" else "training values"
+            chips.append(Chip(f"{spaced(int(n))} {what}", "What the families are fitted to by "
+                              "maximum likelihood", framed=True))  # fmt: skip
         kinds = v.get("kinds")
         if isinstance(kinds, list) and "density" in kinds:
             tip = "Its NLL can be below 0 and must not be compared with the others"
@@ -197,15 +216,21 @@ class FamiliesView(QWidget):
         if cells is None or not len(examples):
             return
         everything = np.ones(cells.size, dtype=bool)
-        self.canvas.set_title(f"histogram of {cells.words(self.index)}", self.look.palette.data)
+        title = f"histogram of {cells.words(self.index)}"
+        if self.source == "peaks":
+            title = "an example; click a value for the data's"
+        self.canvas.set_title(title, self.look.palette.data)
         mean = examples.mean(0)
         self.canvas.set_cells(cells, cells.pixels(mean, everything, self.look.palette.raised))
-        self.canvas.set_at(self.index)
+        self.canvas.set_at(self.index if self.source == "data" else None)
 
     # --- the user -----------------------------------------------------------------------------
 
     def _on_chosen(self, index: int) -> None:
         self.index = index
+        if self.source != "data":
+            self.source = "data"
+            self.source_changed.emit()
         self.asks_changed.emit()
 
     def _on_selected(self) -> None:
@@ -213,6 +238,13 @@ class FamiliesView(QWidget):
         names = self._column("names")
         self._shown = str(names[rows[0].row()]) if rows and rows[0].row() < len(names) else ""
         self._draw_curves()
+
+
+def two_peaks() -> np.ndarray[Any, Any]:
+    """A histogram of two bells, at a quarter and three quarters of 64 levels."""
+    places = (np.arange(N_PEAK_LEVELS) + 0.5) / N_PEAK_LEVELS
+    bells = sum(np.exp(-0.5 * ((places - centre) / 0.05) ** 2) for centre in (0.25, 0.75))
+    return np.asarray(np.round(60.0 * bells))
 
 
 def _stairs(values: np.ndarray[Any, Any]) -> tuple[Any, Any]:
