@@ -100,8 +100,9 @@ class SingleEvent:
             raise ValueError(f"{self.model.card.title} has no decoder")
         parents: dict[str, Tensor] = {}
         for latent in self.model.latents:
-            shape = () if parents else (N_DRAWS,)
-            parents[latent.name] = draw(self.model.prior(parents), generator, shape)
+            prior = self.model.prior(parents)
+            shape = () if prior.batch_shape else (N_DRAWS,)
+            parents[latent.name] = draw(prior, generator, shape)
         return self.flat.join({name: value[:, None] for name, value in parents.items()})[:, 0]
 
     def room(self, generator: torch.Generator) -> Box:

@@ -351,3 +351,28 @@ def test_refusals_name_what_was_given() -> None:
         list(posterior_truth.ask(View(model, data, 0), {}))
     with pytest.raises(ValueError, match="start: given 'nowhere'"):
         list(posterior_truth.ask(View(model, data, 0), {"start": "nowhere"}))
+
+
+@pytest.mark.parametrize("name", ["vlae", "hvae", "ladder_vae"])
+def test_two_levels_of_one_latent_each_have_a_true_posterior(name: str) -> None:
+    """The VLAE's levels have no parents, so their prior draws all by themselves."""
+    data = build_dataset("two_moons", n_samples=60)
+    settings: dict[str, Any] = {"hidden_features": (6, 6), "latent_features": 1}
+    if name != "vlae":
+        settings |= {"n_layers": 2, "level_features": (6,)}
+    model = build_model(name, event_shape=(2,), **settings).double().eval()
+    event = {"event": data.test[0].numpy()}
+    found = list(posterior_truth.ask(View(model, data, 0), {"n_steps": 2}, event))[-1]
+    values: dict[str, Any] = dict(found.values)
+    assert values["kind"] == "quadrature"
+    assert len(values["names"]) == 2
+    x = data.test[:1].double()
+    z = torch.randn(200_000, 2, generator=generator(), dtype=torch.float64)
+    known: dict[str, Any] = {}
+    for place, latent in enumerate(model.latents):
+        prior = model.prior(known)
+        known[latent.name] = (prior.mean + prior.stddev * z[:, place, None]).detach()
+    log_x = model.decode(known).log_prob(x).detach()
+    estimate = float(torch.logsumexp(log_x, 0)) - math.log(len(z))
+    spread = float((log_x - log_x.max()).exp().std() / (log_x - log_x.max()).exp().mean())
+    assert abs(values["log_prob"] - estimate) < 6.0 * spread / len(z) ** 0.5 + 1e-3
