@@ -123,8 +123,9 @@ def find_real(model: GenerativeModel, name: str = "") -> Latent:
     """As :func:`find_latent`, and refuses one that is not real."""
     latent = find_latent(model, name)
     if latent.kind != "real":
+        kind = "binary" if latent.kind == "binary" else f"a {latent.kind}"
         raise ValueError(
-            f"latent: '{latent.name}' of {model.card.title} is a {latent.kind}, wanted a real one"
+            f"latent: '{latent.name}' of {model.card.title} is {kind}, wanted a real one"
         )
     return latent
 

@@ -308,6 +308,12 @@ def test_a_mixtures_components_are_its_levels() -> None:
         ask(shown, "latent_lattice", centre=np.zeros(1), basis=np.eye(1))
 
 
+def test_a_coin_is_binary_and_no_plane() -> None:
+    model = build_model("bernoulli_gaussian", event_shape=(2,))
+    with pytest.raises(ValueError, match="Gaussians is binary, wanted a real one"):
+        ask(view(model, Points(torch.randn(9, 2))), "latent_point", index=0)
+
+
 def test_bits_are_shown_in_all_patterns_or_one_by_one() -> None:
     class Bits(GaussianToy):
         card = toy_card("bits")
