@@ -62,8 +62,18 @@ def unit_use(
             other = z | {latent.name: _exchanged(z[latent.name], unit)}
             change = model.decode(other, context=labels).log_prob(x) - whole
             use[unit] = float(change.abs().mean())
-        found[latent.name] = use if bool((use > IGNORED_BELOW).any()) else use * torch.nan
+        told = bool((use > IGNORED_BELOW).any()) or not _moves_others(model, latents, latent, z)
+        found[latent.name] = use if told else use * torch.nan
     return found
+
+
+def _moves_others(
+    model: Decoding, latents: tuple[Latent, ...], latent: Latent, z: dict[str, Tensor]
+) -> bool:
+    """Whether the prior of the next latent depends on this one, as in a hierarchy."""
+    place = latents.index(latent) + 1
+    known = {each.name: z[each.name] for each in latents[:place]}
+    return place < len(latents) and bool(model.prior(known).batch_shape)
 
 
 def _exchanged(values: Tensor, unit: int) -> Tensor:

@@ -48,6 +48,25 @@ def test_a_planted_dead_unit_is_flagged_within_fifty_steps() -> None:
     np.testing.assert_allclose(arrays["unit_kl"].sum(), values["kl"][0], rtol=1e-4)
 
 
+@pytest.mark.parametrize(("name", "config"), [("vae", {}), ("vlae", {"hidden_features": (8, 8)})])
+def test_a_decoder_that_ignores_every_unit_is_flagged_at_once(
+    name: str, config: dict[str, Any]
+) -> None:
+    data = build_dataset("two_moons", n_samples=300)
+    model = build_model(name, event_shape=(2,), latent_features=2, **config)
+    trainer = Trainer(model, data, batch_size=64, seed=0, device="cpu")
+    for _ in range(60):
+        trainer.step()
+    model.eval()
+    *_, last = (m for m in model.decoder.modules() if isinstance(m, torch.nn.Linear))
+    with torch.no_grad():
+        last.weight.zero_()
+    _, arrays = asked(model, data, n=60)
+    assert (arrays["unit_use"] == 0.0).all()
+    assert arrays["unit_dead"].all()
+    assert arrays["unit_activity"].max() > 0.1  # the encoder does not know yet
+
+
 def test_use_is_the_change_when_a_unit_is_exchanged() -> None:
     model = MeanFieldPPCA()
     x = torch.randn(5, 3, generator=generator(), dtype=torch.float64)
