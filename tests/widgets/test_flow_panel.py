@@ -16,7 +16,6 @@ from engine.wire.messages import RunInfo
 from tests.widgets import flow_fakes
 from tests.widgets.fakes import MODELS, FakeEngine, model_card, run_info
 from widgets.flow.clock import SLOW_PACE
-from widgets.flow.layer_table import Column
 from widgets.flow.passes_view import Row
 from widgets.flow.stack import HALF_HEIGHT, HALF_WIDTH, Stack
 from widgets.flow.stage import DENSITY, LABEL, NONE, VOLUME
@@ -313,17 +312,6 @@ def test_draws_of_a_target_are_called_so(panel: Any) -> None:
     assert any(chip.text.endswith("draws of the target") for chip in panel.chips.chips)
 
 
-def test_long_names_of_layers_take_two_lines(panel: Any) -> None:
-    table = panel.sides["layers"].table
-    column = Column("c", ("low", "high"), (("1.25e-12", "1.25e+12"),) * 2, np.zeros((2, 2)), "")
-    table.set_layers(("scale 1, step 2: actnorm", "scale 1, step 3: actnorm"), (column,) * 4)
-    table.resize(300, 200)
-    assert table.is_stacked
-    room = table.fontMetrics().horizontalAdvance("scale 1, step 2") + 2
-    assert table.name_lines(table.names[0], room) == ("scale 1, step 2", "actnorm")
-    assert table.name_lines("planar 1", room) == ("planar 1",)
-
-
 def test_colours_by_label_density_or_none(panel: Any) -> None:
     info = run_info("realnvp", (2,), labels=("left", "right"))
     panel.open_run(info)
@@ -490,21 +478,3 @@ def test_the_panel_may_be_small(panel: Any, side: str) -> None:
     panel.resize(900, 500)
     QCoreApplication.processEvents()
     assert panel.side.mapTo(panel, panel.side.rect().topLeft()).x() > panel.stage.width()
-
-
-def test_a_matrix_says_as_much_as_there_is_room_for(panel: Any) -> None:
-    view = panel.sides["jacobian"].layer
-    names = ("microphone 3", "microphone 2", "microphone 1")
-    values = np.array([[0.333, 0.0, 0.0], [-0.4561, 1.0, 0.0], [0.1, -0.6217, 2.0]])
-    view.set_matrix(values, names, "layer", diagonal=True)
-    view.resize(600, 600)
-    assert view.digits == 3
-    wide = view.scale_words
-    line = view.fontMetrics().height()
-    view.resize(600, round(3 * 41 + 3.9 * line) + 1)  # cells of 41 pixels
-    assert view.digits == 2
-    assert view.column_names == ("3", "2", "1")
-    view.resize(600, 110)
-    assert view.digits == 0
-    view.resize(110, 300)
-    assert len(view.scale_words) < len(wide)

@@ -30,6 +30,7 @@ class StagePanel(Panel):
         BESIDE_FROM: Pixels at scale 1: from this width on the pages stand beside the stage.
         ROOMY_FROM: From this width on the stage gets more than half of it.
         SIDE_FROM_HEIGHT: From this height on pages have room below the stage.
+        LOW: Below this height the stage stands alone.
         ROW_FROM, ROWS_FROM_HEIGHT: The width that one row of tools takes, and the height that has
             two rows.
     """
@@ -39,6 +40,7 @@ class StagePanel(Panel):
     BESIDE_FROM: ClassVar[int] = 720
     ROOMY_FROM: ClassVar[int] = 0
     SIDE_FROM_HEIGHT: ClassVar[int] = 480
+    LOW: ClassVar[int] = 220
     ROW_FROM: ClassVar[int] = 560
     ROWS_FROM_HEIGHT: ClassVar[int] = 480
 
@@ -158,7 +160,9 @@ class StagePanel(Panel):
         roomy = self.width() >= px(self.ROOMY_FROM)
         for index, share in enumerate((3, 2) if roomy else (1, 1)):
             self._split.setStretch(index, share)
-        self._right.setVisible(beside or self.height() >= px(self.SIDE_FROM_HEIGHT))
+        low = self.height() < px(self.LOW)
+        self._right.setVisible(not low if beside else self.height() >= px(self.SIDE_FROM_HEIGHT))
+        self.chips.setVisible(not low)
         apart = self.width() < px(self.ROW_FROM) and self.height() >= px(self.ROWS_FROM_HEIGHT)
         self._top.setDirection(way.TopToBottom if apart else way.LeftToRight)
 
