@@ -77,6 +77,10 @@ def _own(counts: np.ndarray) -> Tensor:
 
 def _of_data(view: View, arguments: Arguments) -> Tensor:
     """The histogram of one value over the training data that agree on the given ones."""
+    if not len(view.dataset.train):
+        raise ValueError(
+            "output families: given a run without observations, wanted one with data, or counts"
+        )
     flat = view.dataset.train.reshape(len(view.dataset.train), -1).cpu()
     indices = (arguments.index, *arguments.given)
     if not all(0 <= i < flat.shape[1] for i in indices):

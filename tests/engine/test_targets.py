@@ -11,12 +11,14 @@ from scipy import integrate
 
 from engine.capabilities import capabilities_of
 from engine.estimators.quadrature import kl_divergence
-from engine.registry import build_dataset, build_model, models
+from engine.probe import View
+from engine.registry import build_dataset, build_model, models, probes
 from engine.target import Target
 from engine.training import Trainer, fit
 from engine.variational import free_energy
 from engine.wire.capability import Capability
 from tests.engine.choice import POINT_MODELS
+from tests.gpu.cases import ARGUMENTS
 
 ENERGIES = ("U1", "U2", "U3", "U4")
 
@@ -119,3 +121,16 @@ def test_annealing_rises_to_one() -> None:
     betas = [config.inverse_temperature(step) for step in (0, 50, 99, 1000)]
     assert betas == [0.01, 0.51, 1.0, 1.0]
     assert target("U2", anneal_steps=0).config.inverse_temperature(0) == 1.0
+
+
+@pytest.mark.parametrize("question", [name for name in probes() if name != "preview_table"])
+def test_a_question_about_observations_is_answered_by_draws_or_refused(question: str) -> None:
+    data = target("U1")
+    model = build_model("maf", event_shape=(2,), dataset=data, n_layers=1, hidden_features=(8,))
+    view = View(model.eval().requires_grad_(False), data, step=0)
+    try:
+        found = list(probes()[question].ask(view, ARGUMENTS.get(question, {})))
+    except ValueError as refusal:
+        assert str(refusal)
+    else:
+        assert found
