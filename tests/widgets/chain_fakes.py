@@ -142,7 +142,27 @@ def chain_truth(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) ->
     return arrays, values
 
 
+def outliers(info: RunInfo, wanted: dict[str, Any], given: dict[str, Any]) -> Answered:
+    """Three kinds outside, each further away; of pictures with a classifier's doubt."""
+    random = np.random.default_rng(4)
+    spread = random.normal(size=(4, 50)) + np.array([0.0, 1.0, 9.0, 0.1])[:, None]
+    arrays: dict[str, Any] = {"energy": spread}
+    values: dict[str, Value] = {
+        "names": ["independent values", "noise", "two at once"], "n": 50, "split": "validation",
+        "auroc": [0.76, 1.0, 0.528], "auroc_error": [0.048, 0.0, 0.058],
+    }  # fmt: skip
+    if wanted["n_pictures"]:
+        shape = info.data.event.shape
+        arrays |= {
+            "unsure": random.random((4, 50)), "pictures": random.random((4, 16, *shape)),
+            "typical": random.random((16, *shape)), "odd": random.random((16, *shape)),
+        }  # fmt: skip
+        values |= {"auroc_unsure": [0.5, 0.6, 0.7], "auroc_unsure_error": [0.01, 0.02, 0.03]}
+    return arrays, values
+
+
 PROBES = {
     "energy_surface": energy_surface, "chain_walk": chain_walk, "two_forces": two_forces,
     "replay_buffer": replay_buffer, "chain_long": chain_long, "chain_truth": chain_truth,
+    "outliers": outliers,
 }  # fmt: skip

@@ -236,7 +236,7 @@ def test_answers(panel: ChainsPanel) -> None:
             assert not panel.grab().isNull(), words
 
 
-@pytest.mark.parametrize("mode", ["forces", "buffer", "truth"])
+@pytest.mark.parametrize("mode", ["forces", "buffer", "truth", "outside"])
 @pytest.mark.parametrize("shape", [(2,), (1, 8, 8)])
 def test_pages(panel: ChainsPanel, mode: str, shape: tuple[int, ...]) -> None:
     engine = opened(panel, shape=shape)

@@ -11,6 +11,7 @@ from widgets.chains.buffer_mode import LONGEST, ORDERS, BufferMode
 from widgets.chains.desk import Desk
 from widgets.chains.forces_mode import ForcesMode
 from widgets.chains.moves_bar import MovesBar
+from widgets.chains.outside_mode import OutsideMode
 from widgets.chains.truth_mode import TruthMode
 from widgets.chains.walk_mode import ARROWS, TOGGLES, VIEWS, WalkMode
 from widgets.look import Look
@@ -21,6 +22,7 @@ MODES = (
     ("forces", "Forces", "Training as two forces: data pull the energy down, chains push it up"),
     ("buffer", "Long run", "The training's replay buffer, and chains far beyond its length"),
     ("truth", "Truth", "Have the chains mixed? R-hat, occupancy, and the bias of their law"),
+    ("outside", "Outside", "The energy as a score of what is unlike the data, with its AUROC"),
 )
 HINT = "Choose 2-D data and the energy-based model on the left, then press play (space)."
 
@@ -46,6 +48,7 @@ class ChainsPanel(ModePanel):
         self.walk = WalkMode(look, self.desk)
         self.forces = ForcesMode(look, self.desk, self.walk)
         self.buffer, self.truth = BufferMode(look, self.desk), TruthMode(look, self.desk)
+        self.outside = OutsideMode(look, self.desk)
         self.bar = MovesBar(look, self.desk)
         self.bar.chosen.connect(self._on_chosen)
         self.bar.again.connect(lambda: self._on_chosen("seed", self.desk.seed + 1))
@@ -56,6 +59,7 @@ class ChainsPanel(ModePanel):
                 "forces": self.forces,
                 "buffer": self.buffer,
                 "truth": self.truth,
+                "outside": self.outside,
             },
             self.bar,
         )

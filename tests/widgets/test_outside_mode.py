@@ -1,0 +1,63 @@
+"""Outside: both scores as histograms, the areas as chips, the events beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.widgets.fakes import FakeEngine, run_info
+from widgets.chains.outside_mode import BINS, HELD_OUT, TIPS
+from widgets.panel import Panel, Pointed
+from widgets.panels.chains import ChainsPanel
+
+
+@pytest.fixture
+def panel(show_panel: Callable[[type[Panel]], Panel]) -> ChainsPanel:
+    made = show_panel(ChainsPanel)
+    assert isinstance(made, ChainsPanel)
+    made.resize(1100, 700)
+    made.open_run(run_info("ebm", (2,)))
+    made.set_mode("outside")
+    return made
+
+
+def test_scores_and_areas_are_those_of_the_answer(panel: ChainsPanel) -> None:
+    told: list[Pointed | None] = []
+    panel.outside.pointed.connect(told.append)
+    FakeEngine(run_info("ebm", (2,))).serve(panel)
+    mode = panel.outside
+    assert mode.energy.names == (HELD_OUT, *TIPS)
+    assert not mode.unsure.isVisible()
+    assert not mode.side.isVisible()
+    assert any("noise: AUROC 1.000 ± 0.000" in chip.text for chip in panel.chips.chips)
+    assert not any("doubt" in chip.text for chip in panel.chips.chips)
+    mode.energy.hovered.emit((5.0, 0.1))
+    assert told[-1] is not None
+    assert (HELD_OUT, "0.0% above") in told[-1].rows
+    assert ("noise", "100.0% above") in told[-1].rows
+
+
+def test_every_event_is_counted_though_the_far_ones_are_beyond_the_end(panel: ChainsPanel) -> None:
+    FakeEngine(run_info("ebm", (2,))).serve(panel)
+    for name in (HELD_OUT, *TIPS):
+        curve = panel.outside.energy._curves[name]
+        assert len(curve.y) == 2 * BINS + 2
+        assert float(np.sum(curve.y[1:-1:2])) == pytest.approx(1.0)
+
+
+def test_pictures_come_with_a_classifiers_doubt(panel: ChainsPanel) -> None:
+    info = run_info("ebm", (1, 8, 8))
+    panel.open_run(info)
+    panel.set_mode("outside")
+    assert panel.asks(rest=False)["outside"].arguments["n_pictures"] > 0
+    FakeEngine(info).serve(panel)
+    mode = panel.outside
+    assert mode.unsure.isVisible()
+    assert mode.side.isVisible()
+    assert [grid.count for grid in mode.grids.values()] == [16] * 5
+    assert any("by doubt 0.600 ± 0.020" in chip.text for chip in panel.chips.chips)
+    panel.open_run(run_info("ebm", (2,)))
+    assert not mode.side.isVisible()
+    assert mode.energy.names == ()
