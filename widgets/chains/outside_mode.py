@@ -33,8 +33,8 @@ TIPS = {
 NO_DATA = "There are no observations here: a target stands in the place of the data."
 AREA_TIP = (
     "AUROC: the chance that an event of this kind has a higher score than a held-out one, ± its "
-    "standard error; ½ where the score cannot tell them apart. First the energy, then the doubt "
-    "1 − max p(y|x) of a classifier"
+    "standard error; ½ where the score cannot tell them apart. Above, the energy; below, the "
+    "doubt 1 − max p(y|x) of a classifier"
 )
 
 
@@ -43,7 +43,8 @@ class OutsideMode(Mode):
 
     def __init__(self, look: Look, desk: Desk) -> None:
         super().__init__(look, desk)
-        self.energy, self.unsure = CurvePlot(look, wrap_legend=True), CurvePlot(look)
+        self.energy = CurvePlot(look, wrap_legend=True)
+        self.unsure = CurvePlot(look, wrap_legend=True)
         self.side = QWidget()
         self.grids: dict[str, ImageGrid] = {}
         self._answer: Answer | None = None
@@ -100,17 +101,12 @@ class OutsideMode(Mode):
             self._draw()
 
     def chips(self) -> tuple[Chip, ...]:
-        """How well each kind is told, by the energy and by the doubt."""
+        """What was compared."""
         if self._answer is None:
             return ()
-        values, chips = self._answer.values, []
-        for index, name in enumerate(self._names()):
-            words = f"{name}: AUROC {_area(values, 'auroc', index)}"
-            if values.get("auroc_unsure"):
-                words += f", by doubt {_area(values, 'auroc_unsure', index)}"
-            tip = f"{TIPS.get(name, '')}. {AREA_TIP}"
-            chips.append(Chip(words, tip, self._colour(name), "dot", framed=True))
-        return tuple(chips)
+        n, split = self._answer.values.get("n"), self._answer.values.get("split")
+        words = f"{n} events of the {split} split, and as many of each kind outside"
+        return (Chip(words, AREA_TIP, self.look.palette.data, "dot", framed=True),)
 
     # --- drawing ------------------------------------------------------------------------------
 
@@ -120,22 +116,32 @@ class OutsideMode(Mode):
 
     def _colour(self, name: str) -> str:
         palette = self.look.palette
-        colours = dict(zip(TIPS, (palette.model, palette.warning, palette.error), strict=True))
+        colours = dict(zip(TIPS, (palette.model, palette.muted, palette.error), strict=True))
         return colours.get(name, palette.data)
+
+    def _area(self, name: str, index: int) -> str:
+        """Such as 0.981 ± 0.004, in words."""
+        values = self._answer.values if self._answer is not None else {}
+        areas, errors = values.get(name), values.get(f"{name}_error")
+        if not isinstance(areas, list) or not isinstance(errors, list):
+            return "?"
+        if index >= min(len(areas), len(errors)):
+            return "?"
+        return f"{fixed(float(areas[index]), 3)} ± {fixed(float(errors[index]), 3)}"
 
     def _draw(self) -> None:
         if self._answer is None:
             return
         arrays = self._answer.arrays
-        self._draw_scores(self.energy, np.asarray(arrays["energy"], np.float64))
+        self._draw_scores(self.energy, np.asarray(arrays["energy"], np.float64), "auroc")
         unsure = arrays.get("unsure")
         self.unsure.setVisible(unsure is not None)
         if unsure is not None:
-            self._draw_scores(self.unsure, np.asarray(unsure, np.float64))
+            self._draw_scores(self.unsure, np.asarray(unsure, np.float64), "auroc_unsure")
         self._draw_pictures(arrays)
         self.chips_changed.emit()
 
-    def _draw_scores(self, plot: CurvePlot, rows: Floats) -> None:
+    def _draw_scores(self, plot: CurvePlot, rows: Floats, area: str) -> None:
         finite = rows[np.isfinite(rows)]
         names = [HELD_OUT, *self._names()]
         if rows.ndim != 2 or len(rows) != len(names) or not finite.size:
@@ -144,15 +150,17 @@ class OutsideMode(Mode):
         low = float(finite.min())
         high = max(float(np.quantile(finite, SHOWN)), float(np.nanmax(rows[0])))
         edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
-        for name, row in zip(names, rows, strict=True):
+        for index, (name, row) in enumerate(zip(names, rows, strict=True)):
             heights, _ = np.histogram(np.clip(row, edges[0], edges[-1]), edges)
             y = np.repeat(heights / max(len(row), 1), 2)
             held_out = name == HELD_OUT
-            words = "What lies beyond the right end is counted in the last bin"
+            label = name if held_out else f"{name}, AUROC {self._area(area, index - 1)}"
+            tip = f"{TIPS.get(name, 'As they are')}. What lies beyond the right end is counted in "
+            tip += f"the last bin. {AREA_TIP}"
             plot.set_curve(name, np.repeat(edges, 2), np.concatenate([[0.0], y, [0.0]]), Stroke(
-                name, self._colour(name), 2.0 if held_out else 1.4, dashed=not held_out,
-                filled=0.3 if held_out else 0.0, thinned=False,
-                tooltip=f"{TIPS.get(name, 'As they are')}. {words}"))  # fmt: skip
+                label, self._colour(name), 2.0 if held_out else 1.4, dashed=not held_out,
+                filled=0.3 if held_out else 0.0, thinned=False, tooltip=tip))  # fmt: skip
+        plot.set_x_range((float(edges[0]), float(edges[-1])))
         plot.fit()
 
     def _draw_pictures(self, arrays: dict[str, Floats]) -> None:
@@ -194,13 +202,3 @@ class OutsideMode(Mode):
         for grid in self.grids.values():
             grid.restyle()
         self._draw()
-
-
-def _area(values: dict[str, Value], name: str, index: int) -> str:
-    """Such as 0.981 ± 0.004, in words."""
-    areas, errors = values.get(name), values.get(f"{name}_error")
-    if not isinstance(areas, list) or not isinstance(errors, list):
-        return "?"
-    if index >= min(len(areas), len(errors)):
-        return "?"
-    return f"{fixed(float(areas[index]), 3)} ± {fixed(float(errors[index]), 3)}"
