@@ -31,7 +31,8 @@ def test_scores_and_areas_are_those_of_the_answer(panel: ChainsPanel) -> None:
     assert mode.energy.names == (HELD_OUT, *TIPS)
     assert not mode.unsure.isVisible()
     assert not mode.side.isVisible()
-    assert mode.energy.label_of("noise") == "noise, AUROC 1.000 ± 0.000"
+    assert mode.energy.label_of("noise") == "noise, AUROC 1.000"
+    assert mode.energy.stroke_of("two at once").tooltip.startswith("AUROC 0.528 ± 0.058")
     assert any("50 events of the validation split" in chip.text for chip in panel.chips.chips)
     mode.energy.hovered.emit((5.0, 0.1))
     assert told[-1] is not None
@@ -57,7 +58,7 @@ def test_pictures_come_with_a_classifiers_doubt(panel: ChainsPanel) -> None:
     assert mode.unsure.isVisible()
     assert mode.side.isVisible()
     assert [grid.count for grid in mode.grids.values()] == [16] * 5
-    assert mode.unsure.label_of("noise") == "noise, AUROC 0.600 ± 0.020"
+    assert mode.unsure.label_of("noise") == "noise, AUROC 0.600"
     panel.open_run(run_info("ebm", (2,)))
     assert not mode.side.isVisible()
     assert mode.energy.names == ()

@@ -30,6 +30,7 @@ TIPS = {
     "noise": "Uniform between the data's least and greatest value",
     "two at once": "The mean of two events",
 }
+BEYOND = "What lies beyond the right end is counted in the last bin"
 NO_DATA = "There are no observations here: a target stands in the place of the data."
 AREA_TIP = (
     "AUROC: the chance that an event of this kind has a higher score than a held-out one, ± its "
@@ -119,15 +120,15 @@ class OutsideMode(Mode):
         colours = dict(zip(TIPS, (palette.model, palette.muted, palette.error), strict=True))
         return colours.get(name, palette.data)
 
-    def _area(self, name: str, index: int) -> str:
-        """Such as 0.981 ± 0.004, in words."""
+    def _area(self, name: str, index: int) -> tuple[str, str]:
+        """Such as 0.981 and 0.004, in words."""
         values = self._answer.values if self._answer is not None else {}
         areas, errors = values.get(name), values.get(f"{name}_error")
         if not isinstance(areas, list) or not isinstance(errors, list):
-            return "?"
-        if index >= min(len(areas), len(errors)):
-            return "?"
-        return f"{fixed(float(areas[index]), 3)} ± {fixed(float(errors[index]), 3)}"
+            return "?", "?"
+        if not 0 <= index < min(len(areas), len(errors)):
+            return "?", "?"
+        return fixed(float(areas[index]), 3), fixed(float(errors[index]), 3)
 
     def _draw(self) -> None:
         if self._answer is None:
@@ -154,8 +155,12 @@ class OutsideMode(Mode):
             heights, _ = np.histogram(np.clip(row, edges[0], edges[-1]), edges)
             y = np.repeat(heights / max(len(row), 1), 2)
             held_out = name == HELD_OUT
-            label = name if held_out else f"{name}, AUROC {self._area(area, index - 1)}"
-            tip = f"{TIPS.get(name, 'As they are')}. What lies beyond the right end is counted in "
+            found, error = self._area(area, index - 1)
+            label = name if held_out else f"{name}, AUROC {found}"
+            tip = "" if held_out else f"AUROC {found} ± {error}. "
+            tip += (
+                f"{TIPS.get(name, 'As they are')}. What lies beyond the right end is counted in "
+            )
             tip += f"the last bin. {AREA_TIP}"
             plot.set_curve(name, np.repeat(edges, 2), np.concatenate([[0.0], y, [0.0]]), Stroke(
                 label, self._colour(name), 2.0 if held_out else 1.4, dashed=not held_out,
