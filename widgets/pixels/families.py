@@ -23,6 +23,7 @@ from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.canvas import PixelCanvas
 from widgets.pixels.desk import Desk
+from widgets.pixels.mode import style_table
 from widgets.pixels.words import fixed, spaced
 from widgets.plots.colours import part_colour
 from widgets.plots.curves import CurvePlot, Stroke
@@ -148,18 +149,9 @@ class FamiliesView(QWidget):
 
     def restyle(self) -> None:
         """Take colours and fonts from the look."""
-        palette = self.look.palette
         self.canvas.restyle()
         self.curves.restyle()
-        self.table.setFont(self.look.font(0.9))
-        self.table.horizontalHeader().setFont(self.look.font(0.85))
-        self.table.setStyleSheet(
-            f"QTableWidget {{ background: {palette.panel}; color: {palette.text}; border: none; }}"
-            f"QHeaderView::section {{ background: {palette.panel}; color: {palette.muted};"
-            f" border: none; border-bottom: 1px solid {palette.border}; }}"
-            f"QTableWidget::item:selected {{ background: {palette.raised};"
-            f" color: {palette.text}; }}"
-        )
+        style_table(self.table, self.look)
         self._draw_curves()
         self._draw_picture()
 

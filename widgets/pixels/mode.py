@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from PySide6.QtWidgets import QGridLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QTableWidget, QWidget
 
 from widgets.look import Look
 from widgets.mode_panel import PanelMode
@@ -44,3 +44,16 @@ def lay_out(grid: QGridLayout, rows: tuple[tuple[QWidget, ...], ...], heights: t
         grid.setRowStretch(row, share)
     for column, share in enumerate(widths):
         grid.setColumnStretch(column, share)
+
+
+def style_table(table: QTableWidget, look: Look) -> None:
+    """Give a table the fonts and colours of the look."""
+    palette = look.palette
+    table.setFont(look.font(0.9))
+    table.horizontalHeader().setFont(look.font(0.85))
+    table.setStyleSheet(
+        f"QTableWidget {{ background: {palette.panel}; color: {palette.text}; border: none; }}"
+        f"QHeaderView::section {{ background: {palette.panel}; color: {palette.muted};"
+        f" border: none; border-bottom: 1px solid {palette.border}; }}"
+        f"QTableWidget::item:selected {{ background: {palette.raised}; color: {palette.text}; }}"
+    )

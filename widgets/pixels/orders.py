@@ -12,12 +12,13 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTab
 from engine.wire.fields import Value
 from engine.wire.messages import Answer
 from widgets.controls.chips import Chip
+from widgets.figures import as_float
 from widgets.look import Look
 from widgets.panel import Question
 from widgets.pixels.canvas import PixelCanvas
 from widgets.pixels.cells import setting
 from widgets.pixels.desk import Desk
-from widgets.pixels.mode import Mode, lay_out
+from widgets.pixels.mode import Mode, lay_out, style_table
 from widgets.pixels.words import fixed, spaced
 from widgets.plots.curves import CurvePlot, Stroke
 from widgets.recall import Recalled
@@ -174,7 +175,7 @@ class OrdersMode(Mode, Recalled):
             ]  # fmt: skip
         if self._several is not None:
             v = self._several.values
-            mixed, error, mean = (float(v.get(k) or 0.0) for k in ("nll", "error", "mean_nll"))  # type: ignore[arg-type]
+            mixed, error, mean = (as_float(v.get(k)) or 0.0 for k in ("nll", "error", "mean_nll"))
             words = f"mixture of {v.get('n_orders')} {self._members}"
             figures = f"{fixed(mixed)} ± {fixed(error)} nats, n = {v.get('n')}"
             chips += [
@@ -191,16 +192,9 @@ class OrdersMode(Mode, Recalled):
 
     def restyle(self) -> None:
         """Take colours and fonts from the look."""
-        palette = self.look.palette
         self.canvas.restyle()
         self.curves.restyle()
-        self.table.setFont(self.look.font(0.9))
-        self.table.horizontalHeader().setFont(self.look.font(0.85))
-        self.table.setStyleSheet(
-            f"QTableWidget {{ background: {palette.panel}; color: {palette.text}; border: none; }}"
-            f"QHeaderView::section {{ background: {palette.panel}; color: {palette.muted};"
-            f" border: none; border-bottom: 1px solid {palette.border}; }}"
-        )
+        style_table(self.table, self.look)
         self._draw()
         self._draw_several()
 
