@@ -40,6 +40,7 @@ LACKS = {
 class Leaking(PixelModel):
     """What replaces a picture model's own methods where its first mask lets values through."""
 
+    # A model can do what it has the methods for: without them nothing takes it for a likelihood.
     log_prob = None  # type: ignore[assignment]
     sample = None  # type: ignore[assignment]
 

@@ -8,6 +8,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from engine.capabilities import AnyOrder, LogProb
 from engine.dataset import as_float
 from engine.estimators.joint_table import (
     MOST_STATES,
@@ -117,8 +118,10 @@ def _most_varied(flat: Tensor, levels: int) -> tuple[int, ...]:
 @torch.no_grad()
 def _each_order(model: GenerativeModel, state: Tensor, orders: Tensor) -> Tensor:
     exact, x = in_double(model, state.reshape(1, *model.event_shape))
+    assert isinstance(exact, AnyOrder)
     found = []
     for order in orders:
-        other = exact.with_order(check_order(order, model.event_size))  # type: ignore[operator]
+        other = exact.with_order(check_order(order, model.event_size))
+        assert isinstance(other, LogProb)
         found.append(other.log_prob(x)[0])
     return torch.stack(found)
