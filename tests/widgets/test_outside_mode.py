@@ -40,6 +40,22 @@ def test_scores_and_areas_are_those_of_the_answer(panel: ChainsPanel) -> None:
     assert ("noise", "100.0% above") in told[-1].rows
 
 
+def test_settings_of_walks_are_hidden_where_nothing_walks(panel: ChainsPanel) -> None:
+    assert not panel.bar.isVisible()
+    panel.set_mode("walk")
+    assert panel.bar.isVisible()
+
+
+@pytest.mark.parametrize("far", [np.inf, np.nan, 1e30])
+def test_scores_that_are_lost_leave_the_others_in_sight(panel: ChainsPanel, far: float) -> None:
+    rows = np.tile(np.linspace(0.0, 1.0, 50), (4, 1))
+    rows[0, -1] = rows[2, 0] = far
+    FakeEngine(run_info("ebm", (2,))).serve(panel)
+    panel.outside._draw_scores(panel.outside.energy, rows, "auroc")
+    assert np.isfinite(panel.outside.energy._curves[HELD_OUT].x).all()
+    assert not panel.grab().isNull()
+
+
 def test_every_event_is_counted_though_the_far_ones_are_beyond_the_end(panel: ChainsPanel) -> None:
     FakeEngine(run_info("ebm", (2,))).serve(panel)
     for name in (HELD_OUT, *TIPS):

@@ -149,7 +149,8 @@ class OutsideMode(Mode):
             plot.clear()
             return
         low = float(finite.min())
-        high = max(float(np.quantile(finite, SHOWN)), float(np.nanmax(rows[0])))
+        own = rows[0][np.isfinite(rows[0])]
+        high = max(float(np.quantile(finite, SHOWN)), float(own.max(initial=low)))
         edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
         for index, (name, row) in enumerate(zip(names, rows, strict=True)):
             heights, _ = np.histogram(np.clip(row, edges[0], edges[-1]), edges)

@@ -64,6 +64,11 @@ class ChainsPanel(ModePanel):
             self.bar,
         )
 
+    def set_mode(self, name: str) -> None:
+        """How chains walk is no matter where none does."""
+        super().set_mode(name)
+        self.bar.setVisible(self.mode is not self.outside)
+
     # --- run ----------------------------------------------------------------------------------
 
     def unfit(self, info: RunInfo) -> tuple[str, str]:
